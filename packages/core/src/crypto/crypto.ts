@@ -1,0 +1,54 @@
+/**
+ * The synchronous cryptography that the protocol needs from outside. Pure code gets it as an argument;
+ * `runtime` gives one over node:crypto, the native addon gives keyed objects that are faster.
+ *
+ * Every method borrows its arguments until it returns and gives back bytes that the caller owns.
+ */
+export interface Crypto {
+  /** Digest names are OpenSSL's, in any case: `SHA1`, `SHA256`, `MD5`. `undefined`: the digest does not exist here. */
+  digestSize(digest: string): number | undefined;
+  hash(digest: string, ...parts: Uint8Array[]): Uint8Array;
+  hmac(digest: string, key: Uint8Array, ...parts: Uint8Array[]): Uint8Array;
+  /** AES-256 in counter mode: the same call encrypts and decrypts. `key` 32 bytes, `iv` 16. */
+  aes256Ctr(key: Uint8Array, iv: Uint8Array, data: Uint8Array): Uint8Array;
+  /** Compares in constant time; false when the lengths differ. */
+  equal(a: Uint8Array, b: Uint8Array): boolean;
+  /** What a data-channel cipher is, by OpenVPN's name in any case (`aes-256-gcm`); `undefined`: not available here. */
+  cipher(name: string): CipherTraits | undefined;
+  /** One direction's AEAD key. `key` is copied. */
+  aeadKey(cipher: CipherTraits, key: Uint8Array): AeadKey;
+  /** One direction's key of a block or stream cipher that needs an HMAC beside it. `key` is copied. */
+  blockKey(cipher: CipherTraits, key: Uint8Array): BlockKey;
+}
+
+export interface CipherTraits {
+  /** OpenVPN's spelling, as it stands in `data-ciphers` and in a push reply: `AES-256-GCM`, `CHACHA20-POLY1305`, `AES-256-CBC`. */
+  readonly name: string;
+  readonly mode: 'aead' | 'cbc' | 'cfb' | 'ofb' | 'none';
+  /** Bytes of key material. */
+  readonly keySize: number;
+  /** Bytes of the IV or nonce. */
+  readonly ivSize: number;
+  /** Bytes of one block: 16 for AES, 8 for Blowfish and 3DES, 1 for a stream. */
+  readonly blockSize: number;
+}
+
+/** An AEAD key with a 12-byte nonce and a 16-byte tag. The caller never uses a nonce twice. */
+export interface AeadKey {
+  /** Writes `plaintext.length` bytes to `out` (which may be the same memory) and 16 to `tag`. */
+  seal(nonce: Uint8Array, aad: Uint8Array, plaintext: Uint8Array, out: Uint8Array, tag: Uint8Array): void;
+  /** Writes `ciphertext.length` bytes to `out` (which may be the same memory). False: the tag is wrong, `out` holds nothing to use. */
+  open(nonce: Uint8Array, aad: Uint8Array, ciphertext: Uint8Array, tag: Uint8Array, out: Uint8Array): boolean;
+  wipe(): void;
+}
+
+export interface BlockKey {
+  /** CBC pads as PKCS#7 does; CFB and OFB keep the length. */
+  encrypt(iv: Uint8Array, plaintext: Uint8Array): Uint8Array;
+  /** `undefined`: the length or the padding is wrong. */
+  decrypt(iv: Uint8Array, ciphertext: Uint8Array): Uint8Array | undefined;
+  wipe(): void;
+}
+
+/** Fills `into` with random bytes; the runtime's is a CSPRNG, a simulator's is seeded. */
+export type RandomFill = (into: Uint8Array) => void;

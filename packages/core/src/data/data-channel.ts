@@ -1,0 +1,180 @@
+/**
+ * The data channel seen from the control side: peers, keys and routes are *installed* into it and it moves packets
+ * on its own. Three implementers: `inline` (this process, plain TypeScript), `worker` (a thread over native batches)
+ * and `kernel` (ovpn / ovpn-dco-v2). One compliance suite runs against all of them.
+ *
+ * Rules of the seam (ARCHITECTURE.md, "The seam"): commands and events are one FIFO each; a key is installed before
+ * any control packet that lets the peer use it; each message names (peer, generation) and stale ones are dropped;
+ * a key is installed once, in one channel; data for a key that is not installed is a counted drop.
+ */
+import type { Endpoint } from '../bytes/endpoint.js';
+import type { Millis } from '../bytes/millis.js';
+
+declare const linkId: unique symbol;
+declare const peerId: unique symbol;
+declare const keyId: unique symbol;
+
+/** One socket: a UDP socket, a TCP listener, or one TCP connection. Chosen by whoever opens it; never reused in a process. */
+export type LinkId = number & { readonly [linkId]?: true };
+/** 24 bits on the wire; also the index of a peer in the channel's table. 0xffffff is "no peer-id". */
+export type PeerId = number & { readonly [peerId]?: true };
+/** 3 bits on the wire: 0 for the first key of a session, then 1 to 7 in turn. */
+export type KeyId = number & { readonly [keyId]?: true };
+
+/** A peer in the table. `index` is reused after delPeer; `generation` (from 1, per index) never is, so stale messages show. */
+export interface PeerRef {
+  readonly index: PeerId;
+  readonly generation: number;
+}
+
+/** What a channel is told once, when it is made. */
+export interface ChannelSettings {
+  /** `p2p`: one peer (index 0), found by link alone. `server`: many, found by peer-id or real address. */
+  readonly mode: 'p2p' | 'server';
+  readonly device: 'tun' | 'tap';
+  /** Size of the peer table; upstream's max-clients. */
+  readonly maxPeers: number;
+  readonly clientToClient: boolean;
+}
+
+export interface PeerSettings {
+  readonly link: LinkId;
+  readonly remote: Endpoint;
+  /** The peer-id written on packets to this peer; `undefined` sends P_DATA_V1. */
+  readonly sendPeerId: PeerId | undefined;
+  /** The peer-id expected on packets from it; `undefined` (p2p only) takes any and P_DATA_V1 too. */
+  readonly receivePeerId: PeerId | undefined;
+  /** Whether an authenticated packet from another address moves the peer. UDP only. */
+  readonly float: boolean;
+  /** Send a ping after so long without sending anything; 0 is never. */
+  readonly pingInterval: Millis;
+  /** Report `peerTimeout` after so long without hearing an authenticated packet; 0 is never. */
+  readonly pingTimeout: Millis;
+  /** Clamp the MSS of TCP SYNs to this many bytes of inner TCP payload for IPv4 (IPv6: 20 less); 0 is off. */
+  readonly mssClamp: number;
+  /** Largest plaintext of one fragment including its 4-byte header, or 0 without `fragment`. */
+  readonly fragmentSize: number;
+  readonly compression: CompressionFraming;
+}
+
+/** How the byte (or bytes) that name a compression are framed. Nothing is ever compressed on send. */
+export type CompressionFraming = 'none' | 'lzo-no' | 'stub' | 'stub-v2';
+
+export type DataFormat = 'aead' | 'epoch' | 'block';
+
+/** One direction's key material, copied by the channel when it is installed. */
+export interface DirectionKey {
+  /** Exactly the cipher's key size; with `epoch` the 32-byte epoch secret E1. */
+  readonly cipher: Uint8Array;
+  /** `aead`: the 8-byte implicit IV. `block`: the HMAC key of the digest's size. `epoch`: empty. */
+  readonly auth: Uint8Array;
+}
+
+export interface DataKey {
+  readonly format: DataFormat;
+  /** OpenVPN's name: `AES-256-GCM`. */
+  readonly cipher: string;
+  /** HMAC digest of the `block` format (`SHA1`, `none`); ignored by the others. */
+  readonly digest: string;
+  readonly send: DirectionKey;
+  readonly receive: DirectionKey;
+  /** Upstream's `replay-window n t`: packets and milliseconds. */
+  readonly replayWindow: number;
+  readonly replayTime: Millis;
+  /** Packet ids carry the wall-clock time too (static key mode). */
+  readonly longPacketId: boolean;
+}
+
+/** A network behind a peer: its own address (host route), or an `iroute`. MAC addresses are learned inside the channel. */
+export interface PeerRoute {
+  readonly family: 4 | 6;
+  /** 4 or 16 bytes, host bits zero. */
+  readonly network: Uint8Array;
+  readonly bits: number;
+}
+
+export type DataChannelCommand =
+  | { readonly verb: 'sendControl'; readonly link: LinkId; readonly to: Endpoint; readonly bytes: Uint8Array }
+  | { readonly verb: 'newPeer'; readonly peer: PeerRef; readonly settings: PeerSettings }
+  | { readonly verb: 'setPeer'; readonly peer: PeerRef; readonly settings: Partial<PeerSettings> }
+  /** Answered by `peerDeleted` with the final counters. Its keys and routes go with it. */
+  | { readonly verb: 'delPeer'; readonly peer: PeerRef }
+  | { readonly verb: 'newKey'; readonly peer: PeerRef; readonly keyId: KeyId; readonly key: DataKey }
+  /** From now on the peer's packets are sealed under this key. Idempotent. */
+  | { readonly verb: 'swapKeys'; readonly peer: PeerRef; readonly primary: KeyId }
+  | { readonly verb: 'delKey'; readonly peer: PeerRef; readonly keyId: KeyId }
+  /** The latest owner of a route wins, as upstream's multi_learn_addr does. */
+  | { readonly verb: 'addRoute'; readonly peer: PeerRef; readonly route: PeerRoute }
+  | { readonly verb: 'delRoute'; readonly peer: PeerRef; readonly route: PeerRoute }
+  /** Plaintext that goes to the peer under its primary key and never to a tun: OCC messages. */
+  | { readonly verb: 'sendMessage'; readonly peer: PeerRef; readonly plaintext: Uint8Array }
+  /** An accepted control packet counts as a sign of life. */
+  | { readonly verb: 'touchPeer'; readonly peer: PeerRef };
+
+export type DataChannelEvent =
+  /** A control packet (opcode byte and all). The bytes are lent until the handler returns. */
+  | { readonly event: 'control'; readonly link: LinkId; readonly from: Endpoint; readonly bytes: Uint8Array }
+  /** A TCP connection was accepted on a listening link, or one made by us is up. */
+  | {
+      readonly event: 'linkUp';
+      readonly link: LinkId;
+      readonly listener: LinkId | undefined;
+      readonly remote: Endpoint;
+    }
+  /** A link is gone: closed by the peer, reset, a bad length, or the socket failed. */
+  | { readonly event: 'linkDown'; readonly link: LinkId; readonly reason: string }
+  | { readonly event: 'tunDown'; readonly reason: string }
+  /** The peer was authenticated at another address and has been moved there; `held` names who had that address. */
+  | { readonly event: 'float'; readonly peer: PeerRef; readonly to: Endpoint; readonly link: LinkId }
+  /** An authenticated packet came from an address that another peer holds: control decides (setPeer or delPeer). */
+  | {
+      readonly event: 'floatConflict';
+      readonly peer: PeerRef;
+      readonly to: Endpoint;
+      readonly link: LinkId;
+      readonly holder: PeerRef;
+    }
+  | { readonly event: 'peerTimeout'; readonly peer: PeerRef }
+  | { readonly event: 'peerDeleted'; readonly peer: PeerRef; readonly counters: PeerCounters }
+  /** A key is near its end: renegotiate. `hard`: nothing more is sent under it. */
+  | {
+      readonly event: 'keyLimit';
+      readonly peer: PeerRef;
+      readonly keyId: KeyId;
+      readonly limit: 'packet-id' | 'usage' | 'epoch' | 'forgeries';
+      readonly hard: boolean;
+    }
+  /** An OCC message (after its 16-byte magic: type and payload), e.g. the EXIT of a peer without cc-exit. Lent. */
+  | { readonly event: 'message'; readonly peer: PeerRef; readonly plaintext: Uint8Array }
+  /** tap: a MAC address was seen behind a peer for the first time. 6 bytes, owned by the receiver. */
+  | { readonly event: 'learned'; readonly peer: PeerRef; readonly mac: Uint8Array };
+
+/** Exact up to 2^53; one writer each. Link bytes count datagrams whole, tun bytes count IP packets. */
+export interface PeerCounters {
+  readonly linkRead: number;
+  readonly linkWritten: number;
+  readonly tunRead: number;
+  readonly tunWritten: number;
+  readonly packetsRead: number;
+  readonly packetsWritten: number;
+  /** Drops by reason, only those that happened. */
+  readonly drops: Readonly<Record<string, number>>;
+}
+
+/**
+ * A data channel as the runtime holds it. Links and the tun are given as `Link` and `Tun` of the implementer's kind
+ * (file descriptors for `worker`, `inline` and `kernel`, in-memory ends in tests); a channel owns what it was given.
+ */
+export interface DataChannel<Link, Tun> {
+  openLink(link: LinkId, source: Link): void;
+  closeLink(link: LinkId): void;
+  attachTun(tun: Tun): void;
+  /** Packets that the kernel still queues are read and dropped until another tun is attached or the channel closes. */
+  detachTun(): void;
+  handle(command: DataChannelCommand): void;
+  readCounters(peer: PeerRef): PeerCounters | undefined;
+  /** Drops that belong to no peer, by reason. */
+  readDrops(): Readonly<Record<string, number>>;
+  /** Wipes every key, closes what it owns. Idempotent. */
+  close(): Promise<void>;
+}

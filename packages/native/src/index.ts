@@ -1,0 +1,1 @@
+export { loadAddon } from './addon.js';

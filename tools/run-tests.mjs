@@ -1,0 +1,29 @@
+/**
+ * Runs the compiled tests of every package (or of those named): `node tools/run-tests.mjs [package ...]`.
+ * Prints what node's test runner prints; exits with its status.
+ */
+import { spawnSync } from 'node:child_process';
+import { existsSync, readdirSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+
+const root = resolve(import.meta.dirname, '..');
+const named = process.argv.slice(2);
+
+function testFiles(folder) {
+  if (!existsSync(folder)) return [];
+  return readdirSync(folder, { recursive: true })
+    .filter((name) => name.endsWith('.test.js'))
+    .map((name) => join(folder, name));
+}
+
+const packages = readdirSync(join(root, 'packages')).filter((name) => named.length === 0 || named.includes(name));
+const files = packages.flatMap((name) => testFiles(join(root, 'packages', name, 'dist-test')));
+if (files.length === 0) {
+  console.error('no compiled tests found: run npm run build first');
+  process.exit(1);
+}
+const run = spawnSync(process.execPath, ['--enable-source-maps', '--test', '--test-reporter=dot', ...files], {
+  stdio: 'inherit',
+  cwd: root,
+});
+process.exit(run.status ?? 1);
