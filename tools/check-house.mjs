@@ -4,8 +4,8 @@
  * and one index.ts per package. Prints every breach as file:line; exits 1 if there is one.
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { dirname, join, relative, resolve } from 'node:path';
 import { builtinModules } from 'node:module';
+import { dirname, join, relative, resolve } from 'node:path';
 
 const root = resolve(import.meta.dirname, '..');
 const house = JSON.parse(readFileSync(join(root, 'house.json'), 'utf8'));
