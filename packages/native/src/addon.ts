@@ -1,8 +1,9 @@
 import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
 
 /** Loads the compiled addon once per thread. Every room of this package gives its own part of it a type. */
 export function loadAddon<Exports>(): Exports {
-  const path = new URL('../build/seikan.node', import.meta.url).pathname;
+  const path = fileURLToPath(new URL('../build/seikan.node', import.meta.url));
   try {
     return createRequire(import.meta.url)(path) as Exports;
   } catch (error) {
