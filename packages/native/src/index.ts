@@ -1,1 +1,2 @@
 export { loadAddon } from './addon.js';
+export { createCrypto } from './node-crypto.js';
