@@ -29,12 +29,17 @@ export interface PeerRef {
 
 /** What a channel is told once, when it is made. */
 export interface ChannelSettings {
-  /** `p2p`: one peer (index 0), found by link alone. `server`: many, found by peer-id or real address. */
-  readonly mode: 'p2p' | 'server';
+  /**
+   * `p2p`: one peer (index 0), found by link alone. `server`: many, found by peer-id or real address.
+   * `static-key`: as p2p, but without a control channel: packets carry no opcode byte and key 0 opens them all.
+   */
+  readonly mode: 'p2p' | 'server' | 'static-key';
   readonly device: 'tun' | 'tap';
   /** Size of the peer table; upstream's max-clients. */
   readonly maxPeers: number;
   readonly clientToClient: boolean;
+  /** tap: how many MAC addresses are learned behind one peer; upstream's max-routes-per-client. */
+  readonly maxLearned: number;
 }
 
 export interface PeerSettings {
@@ -55,6 +60,10 @@ export interface PeerSettings {
   /** Largest plaintext of one fragment including its 4-byte header, or 0 without `fragment`. */
   readonly fragmentSize: number;
   readonly compression: CompressionFraming;
+  /** p2p: drop tun packets whose destination is the peer's own real address (off with `allow-recursive-routing`). */
+  readonly guardRecursion: boolean;
+  /** Answer the IPv6 packets of the local host (p2p) or of the peer (server) with ICMPv6 "administratively prohibited". */
+  readonly blockIpv6: boolean;
 }
 
 /** How the byte (or bytes) that name a compression are framed. Nothing is ever compressed on send. */
@@ -106,7 +115,7 @@ export type DataChannelCommand =
   /** The latest owner of a route wins, as upstream's multi_learn_addr does. */
   | { readonly verb: 'addRoute'; readonly peer: PeerRef; readonly route: PeerRoute }
   | { readonly verb: 'delRoute'; readonly peer: PeerRef; readonly route: PeerRoute }
-  /** Plaintext that goes to the peer under its primary key and never to a tun: OCC messages. */
+  /** An OCC message (type and payload; the channel puts the 16-byte magic before it), sent under the primary key. */
   | { readonly verb: 'sendMessage'; readonly peer: PeerRef; readonly plaintext: Uint8Array }
   /** An accepted control packet counts as a sign of life. */
   | { readonly verb: 'touchPeer'; readonly peer: PeerRef };
@@ -124,7 +133,7 @@ export type DataChannelEvent =
   /** A link is gone: closed by the peer, reset, a bad length, or the socket failed. */
   | { readonly event: 'linkDown'; readonly link: LinkId; readonly reason: string }
   | { readonly event: 'tunDown'; readonly reason: string }
-  /** The peer was authenticated at another address and has been moved there; `held` names who had that address. */
+  /** The peer was authenticated at another address, which no other peer holds, and has been moved there. */
   | { readonly event: 'float'; readonly peer: PeerRef; readonly to: Endpoint; readonly link: LinkId }
   /** An authenticated packet came from an address that another peer holds: control decides (setPeer or delPeer). */
   | {
@@ -146,10 +155,14 @@ export type DataChannelEvent =
     }
   /** An OCC message (after its 16-byte magic: type and payload), e.g. the EXIT of a peer without cc-exit. Lent. */
   | { readonly event: 'message'; readonly peer: PeerRef; readonly plaintext: Uint8Array }
-  /** tap: a MAC address was seen behind a peer for the first time. 6 bytes, owned by the receiver. */
+  /** tap: a MAC address was seen behind a peer, for the first time or after it was behind another. 6 bytes, the receiver's. */
   | { readonly event: 'learned'; readonly peer: PeerRef; readonly mac: Uint8Array };
 
-/** Exact up to 2^53; one writer each. Link bytes count datagrams whole, tun bytes count IP packets. */
+/**
+ * Exact up to 2^53; one writer each. Link bytes and packets count authenticated data datagrams whole; tun bytes count the
+ * IP packets or Ethernet frames in them (so no ping), whether they crossed the tun or went to another peer:
+ * `tunRead` towards the peer, `tunWritten` from it.
+ */
 export interface PeerCounters {
   readonly linkRead: number;
   readonly linkWritten: number;
