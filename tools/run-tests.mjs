@@ -1,6 +1,6 @@
 /**
  * Runs the compiled tests of every package (or of those named): `node tools/run-tests.mjs [package ...]`.
- * Prints what node's test runner prints; exits with its status.
+ * Ends with the line 'N passed, N failed'; exits with the status of node's test runner.
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
@@ -22,8 +22,7 @@ if (files.length === 0) {
   console.error('no compiled tests found: run npm run build first');
   process.exit(1);
 }
-const run = spawnSync(process.execPath, ['--enable-source-maps', '--test', '--test-reporter=dot', ...files], {
-  stdio: 'inherit',
-  cwd: root,
-});
+const reporter = `--test-reporter=${join(root, 'tools/test-reporter.mjs')}`;
+const options = ['--enable-source-maps', '--test', '--test-timeout=120000', reporter];
+const run = spawnSync(process.execPath, [...options, ...files], { stdio: 'inherit', cwd: root });
 process.exit(run.status ?? 1);
