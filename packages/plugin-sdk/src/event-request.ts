@@ -6,7 +6,7 @@
  *     request ──▶ [interim: deferred | pending] ──▶ final: success | failure
  *
  * At most one interim verdict comes, and only for `auth-user-pass-verify` and the client-connect events; a final
- * verdict always comes, unless the request was cancelled. Nothing else is answered after the final one.
+ * verdict always comes, unless the engine cancels the request (key state or client gone), which also removes its files.
  * Order, arguments and environment per event are those of OpenVPN 2.6 (manual, "Script order of execution").
  */
 import type { PluginEventName } from './event-name.js';
@@ -44,7 +44,10 @@ export interface EventRequest {
   readonly certificate?: { readonly depth: number; readonly der: Uint8Array };
   /** tls-crypt-v2-verify only: the client key's metadata (type byte apart, it is in `env.metadata_type`). */
   readonly metadata?: Uint8Array;
-  /** How long the final verdict may take, ms. OpenVPN: min(hand-window, reneg-sec / 2) for authentication. */
+  /**
+   * How long a call may take, ms, before it is killed and counts as failed; absent: the answering side's default.
+   * After an interim verdict there is no limit here: the engine's own timer decides, and it cancels the request.
+   */
   readonly deadline?: number;
 }
 
