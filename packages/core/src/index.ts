@@ -8,10 +8,6 @@ export type {
   DataChannel,
   DataChannelCommand,
   DataChannelEvent,
-  DataFormat,
-  DataKey,
-  DirectionKey,
-  KeyId,
   LinkId,
   PeerCounters,
   PeerId,
@@ -19,6 +15,7 @@ export type {
   PeerRoute,
   PeerSettings,
 } from './data/data-channel.js';
+export type { DataFormat, DataKey, DirectionKey } from './keys/data-key.js';
 export type {
   PeerCertificate,
   TlsConnection,
@@ -27,3 +24,12 @@ export type {
   VerifyCertificate,
   VerifyError,
 } from './tls/tls.js';
+export {
+  type ControlOpcode,
+  firstByte,
+  isControlOpcode,
+  type KeyId,
+  keyIdOf,
+  Opcode,
+  opcodeOf,
+} from './wire/opcode.js';

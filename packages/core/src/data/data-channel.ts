@@ -9,17 +9,16 @@
  */
 import type { Endpoint } from '../bytes/endpoint.js';
 import type { Millis } from '../bytes/millis.js';
+import type { DataKey } from '../keys/data-key.js';
+import type { KeyId } from '../wire/opcode.js';
 
 declare const linkId: unique symbol;
 declare const peerId: unique symbol;
-declare const keyId: unique symbol;
 
 /** One socket: a UDP socket, a TCP listener, or one TCP connection. Chosen by whoever opens it; never reused in a process. */
 export type LinkId = number & { readonly [linkId]?: true };
 /** 24 bits on the wire; also the index of a peer in the channel's table. 0xffffff is "no peer-id". */
 export type PeerId = number & { readonly [peerId]?: true };
-/** 3 bits on the wire: 0 for the first key of a session, then 1 to 7 in turn. */
-export type KeyId = number & { readonly [keyId]?: true };
 
 /** A peer in the table. `index` is reused after delPeer; `generation` (from 1, per index) never is, so stale messages show. */
 export interface PeerRef {
@@ -68,31 +67,6 @@ export interface PeerSettings {
 
 /** How the byte (or bytes) that name a compression are framed. Nothing is ever compressed on send. */
 export type CompressionFraming = 'none' | 'lzo-no' | 'stub' | 'stub-v2';
-
-export type DataFormat = 'aead' | 'epoch' | 'block';
-
-/** One direction's key material, copied by the channel when it is installed. */
-export interface DirectionKey {
-  /** Exactly the cipher's key size; with `epoch` the 32-byte epoch secret E1. */
-  readonly cipher: Uint8Array;
-  /** `aead`: the 8-byte implicit IV. `block`: the HMAC key of the digest's size. `epoch`: empty. */
-  readonly auth: Uint8Array;
-}
-
-export interface DataKey {
-  readonly format: DataFormat;
-  /** OpenVPN's name: `AES-256-GCM`. */
-  readonly cipher: string;
-  /** HMAC digest of the `block` format (`SHA1`, `none`); ignored by the others. */
-  readonly digest: string;
-  readonly send: DirectionKey;
-  readonly receive: DirectionKey;
-  /** Upstream's `replay-window n t`: packets and milliseconds. */
-  readonly replayWindow: number;
-  readonly replayTime: Millis;
-  /** Packet ids carry the wall-clock time too (static key mode). */
-  readonly longPacketId: boolean;
-}
 
 /** A network behind a peer: its own address (host route), or an `iroute`. MAC addresses are learned inside the channel. */
 export interface PeerRoute {
