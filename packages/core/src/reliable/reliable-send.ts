@@ -1,0 +1,129 @@
+/**
+ * The sending half of the reliability layer: messages in a window of six, resent until they are acknowledged.
+ *
+ *   queue ──▶ waiting ──due()──▶ in flight ──due() after the time-out, twice as long each time──▶ in flight …
+ *                                    └── acknowledge(id) ──▶ gone
+ *
+ * A message is also due again as soon as three messages after it have been acknowledged.
+ * Ids have no gaps, and none is given that lies a window or more after the oldest unacknowledged one.
+ *
+ * Source: OpenVPN 2.6 `reliable.c` (`reliable_send`, `reliable_send_purge`, `reliable_schedule_now`).
+ */
+import type { Millis } from '../bytes/millis.js';
+import type { MessageId } from '../wire/control-packet.js';
+import type { ControlOpcode } from '../wire/opcode.js';
+
+export interface ReliableSendOptions {
+  /** `tls-timeout`: the wait before the first resend. */
+  readonly tlsTimeout?: Millis;
+  readonly window?: number;
+  /** The first id to give: 1 where the stateless answer to a client counts as message 0. */
+  readonly startAt?: MessageId;
+}
+
+/** A message as it is to be put into a packet; the payload is lent until the next call. */
+export interface QueuedMessage {
+  readonly messageId: MessageId;
+  readonly opcode: ControlOpcode;
+  readonly payload: Uint8Array;
+  /** How often it has been sent before: 0 the first time. */
+  readonly resends: number;
+}
+
+interface Entry {
+  readonly messageId: MessageId;
+  readonly opcode: ControlOpcode;
+  readonly payload: Uint8Array;
+  resends: number;
+  next: Millis;
+  timeout: Millis;
+  /** Acknowledgements seen for later messages since it was last sent. */
+  overtaken: number;
+}
+
+const OVERTAKEN_LIMIT = 3;
+
+export class ReliableSend {
+  readonly #tlsTimeout: Millis;
+  readonly #window: number;
+  /** Unacknowledged, in the order of their ids. */
+  #entries: Entry[] = [];
+  #nextId: MessageId;
+
+  constructor({ tlsTimeout = 2_000, window = 6, startAt = 0 }: ReliableSendOptions = {}) {
+    this.#tlsTimeout = tlsTimeout;
+    this.#window = window;
+    this.#nextId = startAt;
+  }
+
+  /** How many messages are not acknowledged yet. */
+  get outstanding(): number {
+    return this.#entries.length;
+  }
+
+  get canQueue(): boolean {
+    const oldest = this.#entries[0];
+    return oldest === undefined || this.#nextId - oldest.messageId < this.#window;
+  }
+
+  /** Takes a copy of the payload; it is due at once. Only when `canQueue`. */
+  queue(opcode: ControlOpcode, payload: Uint8Array, now: Millis): MessageId {
+    if (!this.canQueue) throw new RangeError('the send window is full');
+    const messageId = this.#nextId;
+    this.#nextId += 1;
+    this.#entries.push({
+      messageId,
+      opcode,
+      payload: payload.slice(),
+      resends: 0,
+      next: now,
+      timeout: this.#tlsTimeout,
+      overtaken: 0,
+    });
+    return messageId;
+  }
+
+  /** Takes the peer's acknowledgements; ids that are not outstanding only count as a sign for the messages before them. */
+  acknowledge(ids: readonly MessageId[], now: Millis): void {
+    for (const id of ids) {
+      this.#entries = this.#entries.filter(({ messageId }) => messageId !== id);
+      for (const entry of this.#entries) {
+        if (entry.messageId > id) continue;
+        entry.overtaken += 1;
+        if (entry.overtaken >= OVERTAKEN_LIMIT) entry.next = Math.min(entry.next, now);
+      }
+    }
+  }
+
+  /** The lowest message that is to be sent now, which thereby counts as sent; drain it to `undefined`. */
+  due(now: Millis): QueuedMessage | undefined {
+    const entry = this.#entries.find(({ next }) => next <= now);
+    if (entry === undefined) return undefined;
+    const { messageId, opcode, payload, resends } = entry;
+    entry.resends += 1;
+    entry.next = now + entry.timeout;
+    entry.timeout *= 2;
+    entry.overtaken = 0;
+    return { messageId, opcode, payload, resends };
+  }
+
+  /** Everything outstanding is due now, with a fresh time-out: the peer has shown that it is there. */
+  rescheduleAll(now: Millis): void {
+    for (const entry of this.#entries) {
+      entry.next = now;
+      entry.timeout = this.#tlsTimeout;
+    }
+  }
+
+  /** The point in time when `due` has to be asked again; `undefined` when nothing is outstanding. */
+  nextTimeout(): Millis | undefined {
+    const first = this.#entries[0];
+    return first && this.#entries.reduce((next, entry) => Math.min(next, entry.next), first.next);
+  }
+
+  /** Forgets and wipes what is outstanding. */
+  clear(): void {
+    for (const { payload } of this.#entries) payload.fill(0);
+    this.#entries = [];
+  }
+}

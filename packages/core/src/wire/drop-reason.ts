@@ -1,0 +1,27 @@
+/**
+ * Why a packet was not used. Each is a counter, never an exception: what comes from the network is not trusted to be
+ * well-formed. One union for the whole of core, so that a status page can name them all.
+ */
+export type DropReason =
+  /** Ends before the format does. */
+  | 'truncated'
+  /** Longer than the format or our buffer allows. */
+  | 'oversized'
+  /** Not an opcode that we speak in this place, key method 1 included. */
+  | 'bad-opcode'
+  /** The all-zero session id. */
+  | 'bad-session-id'
+  /** More than 8 message ids in one acknowledgement list, or an ACK_V1 without any. */
+  | 'too-many-acks'
+  | 'no-acks'
+  /** The MAC of a control packet's wrapping is wrong: another key, or a corrupted packet. */
+  | 'bad-hmac'
+  /** Packet id 0. */
+  | 'bad-packet-id'
+  | 'replay'
+  /** Behind the replay window, in packets or in time. */
+  | 'too-old'
+  /** The wrapped client key of tls-crypt-v2 is not ours, or malformed. */
+  | 'bad-client-key'
+  /** The session id that a first packet acknowledges is not one that we gave to this address lately. */
+  | 'bad-cookie';
