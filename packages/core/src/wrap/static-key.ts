@@ -15,10 +15,16 @@ export type StaticKey = Uint8Array;
 /** `normal` (0) sends with key 0 and receives with key 1, `inverse` (1) the other way; `bidirectional` uses key 0 for both. */
 export type KeyDirection = 'normal' | 'inverse' | 'bidirectional';
 
+/** 64 bytes each; whoever uses them takes as many as the algorithm wants. */
+export interface KeyHalf {
+  readonly cipher: Uint8Array;
+  readonly hmac: Uint8Array;
+}
+
 /** Borrowed views into a static key (or any 256 bytes of the same shape). */
 export interface KeyHalves {
-  readonly send: { readonly cipher: Uint8Array; readonly hmac: Uint8Array };
-  readonly receive: { readonly cipher: Uint8Array; readonly hmac: Uint8Array };
+  readonly send: KeyHalf;
+  readonly receive: KeyHalf;
 }
 
 const HEAD = '-----BEGIN OpenVPN Static key V1-----';
@@ -44,7 +50,7 @@ export function encodeStaticKey(key: StaticKey): string {
 }
 
 export function keyHalves(key: Uint8Array, direction: KeyDirection): KeyHalves {
-  const half = (at: number) => ({ cipher: key.subarray(at, at + 64), hmac: key.subarray(at + 64, at + 128) });
+  const half = (at: number): KeyHalf => ({ cipher: key.subarray(at, at + 64), hmac: key.subarray(at + 64, at + 128) });
   return {
     send: half(direction === 'inverse' ? 128 : 0),
     receive: half(direction === 'normal' ? 128 : 0),

@@ -20,7 +20,7 @@ import {
 } from '../wire/control-packet.js';
 import type { DropReason } from '../wire/drop-reason.js';
 import { type ControlWrap, type WrapOptions, WrapPacketIds } from './control-wrap.js';
-import { keyHalves } from './static-key.js';
+import { type KeyHalf, keyHalves } from './static-key.js';
 
 export interface TlsCryptOptions extends WrapOptions {
   readonly crypto: Crypto;
@@ -39,12 +39,8 @@ const BODY_AT = TAG_AT + TAG_SIZE;
 export function tlsCryptWrap({ crypto, key, role, ...options }: TlsCryptOptions): ControlWrap {
   const ids = new WrapPacketIds(options);
   const halves = keyHalves(key, role === 'server' ? 'normal' : 'inverse');
-  const own = ({ cipher, hmac }: { cipher: Uint8Array; hmac: Uint8Array }) => ({
-    cipher: cipher.slice(0, KEY_SIZE),
-    hmac: hmac.slice(0, KEY_SIZE),
-  });
-  const send = own(halves.send);
-  const receive = own(halves.receive);
+  const send = usedPart(halves.send);
+  const receive = usedPart(halves.receive);
 
   return {
     kind: 'tls-crypt',
@@ -81,4 +77,8 @@ export function tlsCryptWrap({ crypto, key, role, ...options }: TlsCryptOptions)
       }
     },
   };
+}
+
+function usedPart({ cipher, hmac }: KeyHalf): KeyHalf {
+  return { cipher: cipher.slice(0, KEY_SIZE), hmac: hmac.slice(0, KEY_SIZE) };
 }
