@@ -46,6 +46,8 @@ export interface TlsConnection {
 export interface TlsFailure {
   readonly reason: string;
   readonly alert?: { readonly direction: 'sent' | 'received'; readonly name: string } | undefined;
+  /** What `verify` threw: that counts as a refusal, and nothing is thrown out of `receive`. */
+  readonly cause?: unknown;
 }
 
 /** Called once per certificate, from the root (highest depth) to the leaf (0); a certificate with an error is passed with it. */
