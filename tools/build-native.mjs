@@ -35,6 +35,8 @@ const flags = [
   '-fPIC',
   '-shared',
   '-fvisibility=hidden',
+  // A symbol that this node does not export fails the load, not the first call.
+  '-Wl,-z,now',
   ...sanitize,
 ];
 try {

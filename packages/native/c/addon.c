@@ -1,5 +1,6 @@
 /* Registration and the helpers that every room uses. */
 #include "addon.h"
+#include "openssl.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -48,6 +49,8 @@ bool seikan_bytes(napi_env env, napi_value value, uint8_t **data, size_t *length
 
 NAPI_MODULE_INIT()
 {
-    (void)env;
-    return exports;
+    bool complete = seikan_register_tls_context(env, exports) && seikan_register_tls_connection(env, exports)
+        && seikan_register_x509(env, exports);
+
+    return complete ? exports : NULL;
 }

@@ -1,0 +1,444 @@
+/*
+ * One TLS configuration: credentials, what is trusted, which versions and ciphers. Every connection made from it shares
+ * the parsed certificates. Settings as upstream's ssl_openssl.c (2.6.14) makes them; material comes as text, so reading
+ * files, inline blocks and asking for passphrases stay outside.
+ *
+ * The store of what is trusted is rebuilt as a whole when the CRL changes: connections look it up when they verify.
+ */
+#include "openssl.h"
+
+#include <openssl/pem.h>
+#include <openssl/pkcs12.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const napi_type_tag context_tag = { 0x7365696b616e746c, 0x73636f6e74657874 };
+
+struct tls_context {
+    SSL_CTX *ssl;
+    char *authorities; /* PEM text */
+    char *directory;
+};
+
+static void free_context(struct tls_context *context)
+{
+    SSL_CTX_free(context->ssl);
+    context->ssl = NULL;
+    free(context->authorities);
+    context->authorities = NULL;
+    free(context->directory);
+    context->directory = NULL;
+}
+
+static void finalize_context(napi_env env, void *data, void *hint)
+{
+    (void)env;
+    (void)hint;
+    free_context(data);
+    free(data);
+}
+
+/* PEM reading ends with "no start line"; anything else in the queue is damage. */
+static bool ended_cleanly(void)
+{
+    unsigned long error = ERR_peek_last_error();
+    bool clean = ERR_GET_LIB(error) == ERR_LIB_PEM && ERR_GET_REASON(error) == PEM_R_NO_START_LINE;
+
+    if (clean) ERR_clear_error();
+    return clean;
+}
+
+/* Certificates and CRLs of PEM text into a store; `names` (if any) collects the subjects for a server's request. */
+static bool add_authorities(X509_STORE *store, const char *pem, STACK_OF(X509_NAME) *names)
+{
+    struct seikan_passphrase none = { NULL, false };
+    BIO *bio = BIO_new_mem_buf(pem, -1);
+    STACK_OF(X509_INFO) *entries = PEM_X509_INFO_read_bio(bio, NULL, seikan_offer_passphrase, &none);
+    int added = 0;
+
+    BIO_free(bio);
+    for (int i = 0; i < sk_X509_INFO_num(entries); i += 1) {
+        X509_INFO *entry = sk_X509_INFO_value(entries, i);
+
+        if (entry->crl != NULL) X509_STORE_add_crl(store, entry->crl);
+        if (entry->x509 == NULL || X509_STORE_add_cert(store, entry->x509) != 1) continue;
+        added += 1;
+        if (names != NULL) {
+            X509_NAME *name = X509_NAME_dup(X509_get_subject_name(entry->x509));
+
+            if (name != NULL && (sk_X509_NAME_find(names, name) >= 0 || sk_X509_NAME_push(names, name) == 0))
+                X509_NAME_free(name);
+        }
+    }
+    sk_X509_INFO_pop_free(entries, X509_INFO_free);
+    if (added > 0) ERR_clear_error();
+    return added > 0;
+}
+
+static bool add_revocations(X509_STORE *store, const char *pem)
+{
+    BIO *bio = BIO_new_mem_buf(pem, -1);
+    X509_CRL *crl;
+    int added = 0;
+
+    while ((crl = PEM_read_bio_X509_CRL(bio, NULL, NULL, NULL)) != NULL) {
+        added += X509_STORE_add_crl(store, crl);
+        X509_CRL_free(crl);
+    }
+    BIO_free(bio);
+    return added > 0 && ended_cleanly();
+}
+
+/* Replaces what the context trusts. Throws and changes nothing when a part cannot be read. */
+static bool build_store(napi_env env, struct tls_context *context, const char *revocations, STACK_OF(X509_NAME) *names)
+{
+    X509_STORE *store = X509_STORE_new();
+    const char *failed = NULL;
+
+    if (store == NULL) failed = "ca";
+    else if (context->authorities != NULL && !add_authorities(store, context->authorities, names)) failed = "ca";
+    else if (revocations != NULL && !add_revocations(store, revocations)) failed = "crl";
+    else if (context->directory != NULL) {
+        X509_LOOKUP *lookup = X509_STORE_add_lookup(store, X509_LOOKUP_hash_dir());
+
+        if (lookup == NULL || X509_LOOKUP_add_dir(lookup, context->directory, X509_FILETYPE_PEM) != 1) failed = "capath";
+    }
+    if (failed != NULL) {
+        X509_STORE_free(store);
+        seikan_throw_openssl(env, failed);
+        return false;
+    }
+    /* A directory of authorities holds their CRLs too (upstream tls_ctx_load_ca). */
+    if (revocations != NULL || context->directory != NULL)
+        X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL);
+    SSL_CTX_set_cert_store(context->ssl, store);
+    return true;
+}
+
+static bool load_trust(napi_env env, struct tls_context *context, napi_value options, bool server)
+{
+    STACK_OF(X509_NAME) *names = server ? sk_X509_NAME_new_null() : NULL;
+    char *revocations = seikan_text(env, options, "crl");
+    bool built = build_store(env, context, revocations, names);
+
+    free(revocations);
+    if (built && names != NULL) SSL_CTX_set_client_CA_list(context->ssl, names);
+    else sk_X509_NAME_pop_free(names, X509_NAME_free);
+    return built;
+}
+
+/* Certificates of PEM text that are sent after our own and trusted by nobody for that. */
+static bool add_extra_certificates(SSL_CTX *ssl, BIO *bio)
+{
+    struct seikan_passphrase none = { NULL, false };
+    X509 *extra;
+
+    while ((extra = PEM_read_bio_X509(bio, NULL, seikan_offer_passphrase, &none)) != NULL) {
+        if (SSL_CTX_add_extra_chain_cert(ssl, extra) != 1) {
+            X509_free(extra);
+            return false;
+        }
+    }
+    return ended_cleanly();
+}
+
+static bool load_certificates(napi_env env, SSL_CTX *ssl, const char *pem, const char *extras)
+{
+    struct seikan_passphrase none = { NULL, false };
+    bool loaded = true;
+
+    if (pem != NULL) {
+        BIO *bio = BIO_new_mem_buf(pem, -1);
+        X509 *own = PEM_read_bio_X509_AUX(bio, NULL, seikan_offer_passphrase, &none);
+
+        loaded = own != NULL && SSL_CTX_use_certificate(ssl, own) == 1 && add_extra_certificates(ssl, bio);
+        X509_free(own);
+        BIO_free(bio);
+        if (!loaded) seikan_throw_openssl(env, "cert");
+    }
+    if (loaded && extras != NULL) {
+        BIO *bio = BIO_new_mem_buf(extras, -1);
+
+        loaded = add_extra_certificates(ssl, bio);
+        BIO_free(bio);
+        if (!loaded) seikan_throw_openssl(env, "extra-certs");
+    }
+    return loaded;
+}
+
+static bool load_key(napi_env env, SSL_CTX *ssl, const char *pem, const char *passphrase)
+{
+    struct seikan_passphrase offered = { passphrase, false };
+    BIO *bio = BIO_new_mem_buf(pem, -1);
+    EVP_PKEY *key = PEM_read_bio_PrivateKey(bio, NULL, seikan_offer_passphrase, &offered);
+    const char *failed = NULL;
+
+    BIO_free(bio);
+    if (key == NULL) {
+        failed = !offered.asked ? "key" : passphrase == NULL ? "passphrase-needed" : "passphrase-wrong";
+    } else if (SSL_CTX_use_PrivateKey(ssl, key) != 1) {
+        failed = ERR_GET_LIB(ERR_peek_last_error()) == ERR_LIB_X509 ? "key-mismatch" : "key";
+    }
+    EVP_PKEY_free(key);
+    if (failed != NULL) seikan_throw_openssl(env, failed);
+    return failed == NULL;
+}
+
+/* Text of all these certificates, for the store; NULL when memory fails. */
+static char *to_pem(STACK_OF(X509) *certificates)
+{
+    BIO *bio = BIO_new(BIO_s_mem());
+    char *data, *text;
+    long length;
+
+    for (int i = 0; i < sk_X509_num(certificates); i += 1) PEM_write_bio_X509(bio, sk_X509_value(certificates, i));
+    length = BIO_get_mem_data(bio, &data);
+    text = strndup(data, (size_t)length);
+    BIO_free(bio);
+    return text;
+}
+
+/* The archive's authorities are trusted only when no `ca` or `capath` is given; otherwise they only complete our chain. */
+static bool load_pkcs12(napi_env env, struct tls_context *context, napi_value options, const char *passphrase)
+{
+    napi_value archive;
+    bool given = false;
+    uint8_t *bytes;
+    size_t length;
+    const unsigned char *der;
+    PKCS12 *parsed;
+    EVP_PKEY *key = NULL;
+    X509 *own = NULL;
+    STACK_OF(X509) *others = NULL;
+    const char *failed = NULL;
+
+    napi_has_named_property(env, options, "pkcs12", &given);
+    if (!given) return true;
+    napi_get_named_property(env, options, "pkcs12", &archive);
+    if (!seikan_bytes(env, archive, &bytes, &length)) return false;
+    der = bytes;
+    parsed = d2i_PKCS12(NULL, &der, (long)length);
+    if (parsed == NULL) {
+        seikan_throw_openssl(env, "pkcs12");
+        return false;
+    }
+    if (PKCS12_parse(parsed, passphrase == NULL ? "" : passphrase, &key, &own, &others) != 1) {
+        if (ERR_GET_REASON(ERR_peek_last_error()) != PKCS12_R_MAC_VERIFY_FAILURE) failed = "pkcs12";
+        else failed = passphrase == NULL ? "passphrase-needed" : "passphrase-wrong";
+    } else if (own == NULL || SSL_CTX_use_certificate(context->ssl, own) != 1) failed = "pkcs12";
+    else if (key == NULL || SSL_CTX_use_PrivateKey(context->ssl, key) != 1) failed = "pkcs12";
+    else if (sk_X509_num(others) > 0) {
+        if (context->authorities == NULL && context->directory == NULL) context->authorities = to_pem(others);
+        else
+            for (int i = 0; i < sk_X509_num(others); i += 1) {
+                if (SSL_CTX_add1_chain_cert(context->ssl, sk_X509_value(others, i)) != 1) failed = "pkcs12";
+            }
+    }
+    PKCS12_free(parsed);
+    EVP_PKEY_free(key);
+    X509_free(own);
+    sk_X509_pop_free(others, X509_free);
+    if (failed != NULL) seikan_throw_openssl(env, failed);
+    else ERR_clear_error();
+    return failed == NULL;
+}
+
+static bool load_credentials(napi_env env, struct tls_context *context, napi_value options)
+{
+    char *passphrase = seikan_text(env, options, "passphrase");
+    char *certificates = seikan_text(env, options, "cert");
+    char *extras = seikan_text(env, options, "extraCerts");
+    char *key = seikan_text(env, options, "key");
+    bool loaded = load_pkcs12(env, context, options, passphrase)
+        && load_certificates(env, context->ssl, certificates, extras)
+        && (key == NULL || load_key(env, context->ssl, key, passphrase));
+
+    seikan_free_secret(passphrase);
+    seikan_free_secret(key);
+    free(certificates);
+    free(extras);
+    return loaded;
+}
+
+/* Options that hold one text and one call of OpenSSL. */
+static bool apply_text(napi_env env, SSL_CTX *ssl, napi_value options, const char *name, int (*apply)(SSL_CTX *, const char *))
+{
+    char *text = seikan_text(env, options, name);
+    bool applied = text == NULL || apply(ssl, text) == 1;
+
+    free(text);
+    if (!applied) seikan_throw_openssl(env, name);
+    return applied;
+}
+
+static int set_groups(SSL_CTX *ssl, const char *list)
+{
+    return (int)SSL_CTX_set1_groups_list(ssl, list);
+}
+
+static int set_dh(SSL_CTX *ssl, const char *pem)
+{
+    BIO *bio = BIO_new_mem_buf(pem, -1);
+    EVP_PKEY *parameters = PEM_read_bio_Parameters(bio, NULL);
+
+    BIO_free(bio);
+    if (parameters == NULL) return 0;
+    if (SSL_CTX_set0_tmp_dh_pkey(ssl, parameters) == 1) return 1;
+    EVP_PKEY_free(parameters);
+    return 0;
+}
+
+static bool configure(napi_env env, struct tls_context *context, napi_value options, bool server)
+{
+    SSL_CTX *ssl = context->ssl;
+
+    SSL_CTX_set_options(ssl, SSL_OP_NO_TICKET | SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION
+                                 | SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_CLEANSE_PLAINTEXT);
+    SSL_CTX_set_num_tickets(ssl, 0);
+    SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_OFF);
+    SSL_CTX_set_mode(ssl, SSL_MODE_RELEASE_BUFFERS);
+    SSL_CTX_set_verify(ssl, seikan_number(env, options, "verifyMode", SSL_VERIFY_PEER), NULL);
+    SSL_CTX_set_cert_verify_callback(ssl, seikan_tls_verify, NULL);
+    SSL_CTX_set_info_callback(ssl, seikan_tls_observe);
+    /* The level decides which certificates may be loaded: before them. */
+    SSL_CTX_set_security_level(ssl, seikan_number(env, options, "securityLevel", 1));
+    if (SSL_CTX_set_min_proto_version(ssl, seikan_number(env, options, "versionMin", TLS1_2_VERSION)) != 1
+        || SSL_CTX_set_max_proto_version(ssl, seikan_number(env, options, "versionMax", 0)) != 1) {
+        seikan_throw_openssl(env, "version");
+        return false;
+    }
+    return apply_text(env, ssl, options, "cipherList", SSL_CTX_set_cipher_list)
+        && apply_text(env, ssl, options, "cipherSuites", SSL_CTX_set_ciphersuites)
+        && apply_text(env, ssl, options, "groups", set_groups) && apply_text(env, ssl, options, "dh", set_dh)
+        && load_credentials(env, context, options) && load_trust(env, context, options, server);
+}
+
+/* createTlsContext(options): an object whose memory goes with it. */
+static napi_value create_context(napi_env env, napi_callback_info info)
+{
+    napi_value options, object;
+    size_t count = 1;
+    struct tls_context *context;
+    bool server;
+
+    if (napi_get_cb_info(env, info, &count, &options, NULL, NULL) != napi_ok) return NULL;
+    server = seikan_number(env, options, "server", 0) == 1;
+    context = calloc(1, sizeof *context);
+    if (context == NULL) return seikan_throw_openssl(env, "memory");
+    context->authorities = seikan_text(env, options, "ca");
+    context->directory = seikan_text(env, options, "caPath");
+    context->ssl = SSL_CTX_new(server ? TLS_server_method() : TLS_client_method());
+    if (context->ssl == NULL) seikan_throw_openssl(env, "memory");
+    if (context->ssl == NULL || !configure(env, context, options, server)
+        || napi_create_object(env, &object) != napi_ok
+        || napi_type_tag_object(env, object, &context_tag) != napi_ok
+        || napi_wrap(env, object, context, finalize_context, NULL, NULL) != napi_ok) {
+        finalize_context(env, context, NULL);
+        return NULL;
+    }
+    return object;
+}
+
+static struct tls_context *unwrap(napi_env env, napi_value value)
+{
+    struct tls_context *context = NULL;
+    bool tagged = false;
+
+    if (napi_check_object_type_tag(env, value, &context_tag, &tagged) == napi_ok && tagged)
+        napi_unwrap(env, value, (void **)&context);
+    if (context == NULL || context->ssl == NULL) {
+        napi_throw_error(env, NULL, "the TLS context is closed");
+        return NULL;
+    }
+    return context;
+}
+
+SSL_CTX *seikan_tls_context(napi_env env, napi_value value)
+{
+    struct tls_context *context = unwrap(env, value);
+
+    return context == NULL ? NULL : context->ssl;
+}
+
+/* setCrl(context, pem | undefined) */
+static napi_value set_crl(napi_env env, napi_callback_info info)
+{
+    napi_value arguments[2], holder;
+    size_t count = 2;
+    struct tls_context *context;
+    char *revocations;
+
+    if (napi_get_cb_info(env, info, &count, arguments, NULL, NULL) != napi_ok
+        || (context = unwrap(env, arguments[0])) == NULL || napi_create_object(env, &holder) != napi_ok)
+        return NULL;
+    seikan_set(env, holder, "crl", arguments[1]);
+    revocations = seikan_text(env, holder, "crl");
+    build_store(env, context, revocations, NULL);
+    free(revocations);
+    return NULL;
+}
+
+/* closeTlsContext(context): connections that stand keep what they need. */
+static napi_value close_context(napi_env env, napi_callback_info info)
+{
+    napi_value argument;
+    size_t count = 1;
+    struct tls_context *context;
+
+    if (napi_get_cb_info(env, info, &count, &argument, NULL, NULL) == napi_ok
+        && (context = unwrap(env, argument)) != NULL)
+        free_context(context);
+    return NULL;
+}
+
+/* listTlsCiphers(context): { name, standardName, version } of all that the context's list allows, in its order. */
+static napi_value list_ciphers(napi_env env, napi_callback_info info)
+{
+    napi_value argument, list;
+    size_t count = 1;
+    struct tls_context *context;
+    STACK_OF(SSL_CIPHER) *ciphers;
+
+    if (napi_get_cb_info(env, info, &count, &argument, NULL, NULL) != napi_ok
+        || (context = unwrap(env, argument)) == NULL)
+        return NULL;
+    ciphers = SSL_CTX_get_ciphers(context->ssl);
+    napi_create_array(env, &list);
+    for (int i = 0; i < sk_SSL_CIPHER_num(ciphers); i += 1) {
+        const SSL_CIPHER *cipher = sk_SSL_CIPHER_value(ciphers, i);
+        const char *standard = SSL_CIPHER_standard_name(cipher);
+        napi_value entry;
+
+        napi_create_object(env, &entry);
+        seikan_set_text(env, entry, "name", SSL_CIPHER_get_name(cipher), NAPI_AUTO_LENGTH);
+        seikan_set_text(env, entry, "standardName", standard == NULL ? "" : standard, NAPI_AUTO_LENGTH);
+        seikan_set_text(env, entry, "version", SSL_CIPHER_get_version(cipher), NAPI_AUTO_LENGTH);
+        napi_set_element(env, list, (uint32_t)i, entry);
+    }
+    return list;
+}
+
+/* opensslCipherName(standardName): undefined where OpenSSL knows no such cipher */
+static napi_value cipher_name(napi_env env, napi_callback_info info)
+{
+    napi_value argument, result = NULL;
+    size_t count = 1, length;
+    char standard[128];
+    const char *name;
+
+    if (napi_get_cb_info(env, info, &count, &argument, NULL, NULL) != napi_ok
+        || napi_get_value_string_utf8(env, argument, standard, sizeof standard, &length) != napi_ok)
+        return NULL;
+    name = OPENSSL_cipher_name(standard);
+    if (strcmp(name, "(NONE)") != 0) napi_create_string_utf8(env, name, NAPI_AUTO_LENGTH, &result);
+    return result;
+}
+
+bool seikan_register_tls_context(napi_env env, napi_value exports)
+{
+    return seikan_export(env, exports, "createTlsContext", create_context)
+        && seikan_export(env, exports, "setTlsCrl", set_crl)
+        && seikan_export(env, exports, "closeTlsContext", close_context)
+        && seikan_export(env, exports, "listTlsCiphers", list_ciphers)
+        && seikan_export(env, exports, "opensslCipherName", cipher_name);
+}

@@ -1,0 +1,252 @@
+/**
+ * The TLS port of core over the OpenSSL inside the node binary (c/tls-context.c, c/tls-connection.c).
+ * Settings and defaults follow OpenVPN 2.6.14 (`ssl_openssl.c`, `options.c`).
+ */
+import type { PeerCertificate, TlsConnection, TlsContext, TlsFailure, VerifyCertificate } from '@seikan/core';
+
+import { type NativeConnection, type NativeContext, type OpensslRoom, opensslRoom } from './openssl-room.js';
+import { toOpensslCipherList, toOpensslGroups } from './tls-names.js';
+
+export type TlsVersion = '1.0' | '1.1' | '1.2' | '1.3';
+
+/** All material is text or bytes that were read before: inline blocks and files are the same here. */
+export interface TlsOptions {
+  readonly role: 'client' | 'server';
+  /** PEM, one or more. */
+  readonly ca?: string | undefined;
+  /** A directory of hashed certificates and CRLs (`capath`). It turns CRL checks on, as upstream does. */
+  readonly caPath?: string | undefined;
+  /** PEM: our certificate first, then its chain. */
+  readonly cert?: string | undefined;
+  readonly extraCerts?: string | undefined;
+  readonly key?: string | undefined;
+  /** DER; its authorities are trusted only without `ca` and `caPath`. */
+  readonly pkcs12?: Uint8Array | undefined;
+  /** For the encrypted key or the pkcs12 archive. A JavaScript string cannot be wiped: drop it after the call. */
+  readonly passphrase?: string | undefined;
+  /** PEM, one CRL or more; with it every certificate of a chain is checked. */
+  readonly crl?: string | undefined;
+  /** Servers only (`verify-client-cert`); a client always verifies. Default `require`. */
+  readonly verifyPeer?: 'require' | 'optional' | 'none' | undefined;
+  /** Default 1.2. */
+  readonly versionMin?: TlsVersion | undefined;
+  readonly versionMax?: TlsVersion | undefined;
+  /** `tls-cipher`: OpenSSL's or IANA names (with `-` or `_`), for TLS 1.2 and older. */
+  readonly cipherList?: string | undefined;
+  /** `tls-ciphersuites`, for TLS 1.3. */
+  readonly cipherSuites?: string | undefined;
+  readonly groups?: string | undefined;
+  readonly certProfile?: 'insecure' | 'legacy' | 'preferred' | 'suiteb' | undefined;
+  /** PEM; without it only elliptic curves and TLS 1.3 groups are offered (`dh none`). */
+  readonly dh?: string | undefined;
+}
+
+/** What could not be used. The message says why in OpenSSL's words. */
+export type TlsSetupFault =
+  | 'ca'
+  | 'capath'
+  | 'cert'
+  | 'extra-certs'
+  | 'key'
+  | 'key-mismatch'
+  | 'passphrase-needed'
+  | 'passphrase-wrong'
+  | 'pkcs12'
+  | 'crl'
+  | 'version'
+  | 'cipherList'
+  | 'cipherSuites'
+  | 'groups'
+  | 'dh'
+  | 'memory';
+
+export class TlsSetupError extends Error {
+  override readonly name = 'TlsSetupError';
+  readonly fault: TlsSetupFault;
+
+  constructor(fault: TlsSetupFault, message: string) {
+    super(message);
+    this.fault = fault;
+  }
+}
+
+export interface OpensslContext extends TlsContext {
+  /** Replaces the revocation lists for every verification from now on. When it throws, the old ones stay. */
+  setCrl(pem: string | undefined): void;
+}
+
+const WIRE_VERSION = { '1.0': 0x0301, '1.1': 0x0302, '1.2': 0x0303, '1.3': 0x0304 } as const;
+const VERIFY_MODE = { none: 0, optional: 1, require: 3 } as const;
+const SECURITY_LEVEL = { insecure: 0, legacy: 1, preferred: 2, suiteb: 1 } as const;
+
+/** OpenSSL's default list without weak ciphers, without static keys, and without what this protocol has no use for. */
+const DEFAULT_CIPHERS = [
+  'DEFAULT',
+  ...['!EXP', '!LOW', '!MEDIUM'],
+  ...['!kDH', '!kECDH', '!kRSA'],
+  ...['!DSS', '!PSK', '!SRP'],
+].join(':');
+
+/** Throws a `TlsSetupError` that names what could not be used. */
+export function createTlsContext(options: TlsOptions): OpensslContext {
+  return new Context(opensslRoom(), options);
+}
+
+class Context implements OpensslContext {
+  readonly #openssl: OpensslRoom;
+  readonly #native: NativeContext;
+  readonly #server: boolean;
+
+  constructor(openssl: OpensslRoom, options: TlsOptions) {
+    this.#openssl = openssl;
+    this.#server = options.role === 'server';
+    const { pkcs12, cipherList, certProfile, groups } = options;
+    this.#native = setup(() =>
+      openssl.createTlsContext({
+        server: this.#server ? 1 : 0,
+        verifyMode: VERIFY_MODE[this.#server ? (options.verifyPeer ?? 'require') : 'optional'],
+        securityLevel: SECURITY_LEVEL[certProfile ?? 'legacy'],
+        versionMin: WIRE_VERSION[options.versionMin ?? '1.2'],
+        versionMax: options.versionMax === undefined ? 0 : WIRE_VERSION[options.versionMax],
+        cipherList:
+          cipherList !== undefined
+            ? toOpensslCipherList(cipherList)
+            : certProfile === 'suiteb'
+              ? 'SUITEB128'
+              : DEFAULT_CIPHERS,
+        cipherSuites: options.cipherSuites?.replaceAll('-', '_'),
+        groups: groups === undefined ? undefined : toOpensslGroups(groups),
+        dh: options.dh,
+        ca: options.ca,
+        caPath: options.caPath,
+        crl: options.crl,
+        cert: options.cert,
+        extraCerts: options.extraCerts,
+        key: options.key,
+        passphrase: options.passphrase,
+        ...(pkcs12 === undefined ? {} : { pkcs12 }),
+      }),
+    );
+  }
+
+  open(verify: VerifyCertificate): TlsConnection {
+    return new Connection(this.#openssl, this.#openssl.openTls(this.#native, this.#server), verify);
+  }
+
+  setCrl(pem: string | undefined): void {
+    setup(() => this.#openssl.setTlsCrl(this.#native, pem));
+  }
+
+  close(): void {
+    this.#openssl.closeTlsContext(this.#native);
+  }
+}
+
+const STATES = ['handshaking', 'secured', 'closed', 'failed'] as const;
+
+class Connection implements TlsConnection {
+  readonly #openssl: OpensslRoom;
+  readonly #native: NativeConnection;
+  readonly #verify: VerifyCertificate;
+  #state: TlsConnection['state'] = 'handshaking';
+  #failure: TlsFailure | undefined;
+  #unread: Uint8Array[] = [];
+  #open = true;
+
+  constructor(openssl: OpensslRoom, native: NativeConnection, verify: VerifyCertificate) {
+    this.#openssl = openssl;
+    this.#native = native;
+    this.#verify = verify;
+  }
+
+  get state(): TlsConnection['state'] {
+    return this.#state;
+  }
+
+  get failure(): TlsFailure | undefined {
+    return this.#failure;
+  }
+
+  start(): void {
+    this.#openssl.startTls(this.#native);
+    this.#settle(undefined);
+  }
+
+  receive(ciphertext: Uint8Array): void {
+    let thrown: { cause: unknown } | undefined;
+    const records = this.#openssl.receiveTls(this.#native, ciphertext, (certificate, code, text) => {
+      try {
+        const error = code === undefined || text === undefined ? undefined : { code, text };
+        return this.#verify(certificate, error) === 'accept';
+      } catch (cause) {
+        thrown = { cause };
+        return false;
+      }
+    });
+    if (records !== undefined) this.#unread.push(...records);
+    this.#settle(thrown);
+  }
+
+  get pending(): number {
+    return this.#openssl.pendingTls(this.#native);
+  }
+
+  take(into: Uint8Array): number {
+    return this.#openssl.takeTls(this.#native, into);
+  }
+
+  write(plaintext: Uint8Array): void {
+    this.#openssl.writeTls(this.#native, plaintext);
+    this.#settle(undefined);
+  }
+
+  read(): Uint8Array | undefined {
+    return this.#unread.shift();
+  }
+
+  exportKeyingMaterial(label: string, length: number): Uint8Array {
+    return this.#openssl.exportTlsKeyingMaterial(this.#native, label, length);
+  }
+
+  get peerCertificate(): PeerCertificate | undefined {
+    return this.#openssl.tlsPeerCertificate(this.#native);
+  }
+
+  describe(): string {
+    return this.#openssl.describeTls(this.#native);
+  }
+
+  shutdown(): void {
+    this.#openssl.shutdownTls(this.#native);
+    this.#settle(undefined);
+  }
+
+  close(): void {
+    this.#open = false;
+    for (const record of this.#unread) record.fill(0);
+    this.#unread = [];
+    this.#openssl.closeTls(this.#native);
+  }
+
+  #settle(thrown: { cause: unknown } | undefined): void {
+    if (!this.#open) return;
+    this.#state = STATES[this.#openssl.tlsState(this.#native)];
+    if (this.#state !== 'failed' || this.#failure !== undefined) return;
+    const { reason, alert, sent } = this.#openssl.tlsFailure(this.#native);
+    this.#failure = {
+      reason,
+      ...(alert === undefined ? {} : { alert: { direction: sent === true ? 'sent' : 'received', name: alert } }),
+      ...thrown,
+    };
+  }
+}
+
+/** Runs one call of the C side, whose errors carry the fault as `code`. */
+function setup<T>(call: () => T): T {
+  try {
+    return call();
+  } catch (error) {
+    if (error instanceof Error && 'code' in error) throw new TlsSetupError(error.code as TlsSetupFault, error.message);
+    throw error;
+  }
+}
