@@ -80,12 +80,7 @@ const VERIFY_MODE = { none: 0, optional: 1, require: 3 } as const;
 const SECURITY_LEVEL = { insecure: 0, legacy: 1, preferred: 2, suiteb: 1 } as const;
 
 /** OpenSSL's default list without weak ciphers, without static keys, and without what this protocol has no use for. */
-const DEFAULT_CIPHERS = [
-  'DEFAULT',
-  ...['!EXP', '!LOW', '!MEDIUM'],
-  ...['!kDH', '!kECDH', '!kRSA'],
-  ...['!DSS', '!PSK', '!SRP'],
-].join(':');
+const DEFAULT_CIPHERS = 'DEFAULT:!EXP:!LOW:!MEDIUM:!kDH:!kECDH:!kRSA:!DSS:!PSK:!SRP';
 
 /** Throws a `TlsSetupError` that names what could not be used. */
 export function createTlsContext(options: TlsOptions): OpensslContext {

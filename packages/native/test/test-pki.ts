@@ -31,8 +31,8 @@ const USAGE = {
   none: [],
 } as const;
 
-const EC_KEY = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1'];
-export const RSA_KEY = ['-newkey', 'rsa:2048'];
+const EC_KEY = words('-newkey ec -pkeyopt ec_paramgen_curve:prime256v1');
+export const RSA_KEY = words('-newkey rsa:2048');
 
 export class TestAuthority {
   readonly folder: string;
@@ -61,9 +61,11 @@ export class TestAuthority {
       'subjectKeyIdentifier=hash',
     ];
     openssl([
-      ...['req', '-x509', ...EC_KEY, '-nodes', '-days', '3650', '-subj', `/CN=${name}`],
-      ...['-config', emptyConfig(folder), ...extensions.flatMap((line) => ['-addext', line])],
-      ...['-keyout', key, '-out', cert],
+      ...words(`req -x509 -nodes -days 3650 -config ${emptyConfig(folder)} -keyout ${key} -out ${cert}`),
+      ...EC_KEY,
+      ...extensions.flatMap((line) => ['-addext', line]),
+      '-subj',
+      `/CN=${name}`,
     ]);
     return new TestAuthority(folder, readFileSync(cert, 'utf8'), readFileSync(key, 'utf8'));
   }
@@ -77,28 +79,28 @@ export class TestAuthority {
     const folder = mkdtempSync(join(this.folder, 'issued', 'x'));
     const file = (name: string) => join(folder, name);
     openssl([
-      ...['req', '-new', ...(wish.keyKind ?? EC_KEY), '-nodes', '-utf8', '-config', emptyConfig(folder)],
-      ...['-subj', `${wish.subject ?? ''}/CN=${wish.name}`, '-keyout', file('key'), '-out', file('csr')],
+      ...words(`req -new -nodes -utf8 -config ${emptyConfig(folder)} -keyout ${file('key')} -out ${file('csr')}`),
+      ...(wish.keyKind ?? EC_KEY),
+      '-subj',
+      `${wish.subject ?? ''}/CN=${wish.name}`,
     ]);
     const usage = wish.usage ?? 'client';
     const constraints = usage === 'authority' ? ['basicConstraints=critical,CA:TRUE'] : ['basicConstraints=CA:FALSE'];
+    const [from, until] = [wish.from ?? '20200101000000Z', wish.until ?? '20490101000000Z'];
     this.#command(
-      [
-        ...['-in', file('csr'), '-out', file('cert'), '-notext', '-md', 'sha256', '-extensions', 'wanted'],
-        ...['-startdate', wish.from ?? '20200101000000Z', '-enddate', wish.until ?? '20490101000000Z'],
-      ],
+      `-in ${file('csr')} -out ${file('cert')} -notext -extensions wanted -startdate ${from} -enddate ${until}`,
       [...constraints, ...USAGE[usage], ...(wish.extensions ?? [])],
     );
     return { cert: readFileSync(file('cert'), 'utf8'), key: readFileSync(file('key'), 'utf8'), folder };
   }
 
   revoke(issued: Issued): void {
-    this.#command(['-revoke', join(issued.folder, 'cert')], []);
+    this.#command(`-revoke ${join(issued.folder, 'cert')}`);
   }
 
   crl(until = '20490101000000Z'): string {
     const out = join(this.folder, 'crl.pem');
-    this.#command(['-gencrl', '-crl_lastupdate', '20200101000000Z', '-crl_nextupdate', until, '-out', out], []);
+    this.#command(`-gencrl -crl_lastupdate 20200101000000Z -crl_nextupdate ${until} -out ${out}`);
     return readFileSync(out, 'utf8');
   }
 
@@ -107,23 +109,33 @@ export class TestAuthority {
     rmSync(this.folder, { recursive: true });
   }
 
-  #command(args: readonly string[], extensions: readonly string[]): void {
-    const config = join(this.folder, 'ca.cnf');
-    const lines = [
-      ...[
-        '[ca]',
-        'default_ca=this',
-        '[this]',
-        `new_certs_dir=${this.folder}/issued`,
-        `database=${this.folder}/index.txt`,
-      ],
-      ...[`serial=${this.folder}/serial`, `crlnumber=${this.folder}/crlnumber`, `certificate=${this.folder}/ca.crt`],
-      ...[`private_key=${this.folder}/ca.key`, 'default_md=sha256', 'policy=any', 'preserve=yes', 'email_in_dn=yes'],
-      ...['[any]', 'C=optional', 'ST=optional', 'O=optional', 'OU=optional', 'CN=supplied', 'emailAddress=optional'],
-      ...['[wanted]', ...extensions],
-    ];
-    writeFileSync(config, `${lines.join('\n')}\n`);
-    openssl(['ca', '-batch', '-utf8', '-config', config, ...args]);
+  #command(args: string, extensions: readonly string[] = []): void {
+    const { folder } = this;
+    const config = join(folder, 'ca.cnf');
+    const lines = `
+      [ca]
+      default_ca=this
+      [this]
+      new_certs_dir=${folder}/issued
+      database=${folder}/index.txt
+      serial=${folder}/serial
+      crlnumber=${folder}/crlnumber
+      certificate=${folder}/ca.crt
+      private_key=${folder}/ca.key
+      default_md=sha256
+      preserve=yes
+      policy=any
+      [any]
+      C=optional
+      ST=optional
+      O=optional
+      OU=optional
+      CN=supplied
+      emailAddress=optional
+      [wanted]
+      ${extensions.join('\n')}`;
+    writeFileSync(config, lines.replaceAll(/^ +/gm, ''));
+    openssl(['ca', '-batch', '-utf8', '-config', config, ...words(args)]);
   }
 }
 
@@ -142,4 +154,8 @@ function emptyConfig(folder: string): string {
   const path = join(folder, 'req.cnf');
   writeFileSync(path, '[req]\ndistinguished_name=dn\n[dn]\n');
   return path;
+}
+
+function words(line: string): string[] {
+  return line.split(' ');
 }

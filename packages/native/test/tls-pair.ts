@@ -25,6 +25,8 @@ export class Verifier {
   }
 }
 
+const accept = () => 'accept' as const;
+
 export interface Pair {
   readonly client: TlsConnection;
   readonly server: TlsConnection;
@@ -34,7 +36,6 @@ export function openPair(
   contexts: { client: TlsContext; server: TlsContext },
   verifiers: { client?: Verifier['strict']; server?: Verifier['strict'] } = {},
 ): Pair {
-  const accept = () => 'accept' as const;
   const pair = {
     client: contexts.client.open(verifiers.client ?? accept),
     server: contexts.server.open(verifiers.server ?? accept),
