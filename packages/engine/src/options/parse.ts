@@ -1,0 +1,270 @@
+/**
+ * From a configuration text or a command line to Options. Files come through a port: nothing is read here.
+ * Source: options.c add_option, read_config_file, parse_argv, options_postprocess (2.6.14).
+ */
+import { type ClientConfig, plainClientConfig } from './client-config.js';
+import { ConfigError, type ConfigWarning } from './config-error.js';
+import { type Context, type DirectiveRow, mayStand, type Reader, Use } from './directive.js';
+import { copyEntry, copyPlain, type Draft, draftOf, emptyWrap, newDraft } from './draft.js';
+import { expandHelpers } from './helpers.js';
+import { type Directive, readArguments, readDirectives } from './lexer.js';
+import type { Options } from './options.js';
+import { resolveClientConfig, resolveOptions } from './resolve.js';
+import { directiveTable } from './table.js';
+import { verifyOptions } from './verify.js';
+
+export interface ConfigFiles {
+  /** The text of a file, or undefined if it cannot be read. Relative paths already stand below `cd`. */
+  read(path: string): string | undefined;
+  /** `tmp-dir` when nobody says; `/tmp` without. */
+  readonly tempDirectory?: string;
+}
+
+export interface Configuration {
+  readonly options: Options;
+  /** In the order met; to be logged at start. */
+  readonly warnings: readonly ConfigWarning[];
+}
+
+/** Files may include files so deep. */
+const maximumDepth = 10;
+
+/** Reads a configuration given as text; `file` is its name in messages. Throws ConfigError. */
+export function parseConfig(text: string, file: string, files: ConfigFiles): Configuration {
+  const draft = newDraft(files.tempDirectory ?? '/tmp');
+  draft.options.configFile = file;
+  readText({ text, file, draft, context: 'config', reader: makeReader({ draft, context: 'config', files, depth: 1 }) });
+  return finish(draft);
+}
+
+/** Reads a command line without the program's name: OpenVPN's own argv. Throws ConfigError. */
+export function parseArguments(argv: readonly string[], files: ConfigFiles): Configuration {
+  const draft = newDraft(files.tempDirectory ?? '/tmp');
+  if (argv.length === 0) draft.options.action = { do: 'help' };
+  const reader = makeReader({ draft, context: 'config', files, depth: 0 });
+  for (const directive of readArguments(argv)) applyDirective(directive, { draft, context: 'config', reader });
+  return finish(draft);
+}
+
+/**
+ * Reads what a client-config-dir file or a client-connect script says about one client, on top of `base` (the plain one,
+ * or what an earlier file said). Throws ConfigError; upstream then logs it and refuses the client.
+ */
+export function parseClientConfig(
+  text: string,
+  file: string,
+  { options, base, files }: { options: Options; base?: ClientConfig; files: ConfigFiles },
+): { readonly client: ClientConfig; readonly warnings: readonly ConfigWarning[] } {
+  const draft = draftOf(options);
+  draft.client = copyPlain(base ?? plainClientConfig(options));
+  const reader = makeReader({ draft, context: 'client', files, depth: 1 });
+  readText({ text, file, draft, context: 'client', reader });
+  return { client: resolveClientConfig(draft, draft.client), warnings: draft.warnings };
+}
+
+export interface Application {
+  readonly draft: Draft;
+  readonly context: Context;
+  readonly reader: Reader;
+}
+
+/** Applies one directive by the table. Throws ConfigError. */
+export function applyDirective(written: Directive, application: Application): void {
+  const { draft, context } = application;
+  const optional = written.name === 'setenv' && written.parameters[0]?.text === 'opt' && context !== 'pull';
+  const directive = optional ? withoutPrefix(written) : written;
+  const { name, parameters, at } = directive;
+  const forgiven =
+    optional || draft.forwardCompatible || draft.options.pulling.ignoreUnknown.some((ignored) => ignored === name);
+  const row = directiveTable.get(name);
+  const refuse = (upstream: string, why: string, remedy: string): void => {
+    const problem = new ConfigError(at, { upstream: `Options error: ${upstream}`, why, remedy, directive: name });
+    if (!forgiven) throw problem;
+    draft.warnings.push({ level: 'warning', text: upstream, at });
+  };
+  const unrecognized = `Unrecognized option or missing or extra parameter(s) in ${at.upstream}: ${name} (2.6.14)`;
+  if (row === undefined) {
+    refuse(unrecognized, `There is no option "${name}".`, suggestion(name));
+    return;
+  }
+  const [least, most] = row.parameters;
+  if (parameters.length < least || parameters.length > most) {
+    refuse(unrecognized, `${name} takes ${countText(least, most)}, not ${parameters.length}.`, 'See the manual page.');
+    return;
+  }
+  if (row.support === 'refused') {
+    if (row.upstream !== '' && !forgiven)
+      throw new ConfigError(at, { upstream: row.upstream, why: row.reason, remedy: row.remedy, directive: name });
+    refuse(unrecognized, row.reason, row.remedy);
+    return;
+  }
+  checkPlace(directive, row, application);
+  draft.given.set(name, at);
+  if (row.support === 'ignored') {
+    if (context !== 'pull') draft.warnings.push({ level: 'warning', text: ignoredText(row.reason, name), at });
+    return;
+  }
+  row.apply(new Use(directive, application));
+}
+
+function withoutPrefix(written: Directive): Directive {
+  const [, name, ...parameters] = written.parameters;
+  if (name === undefined)
+    throw new ConfigError(written.at, {
+      upstream: `Options error: Unrecognized option or missing or extra parameter(s) in ${written.at.upstream}: setenv opt (2.6.14)`,
+      why: 'No option follows "setenv opt".',
+      remedy: 'Write the option that may be unknown after it.',
+      directive: 'setenv',
+    });
+  return { ...written, name: name.text, parameters };
+}
+
+function checkPlace({ name, at, inline }: Directive, row: DirectiveRow, { draft, context }: Application): void {
+  const problem = (upstream: string, why: string, remedy: string): never => {
+    throw new ConfigError(at, { upstream: `Options error: ${upstream}`, why, remedy, directive: name });
+  };
+  if (!mayStand(row.permissions, context))
+    problem(
+      `option '${name}' cannot be used in this context (${at.upstream.slice(0, at.upstream.lastIndexOf(':'))})`,
+      wrongPlace[context],
+      'Move it, or remove it.',
+    );
+  if (inline !== undefined && !row.inline)
+    problem(
+      `option '${name}' is not expected to be inline (${at.upstream})`,
+      `${name} has no contents that could stand in a block.`,
+      `Write "${name} VALUE" on one line.`,
+    );
+  if (context === 'config' && draft.blocks.length > 0 && row.permissions.includes('connection'))
+    draft.warnings.push({
+      level: 'warning',
+      text: `Option '${name}' in ${at.upstream} is ignored by previous <connection> blocks `,
+      at,
+    });
+}
+
+const wrongPlace: Readonly<Record<Context, string>> = {
+  config: 'It belongs into a file about one client, or is pushed by a server.',
+  connection: 'It is not about one connection.',
+  client: 'It is not about one client.',
+  pull: 'A server may not set it.',
+};
+
+interface TextInput extends Application {
+  readonly text: string;
+  readonly file: string;
+}
+
+function readText({ text, file, ...application }: TextInput): void {
+  const source = { text, file, firstLine: 1, upstreamName: file, warnings: application.draft.warnings };
+  for (const directive of readDirectives(source)) applyDirective(directive, application);
+}
+
+interface ReaderInput {
+  readonly draft: Draft;
+  readonly context: Context;
+  readonly files: ConfigFiles;
+  readonly depth: number;
+}
+
+function makeReader({ draft, context, files, depth }: ReaderInput): Reader {
+  return {
+    include(use: Use) {
+      const file = use.word(0);
+      if (context === 'config') draft.options.configFile ??= file;
+      if (depth >= maximumDepth)
+        use.fail(
+          `In ${use.at.upstream}: Maximum recursive include levels exceeded in include attempt of file ${file} -- probably you have a configuration file that tries to include itself.`,
+          `Files include files ${maximumDepth} deep.`,
+          'Look for a file that includes itself.',
+        );
+      const { cd } = draft.options.process;
+      const text = files.read(cd === undefined || file.startsWith('/') || file === 'stdin' ? file : `${cd}/${file}`);
+      if (text === undefined)
+        use.fail(
+          `In ${use.at.upstream}: Error opening configuration file: ${file}`,
+          'The file cannot be read.',
+          'Check its path and permissions.',
+          0,
+        );
+      const reader = makeReader({ draft, context, files, depth: depth + 1 });
+      readText({ text, file, draft, context, reader });
+    },
+    connection(use) {
+      if (!use.inline)
+        use.fail(
+          `Unrecognized option or missing or extra parameter(s) in ${use.at.upstream}: connection (2.6.14)`,
+          'A connection is a block.',
+          'Write <connection>, lines, </connection>.',
+        );
+      const entry = { ...copyEntry(draft.entry), wrap: emptyWrap(), at: use.at };
+      const block: Draft = { ...draft, entry, blocks: [], given: new Map() };
+      const source = {
+        text: use.word(0),
+        file: use.at.file,
+        firstLine: use.contentLine,
+        upstreamName: '[CONNECTION-OPTIONS]',
+        warnings: draft.warnings,
+      };
+      const reader = makeReader({ draft: block, context: 'connection', files, depth });
+      for (const directive of readDirectives(source))
+        applyDirective(directive, { draft: block, context: 'connection', reader });
+      if (entry.settings.remote === undefined)
+        use.fail(
+          "Each 'connection' block must contain exactly one 'remote' directive",
+          'This block names nobody to connect to.',
+          'Write remote HOST PORT PROTOCOL in it.',
+        );
+      draft.blocks.push(entry);
+    },
+  };
+}
+
+function finish(draft: Draft): Configuration {
+  const action = draft.options.action.do;
+  if (action === 'run' || action === 'test-crypto') {
+    expandHelpers(draft);
+    resolveOptions(draft);
+    if (action === 'run') verifyOptions(draft);
+  }
+  return { options: draft.options, warnings: draft.warnings };
+}
+
+function ignoredText(reason: string, name: string): string {
+  return /^[A-Z]/.test(reason) ? reason : `--${name} is ignored: ${reason}`;
+}
+
+function countText(least: number, most: number): string {
+  if (most === 0) return 'no parameters';
+  if (most === Number.POSITIVE_INFINITY) return least === 1 ? 'at least one parameter' : 'any number of parameters';
+  return least === most ? `${least} parameter${least === 1 ? '' : 's'}` : `${least} to ${most} parameters`;
+}
+
+/** The nearest known name, if it is near: one or two letters wrong. */
+function suggestion(name: string): string {
+  let best = '';
+  let least = 3;
+  for (const known of directiveTable.keys()) {
+    if (Math.abs(known.length - name.length) >= least) continue;
+    const distance = editDistance(name, known);
+    if (distance < least) [best, least] = [known, distance];
+  }
+  return best === '' ? 'Remove the line, or put "setenv opt" in front of it.' : `Do you mean "${best}"?`;
+}
+
+function editDistance(a: string, b: string): number {
+  let previous = Array.from({ length: b.length + 1 }, (_, index) => index);
+  for (let row = 1; row <= a.length; row += 1) {
+    const current = [row];
+    for (let column = 1; column <= b.length; column += 1)
+      current.push(
+        Math.min(
+          (current[column - 1] ?? 0) + 1,
+          (previous[column] ?? 0) + 1,
+          (previous[column - 1] ?? 0) + (a[row - 1] === b[column - 1] ? 0 : 1),
+        ),
+      );
+    previous = current;
+  }
+  return previous[b.length] ?? 0;
+}
