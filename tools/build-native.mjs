@@ -1,12 +1,13 @@
 /**
  * Compiles the addon (packages/native/c/*.c) when a source is newer than what stands in packages/native/build.
- * Node-API headers come from npm (node-api-headers), OpenSSL's from Debian's libssl-dev; the OpenSSL symbols
- * themselves are resolved from the node binary when the addon is loaded, so one build runs on every Node from 20 on.
+ * Node-API headers come from npm (node-api-headers), OpenSSL's and libuv's from Debian's libssl-dev and libuv1-dev or,
+ * where those are missing, from beside the node binary; the symbols themselves are resolved from the node binary when
+ * the addon is loaded, so one build runs on every Node from 20 on. SEIKAN_SANITIZE=address builds with the sanitizer.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 
 const root = resolve(import.meta.dirname, '..');
 const sourceFolder = join(root, 'packages/native/c');
@@ -20,10 +21,13 @@ if (existsSync(output) && statSync(output).mtimeMs > newest && !process.argv.inc
 
 const compiler = process.env.CC ?? 'cc';
 if (spawnSync(compiler, ['--version']).status !== 0) {
-  console.error(`build-native: no C compiler (${compiler}). On Debian: apt-get install gcc libc6-dev libssl-dev`);
+  console.error(
+    `build-native: no C compiler (${compiler}). On Debian: apt-get install gcc libc6-dev libssl-dev libuv1-dev`,
+  );
   process.exit(1);
 }
 mkdirSync(join(root, 'packages/native/build'), { recursive: true });
+const besideNode = join(dirname(process.execPath), '../include/node');
 const sanitize = process.env.SEIKAN_SANITIZE === undefined ? [] : [`-fsanitize=${process.env.SEIKAN_SANITIZE}`, '-g'];
 const flags = [
   '-std=gnu11',
@@ -40,9 +44,13 @@ const flags = [
   ...sanitize,
 ];
 try {
-  execFileSync(compiler, [...flags, `-I${headers}`, '-o', output, ...sources], { stdio: 'inherit' });
+  execFileSync(compiler, [...flags, `-I${headers}`, '-idirafter', besideNode, '-o', output, ...sources], {
+    stdio: 'inherit',
+  });
 } catch {
-  console.error('build-native: the addon did not compile; OpenSSL headers come with: apt-get install libssl-dev');
+  console.error(
+    'build-native: the addon did not compile; OpenSSL and libuv headers come with: apt-get install libssl-dev libuv1-dev',
+  );
   process.exit(1);
 }
 console.log(`build-native: ${sources.length} files → packages/native/build/seikan.node`);

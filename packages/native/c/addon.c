@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 bool seikan_export(napi_env env, napi_value exports, const char *name, napi_callback function)
@@ -11,6 +12,13 @@ bool seikan_export(napi_env env, napi_value exports, const char *name, napi_call
     napi_value value;
     return napi_create_function(env, name, NAPI_AUTO_LENGTH, function, NULL, &value) == napi_ok
         && napi_set_named_property(env, exports, name, value) == napi_ok;
+}
+
+bool seikan_export_all(napi_env env, napi_value exports, const struct seikan_function *functions)
+{
+    for (; functions->name != NULL; functions++)
+        if (!seikan_export(env, exports, functions->name, functions->call)) return false;
+    return true;
 }
 
 napi_value seikan_throw_errno(napi_env env, const char *syscall, int error)
@@ -31,26 +39,169 @@ napi_value seikan_throw_errno(napi_env env, const char *syscall, int error)
     return NULL;
 }
 
-bool seikan_bytes(napi_env env, napi_value value, uint8_t **data, size_t *length)
+napi_value seikan_throw_range(napi_env env, const char *message)
 {
-    bool typed = false;
-    napi_typedarray_type type;
-    void *memory = NULL;
+    napi_throw_range_error(env, "ERR_OUT_OF_RANGE", message);
+    return NULL;
+}
 
-    if (napi_is_typedarray(env, value, &typed) != napi_ok || !typed
-        || napi_get_typedarray_info(env, value, &type, length, &memory, NULL, NULL) != napi_ok
-        || type != napi_uint8_array) {
-        napi_throw_type_error(env, "ERR_INVALID_ARG_TYPE", "expected a Uint8Array");
+static bool wrong_type(napi_env env, const char *message)
+{
+    napi_throw_type_error(env, "ERR_INVALID_ARG_TYPE", message);
+    return false;
+}
+
+bool seikan_arguments(napi_env env, napi_callback_info info, napi_value *argv, size_t count)
+{
+    return napi_get_cb_info(env, info, &count, argv, NULL, NULL) == napi_ok;
+}
+
+bool seikan_integer(napi_env env, napi_value value, int64_t least, int64_t most, const char *what, int64_t *out)
+{
+    char text[128];
+    double number;
+
+    if (napi_get_value_double(env, value, &number) != napi_ok) {
+        snprintf(text, sizeof text, "%s: expected a number", what);
+        return wrong_type(env, text);
+    }
+    /* Written so that NaN fails too. Callers' bounds are far below 2^53. */
+    if (!(number >= (double)least && number <= (double)most) || (double)(int64_t)number != number) {
+        snprintf(text, sizeof text, "%s: expected a whole number from %lld to %lld", what, (long long)least,
+            (long long)most);
+        seikan_throw_range(env, text);
         return false;
     }
+    *out = (int64_t)number;
+    return true;
+}
+
+bool seikan_fd(napi_env env, napi_value value, int *fd)
+{
+    int64_t number;
+    if (!seikan_integer(env, value, 0, INT32_MAX, "file descriptor", &number)) return false;
+    *fd = (int)number;
+    return true;
+}
+
+bool seikan_flag(napi_env env, napi_value value, bool *out)
+{
+    return napi_get_value_bool(env, value, out) == napi_ok || wrong_type(env, "expected a boolean");
+}
+
+bool seikan_string(napi_env env, napi_value value, char *out, size_t size, const char *what)
+{
+    char message[128];
+    size_t whole = 0, written = 0;
+
+    if (napi_get_value_string_utf8(env, value, NULL, 0, &whole) != napi_ok) {
+        snprintf(message, sizeof message, "%s: expected a string", what);
+        return wrong_type(env, message);
+    }
+    if (whole >= size || napi_get_value_string_utf8(env, value, out, size, &written) != napi_ok
+        || memchr(out, '\0', written) != NULL) {
+        snprintf(message, sizeof message, "%s: longer than %zu bytes or with a NUL inside", what, size - 1);
+        seikan_throw_range(env, message);
+        return false;
+    }
+    return true;
+}
+
+static bool typed_array(napi_env env, napi_value value, napi_typedarray_type wanted, void **data, size_t *length)
+{
+    napi_typedarray_type type;
+    return napi_get_typedarray_info(env, value, &type, length, data, NULL, NULL) == napi_ok && type == wanted;
+}
+
+bool seikan_bytes(napi_env env, napi_value value, uint8_t **data, size_t *length)
+{
+    void *memory = NULL;
+    if (!typed_array(env, value, napi_uint8_array, &memory, length)) return wrong_type(env, "expected a Uint8Array");
     *data = memory;
     return true;
 }
 
+bool seikan_words(napi_env env, napi_value value, uint32_t **data, size_t *length)
+{
+    void *memory = NULL;
+    if (!typed_array(env, value, napi_uint32_array, &memory, length)) return wrong_type(env, "expected a Uint32Array");
+    *data = memory;
+    return true;
+}
+
+bool seikan_signed_words(napi_env env, napi_value value, int32_t **data, size_t *length)
+{
+    void *memory = NULL;
+    if (!typed_array(env, value, napi_int32_array, &memory, length)) return wrong_type(env, "expected an Int32Array");
+    *data = memory;
+    return true;
+}
+
+bool seikan_is_undefined(napi_env env, napi_value value)
+{
+    napi_valuetype type;
+    return napi_typeof(env, value, &type) == napi_ok && type == napi_undefined;
+}
+
+napi_value seikan_make_number(napi_env env, int64_t number)
+{
+    napi_value value;
+    return napi_create_int64(env, number, &value) == napi_ok ? value : NULL;
+}
+
+napi_value seikan_result(napi_env env, int64_t result)
+{
+    return seikan_make_number(env, result == -1 ? -errno : result);
+}
+
+static void finalize_handle(napi_env env, void *data, void *hint)
+{
+    void (*destroy)(void *) = (void (*)(void *))(uintptr_t)hint;
+    (void)env;
+    destroy(data);
+}
+
+napi_value seikan_handle_new(napi_env env, const napi_type_tag *tag, void *data, void (*destroy)(void *data))
+{
+    napi_value object;
+    if (napi_create_object(env, &object) != napi_ok || napi_type_tag_object(env, object, tag) != napi_ok
+        || napi_wrap(env, object, data, finalize_handle, (void *)(uintptr_t)destroy, NULL) != napi_ok) {
+        destroy(data);
+        return NULL;
+    }
+    return object;
+}
+
+void *seikan_handle(napi_env env, napi_value value, const napi_type_tag *tag)
+{
+    napi_valuetype type;
+    bool tagged = false;
+    void *data = NULL;
+
+    if (napi_typeof(env, value, &type) != napi_ok || type != napi_object
+        || napi_check_object_type_tag(env, value, tag, &tagged) != napi_ok || !tagged
+        || napi_unwrap(env, value, &data) != napi_ok) {
+        wrong_type(env, "expected a handle of this addon");
+        return NULL;
+    }
+    return data;
+}
+
 NAPI_MODULE_INIT()
 {
-    bool complete = seikan_register_tls_context(env, exports) && seikan_register_tls_connection(env, exports)
-        && seikan_register_x509(env, exports);
-
-    return complete ? exports : NULL;
+    static bool (*const rooms[])(napi_env, napi_value) = {
+        seikan_register_aead,
+        seikan_register_descriptor,
+        seikan_register_poll,
+        seikan_register_poll_set,
+        seikan_register_socket,
+        seikan_register_tls_connection,
+        seikan_register_tls_context,
+        seikan_register_tun,
+        seikan_register_udp,
+        seikan_register_x509,
+    };
+    for (size_t i = 0; i < sizeof rooms / sizeof *rooms; i++)
+        if (!rooms[i](env, exports)) return NULL;
+    return exports;
 }

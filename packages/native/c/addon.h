@@ -1,6 +1,11 @@
 /*
  * The addon's rooms. Each room is one C file with one function that adds its exports;
  * nothing is static state: everything lives in objects that JavaScript owns (the addon is loaded by several threads).
+ *
+ * Rules of every room: arguments are flat (numbers, strings, typed arrays, handles), so that no JavaScript runs
+ * between the moment a pointer is fetched and its last use; a wrong argument throws and touches nothing;
+ * a system call that fails while something is set up throws (seikan_throw_errno), one that fails on the packet path
+ * returns its errno as a negative number.
  */
 #ifndef SEIKAN_ADDON_H
 #define SEIKAN_ADDON_H
@@ -11,13 +16,59 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Returns false with a pending JavaScript exception when a Node-API call fails. */
+/* The rooms. Each returns false with a pending JavaScript exception when a Node-API call fails. */
+bool seikan_register_aead(napi_env env, napi_value exports);
+bool seikan_register_descriptor(napi_env env, napi_value exports);
+bool seikan_register_poll(napi_env env, napi_value exports);
+bool seikan_register_poll_set(napi_env env, napi_value exports);
+bool seikan_register_socket(napi_env env, napi_value exports);
+bool seikan_register_tun(napi_env env, napi_value exports);
+bool seikan_register_udp(napi_env env, napi_value exports);
+
+struct seikan_function {
+    const char *name;
+    napi_callback call;
+};
+
+/* Adds one function, or a table of them, its end marked by a NULL name. */
 bool seikan_export(napi_env env, napi_value exports, const char *name, napi_callback function);
+bool seikan_export_all(napi_env env, napi_value exports, const struct seikan_function *functions);
 
 /* Throws an Error whose `code` is the errno name (ENODEV ...), `errno` its number and `syscall` the call. Returns NULL. */
 napi_value seikan_throw_errno(napi_env env, const char *syscall, int error);
 
-/* The bytes of a Uint8Array argument; throws a TypeError and returns false for anything else. */
+/* Throws a RangeError. Returns NULL. */
+napi_value seikan_throw_range(napi_env env, const char *message);
+
+/* Arguments. Each of these throws and returns false when the value is not what it must be. */
+
+/* Fills argv with exactly `count` values; missing ones are undefined. */
+bool seikan_arguments(napi_env env, napi_callback_info info, napi_value *argv, size_t count);
+/* A whole number from `least` to `most`; `what` names it in the error. */
+bool seikan_integer(napi_env env, napi_value value, int64_t least, int64_t most, const char *what, int64_t *out);
+/* A file descriptor: a whole number from 0. Whether it is open is the kernel's to say (EBADF). */
+bool seikan_fd(napi_env env, napi_value value, int *fd);
+/* A boolean. */
+bool seikan_flag(napi_env env, napi_value value, bool *out);
+/* Text of less than `size` bytes without NUL; writes the closing NUL. */
+bool seikan_string(napi_env env, napi_value value, char *out, size_t size, const char *what);
+/* The bytes of a Uint8Array. */
 bool seikan_bytes(napi_env env, napi_value value, uint8_t **data, size_t *length);
+/* The words of a Uint32Array or Int32Array; `length` counts words. */
+bool seikan_words(napi_env env, napi_value value, uint32_t **data, size_t *length);
+bool seikan_signed_words(napi_env env, napi_value value, int32_t **data, size_t *length);
+bool seikan_is_undefined(napi_env env, napi_value value);
+
+/* Results. */
+napi_value seikan_make_number(napi_env env, int64_t number);
+/* What the packet path returns: `result`, or the negative errno when it is -1. */
+napi_value seikan_result(napi_env env, int64_t result);
+
+/*
+ * Handles: plain JavaScript objects that carry a C structure under a type tag, so that a handle of another kind
+ * (or any other object) is refused. `destroy` runs when the object is collected or its thread ends.
+ */
+napi_value seikan_handle_new(napi_env env, const napi_type_tag *tag, void *data, void (*destroy)(void *data));
+void *seikan_handle(napi_env env, napi_value value, const napi_type_tag *tag);
 
 #endif

@@ -7,8 +7,19 @@ export function loadAddon(): unknown {
   try {
     return createRequire(import.meta.url)(path);
   } catch (error) {
-    throw new Error(`cannot load the native addon ${path}: build it with "npm run build" (needs gcc and libssl-dev)`, {
-      cause: error,
-    });
+    throw new Error(
+      `cannot load the native addon ${path}: build it with "npm run build" (needs gcc, libssl-dev and libuv1-dev)`,
+      { cause: error },
+    );
+  }
+}
+
+/** Whether the addon is there: what can do without it asks first. */
+export function addonLoads(): boolean {
+  try {
+    loadAddon();
+    return true;
+  } catch {
+    return false;
   }
 }

@@ -1,6 +1,23 @@
-export { loadAddon } from './addon.js';
+export { addonLoads, loadAddon } from './addon.js';
+export { createNativeAeadKey, nativeAead, PacketKey, type PacketKeyOptions, type PacketLayout } from './aead.js';
 export { readCertificate } from './certificate.js';
-export { createCrypto } from './node-crypto.js';
+export { Descriptor } from './descriptor.js';
+export { createCrypto, createNodeAeadKey } from './node-crypto.js';
+export { type BatchShape, PacketBatch } from './packet-batch.js';
+export { PollSet, READABLE, Wake, WRITABLE } from './poll-set.js';
+export { Watch, type WatchCallback, type WatchEvents } from './poller.js';
+export { resultName, WOULD_BLOCK } from './result.js';
+export {
+  ADDRESS_SIZE,
+  ADDRESS_WORDS,
+  AddressTable,
+  addressBytes,
+  type LocalAddress,
+  REMOTE_WORDS,
+  type SocketAddress,
+} from './socket-address.js';
+export type { SocketOptions } from './socket-options.js';
+export { TcpListener, type TcpOptions, TcpSocket } from './tcp-socket.js';
 export {
   createTlsContext,
   type OpensslContext,
@@ -9,3 +26,13 @@ export {
   type TlsSetupFault,
   type TlsVersion,
 } from './tls.js';
+export {
+  createPersistentTun,
+  type PersistentTunOptions,
+  removePersistentTun,
+  TunDevice,
+  type TunInfo,
+  type TunKind,
+  type TunOptions,
+} from './tun.js';
+export { type UdpOptions, UdpSocket } from './udp-socket.js';

@@ -1,0 +1,292 @@
+/*
+ * Keyed AEAD contexts: AES-GCM and ChaCha20-Poly1305 (RFC 5116, RFC 8439), nonce 12 bytes, tag 16, through EVP with
+ * a context that is initialised once per key and direction and then only takes nonces.
+ *
+ * A packet key knows also where a packet keeps its parts, so that a batch is sealed or opened in place:
+ *
+ *   aad        [aadOffset, aadOffset + aadLength)        authenticated, not encrypted
+ *   counter    [counterOffset, + counterLength)          nonce = iv XOR (counter || 00 ...)
+ *   tag        at tagOffset, or the packet's last 16 bytes (tagOffset -1)
+ *   body       from bodyOffset to the end, or to the tag behind it
+ */
+#include "batch.h"
+
+#include <openssl/crypto.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define NONCE_SIZE 12
+#define TAG_SIZE 16
+#define MOST_KEY 32
+/* No part of a packet's head lies further in than this. */
+#define MOST_HEAD 256
+
+static const napi_type_tag aead_tag = { 0x5e1ca9d00aead001, 0x3b7e41d9c8f2605a };
+
+struct aead {
+    const EVP_CIPHER *cipher; /* NULL: wiped */
+    EVP_CIPHER_CTX *sealing;  /* each made at its first use */
+    EVP_CIPHER_CTX *opening;
+    uint8_t key[MOST_KEY];
+    uint8_t iv[NONCE_SIZE];
+    uint32_t aad_offset, aad_length, counter_offset, counter_length, tag_offset, body_offset;
+    bool packets, tag_behind;
+};
+
+static const EVP_CIPHER *cipher_named(const char *name)
+{
+    if (strcmp(name, "AES-128-GCM") == 0) return EVP_aes_128_gcm();
+    if (strcmp(name, "AES-192-GCM") == 0) return EVP_aes_192_gcm();
+    if (strcmp(name, "AES-256-GCM") == 0) return EVP_aes_256_gcm();
+    if (strcmp(name, "CHACHA20-POLY1305") == 0) return EVP_chacha20_poly1305();
+    return NULL;
+}
+
+static void wipe(struct aead *aead)
+{
+    /* EVP clears the key schedules that it frees. */
+    EVP_CIPHER_CTX_free(aead->sealing);
+    EVP_CIPHER_CTX_free(aead->opening);
+    OPENSSL_cleanse(aead, sizeof *aead);
+}
+
+static void destroy(void *data)
+{
+    wipe(data);
+    free(data);
+}
+
+/* The context of one direction, or NULL with an exception pending. */
+static EVP_CIPHER_CTX *context(napi_env env, struct aead *aead, bool sealing)
+{
+    EVP_CIPHER_CTX **slot = sealing ? &aead->sealing : &aead->opening;
+    if (aead->cipher == NULL) {
+        napi_throw_error(env, "ERR_CLOSED", "the key was wiped");
+        return NULL;
+    }
+    if (*slot == NULL) {
+        const uint8_t nonce[NONCE_SIZE] = { 0 };
+        EVP_CIPHER_CTX *made = EVP_CIPHER_CTX_new();
+        if (made == NULL || EVP_CipherInit_ex(made, aead->cipher, NULL, aead->key, nonce, sealing) != 1) {
+            EVP_CIPHER_CTX_free(made);
+            napi_throw_error(env, "ERR_CRYPTO", "OpenSSL refuses the cipher");
+            return NULL;
+        }
+        *slot = made;
+    }
+    return *slot;
+}
+
+static bool seal_one(EVP_CIPHER_CTX *ctx, const uint8_t *nonce, const uint8_t *aad, int aad_length, const uint8_t *in,
+    uint8_t *out, int length, uint8_t *tag)
+{
+    int written;
+    uint8_t rest[TAG_SIZE]; /* an AEAD's Final writes nothing, but wants somewhere to write it */
+    return EVP_EncryptInit_ex(ctx, NULL, NULL, NULL, nonce) == 1
+        && (aad_length == 0 || EVP_EncryptUpdate(ctx, NULL, &written, aad, aad_length) == 1)
+        && (length == 0 || EVP_EncryptUpdate(ctx, out, &written, in, length) == 1)
+        && EVP_EncryptFinal_ex(ctx, rest, &written) == 1
+        && EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_GET_TAG, TAG_SIZE, tag) == 1;
+}
+
+/* False: forged; `out` is cleared, so that nothing unauthenticated stays where a packet was. */
+static bool open_one(EVP_CIPHER_CTX *ctx, const uint8_t *nonce, const uint8_t *aad, int aad_length, const uint8_t *in,
+    uint8_t *out, int length, const uint8_t *tag)
+{
+    int written;
+    uint8_t expected[TAG_SIZE], rest[TAG_SIZE];
+
+    memcpy(expected, tag, TAG_SIZE);
+    if (EVP_DecryptInit_ex(ctx, NULL, NULL, NULL, nonce) == 1
+        && (aad_length == 0 || EVP_DecryptUpdate(ctx, NULL, &written, aad, aad_length) == 1)
+        && (length == 0 || EVP_DecryptUpdate(ctx, out, &written, in, length) == 1)
+        && EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_TAG, TAG_SIZE, expected) == 1
+        && EVP_DecryptFinal_ex(ctx, rest, &written) == 1)
+        return true;
+    ERR_clear_error();
+    if (length != 0) memset(out, 0, (size_t)length);
+    return false;
+}
+
+/*
+ * (cipher, key) → handle of a key for single packets, or
+ * (cipher, key, iv, aadOffset, aadLength, counterOffset, counterLength, tagOffset, bodyOffset) of one for batches.
+ */
+static napi_value aead_create(napi_env env, napi_callback_info info)
+{
+    napi_value argv[9];
+    char name[32];
+    uint8_t *key, *iv = NULL;
+    size_t key_length, iv_length = NONCE_SIZE;
+    int64_t part[6] = { 0 };
+    static const char *const names[6]
+        = { "aadOffset", "aadLength", "counterOffset", "counterLength", "tagOffset", "bodyOffset" };
+
+    if (!seikan_arguments(env, info, argv, 9) || !seikan_string(env, argv[0], name, sizeof name, "cipher")
+        || !seikan_bytes(env, argv[1], &key, &key_length))
+        return NULL;
+    const EVP_CIPHER *cipher = cipher_named(name);
+    if (cipher == NULL) return seikan_throw_range(env, "not an AEAD cipher of this addon");
+    if (key_length != (size_t)EVP_CIPHER_get_key_length(cipher))
+        return seikan_throw_range(env, "the key's length is not the cipher's");
+
+    bool packets = !seikan_is_undefined(env, argv[2]);
+    if (packets) {
+        if (!seikan_bytes(env, argv[2], &iv, &iv_length)) return NULL;
+        for (int i = 0; i < 6; i++)
+            if (!seikan_integer(env, argv[3 + i], i == 4 ? -1 : 0, i == 3 ? NONCE_SIZE : MOST_HEAD, names[i], &part[i]))
+                return NULL;
+        if (iv_length != NONCE_SIZE) return seikan_throw_range(env, "the implicit iv has 12 bytes");
+        /* The whole head lies before the body, so that a packet with room for its body has room for its head. */
+        if (part[0] + part[1] > part[5] || part[2] + part[3] > part[5] || (part[4] >= 0 && part[4] + TAG_SIZE > part[5]))
+            return seikan_throw_range(env, "aad, counter and tag lie before the body");
+    }
+
+    struct aead *aead = calloc(1, sizeof *aead);
+    if (aead == NULL) {
+        napi_throw_error(env, "ENOMEM", "out of memory");
+        return NULL;
+    }
+    aead->cipher = cipher;
+    memcpy(aead->key, key, key_length);
+    if (packets) {
+        memcpy(aead->iv, iv, NONCE_SIZE);
+        aead->packets = true;
+        aead->aad_offset = (uint32_t)part[0];
+        aead->aad_length = (uint32_t)part[1];
+        aead->counter_offset = (uint32_t)part[2];
+        aead->counter_length = (uint32_t)part[3];
+        aead->tag_behind = part[4] == -1;
+        aead->tag_offset = aead->tag_behind ? 0 : (uint32_t)part[4];
+        aead->body_offset = (uint32_t)part[5];
+    }
+    return seikan_handle_new(env, &aead_tag, aead, destroy);
+}
+
+/* (handle): the key is gone from memory; every later use throws. Idempotent. */
+static napi_value aead_wipe(napi_env env, napi_callback_info info)
+{
+    napi_value argv[1];
+    struct aead *aead;
+
+    if (!seikan_arguments(env, info, argv, 1) || (aead = seikan_handle(env, argv[0], &aead_tag)) == NULL) return NULL;
+    wipe(aead);
+    return NULL;
+}
+
+/* (handle, nonce, aad, in, out, tag) of one packet; sealing returns nothing, opening whether the tag is right. */
+static napi_value single(napi_env env, napi_callback_info info, bool sealing)
+{
+    napi_value argv[6], verdict;
+    struct aead *aead;
+    uint8_t *nonce, *aad, *in, *out, *tag;
+    size_t nonce_length, aad_length, length, room, tag_length;
+
+    if (!seikan_arguments(env, info, argv, 6) || (aead = seikan_handle(env, argv[0], &aead_tag)) == NULL
+        || !seikan_bytes(env, argv[1], &nonce, &nonce_length) || !seikan_bytes(env, argv[2], &aad, &aad_length)
+        || !seikan_bytes(env, argv[3], &in, &length) || !seikan_bytes(env, argv[4], &out, &room)
+        || !seikan_bytes(env, argv[5], &tag, &tag_length))
+        return NULL;
+    if (nonce_length != NONCE_SIZE) return seikan_throw_range(env, "a nonce has 12 bytes");
+    if (sealing ? tag_length < TAG_SIZE : tag_length != TAG_SIZE) return seikan_throw_range(env, "a tag has 16 bytes");
+    if (room < length) return seikan_throw_range(env, "the output is shorter than the input");
+    if (length > INT32_MAX || aad_length > INT32_MAX) return seikan_throw_range(env, "longer than 2 GiB");
+    if (out != in && out < in + length && in < out + length)
+        return seikan_throw_range(env, "input and output overlap without being the same");
+
+    EVP_CIPHER_CTX *ctx = context(env, aead, sealing);
+    if (ctx == NULL) return NULL;
+    if (!sealing)
+        return napi_get_boolean(env, open_one(ctx, nonce, aad, (int)aad_length, in, out, (int)length, tag), &verdict)
+                == napi_ok
+            ? verdict
+            : NULL;
+    if (!seal_one(ctx, nonce, aad, (int)aad_length, in, out, (int)length, tag))
+        napi_throw_error(env, "ERR_CRYPTO", "OpenSSL could not seal");
+    return NULL;
+}
+
+static napi_value aead_seal(napi_env env, napi_callback_info info)
+{
+    return single(env, info, true);
+}
+
+static napi_value aead_open(napi_env env, napi_callback_info info)
+{
+    return single(env, info, false);
+}
+
+/*
+ * (handle, slab, offsets, lengths, first, count) seals, or with a seventh argument `results` (Uint8Array) opens, each
+ * packet in place. results[i]: 1 authentic; 0 forged or too short, its body cleared. → how many were authentic.
+ */
+static napi_value packets(napi_env env, napi_callback_info info, bool sealing)
+{
+    napi_value argv[7];
+    struct aead *aead;
+    struct seikan_batch run;
+    uint8_t *results = NULL;
+    size_t result_count = 0;
+    uint32_t authentic = 0;
+
+    if (!seikan_arguments(env, info, argv, 7) || (aead = seikan_handle(env, argv[0], &aead_tag)) == NULL
+        || !seikan_batch(env, argv + 1, &run) || (!sealing && !seikan_bytes(env, argv[6], &results, &result_count)))
+        return NULL;
+    if (!sealing && (size_t)run.first + run.count > result_count)
+        return seikan_throw_range(env, "the run of packets is longer than its results");
+    EVP_CIPHER_CTX *ctx = context(env, aead, sealing);
+    if (ctx == NULL) return NULL;
+    if (!aead->packets) return seikan_throw_range(env, "this key was made for single packets");
+
+    uint32_t overhead = aead->body_offset + (aead->tag_behind ? TAG_SIZE : 0);
+    for (uint32_t i = 0; i < run.count; i++) {
+        uint32_t at = run.first + i, length;
+        uint8_t *packet, nonce[NONCE_SIZE];
+        if (!seikan_batch_packet(&run, at, &packet, &length)) return seikan_batch_outside(env);
+        if (length < overhead || length > INT32_MAX) {
+            if (sealing) return seikan_throw_range(env, "a packet is shorter than its head and tag");
+            results[at] = 0;
+            continue;
+        }
+        memcpy(nonce, aead->iv, NONCE_SIZE);
+        for (uint32_t k = 0; k < aead->counter_length; k++) nonce[k] ^= packet[aead->counter_offset + k];
+        const uint8_t *aad = packet + aead->aad_offset;
+        uint8_t *tag = packet + (aead->tag_behind ? length - TAG_SIZE : aead->tag_offset);
+        uint8_t *body = packet + aead->body_offset;
+        int body_length = (int)(length - overhead);
+        if (!sealing) {
+            results[at] = open_one(ctx, nonce, aad, (int)aead->aad_length, body, body, body_length, tag);
+            authentic += results[at];
+        } else if (!seal_one(ctx, nonce, aad, (int)aead->aad_length, body, body, body_length, tag)) {
+            napi_throw_error(env, "ERR_CRYPTO", "OpenSSL could not seal");
+            return NULL;
+        }
+    }
+    return sealing ? NULL : seikan_make_number(env, authentic);
+}
+
+static napi_value aead_seal_batch(napi_env env, napi_callback_info info)
+{
+    return packets(env, info, true);
+}
+
+static napi_value aead_open_batch(napi_env env, napi_callback_info info)
+{
+    return packets(env, info, false);
+}
+
+bool seikan_register_aead(napi_env env, napi_value exports)
+{
+    static const struct seikan_function functions[] = {
+        { "aeadCreate", aead_create },
+        { "aeadWipe", aead_wipe },
+        { "aeadSeal", aead_seal },
+        { "aeadOpen", aead_open },
+        { "aeadSealBatch", aead_seal_batch },
+        { "aeadOpenBatch", aead_open_batch },
+        { NULL, NULL },
+    };
+    return seikan_export_all(env, exports, functions);
+}

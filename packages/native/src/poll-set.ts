@@ -1,0 +1,77 @@
+/**
+ * What a worker thread blocks on: descriptors (epoll) and a wake-up that other threads raise (eventfd).
+ * While wait() blocks, the thread's event loop does not run: messages are fetched with receiveMessageOnPort.
+ */
+import { loadAddon } from './addon.js';
+import { Descriptor } from './descriptor.js';
+
+interface PollSetAddon {
+  pollSetCreate(): number;
+  pollSetWatch(set: number, fd: number, readable: boolean, writable: boolean): void;
+  pollSetForget(set: number, fd: number): void;
+  pollSetWait(set: number, descriptors: Int32Array, states: Uint32Array, milliseconds: number): number;
+  wakeCreate(): number;
+  wakeRaise(fd: number): void;
+  wakeClear(fd: number): void;
+}
+
+/** Bits of a ready descriptor's state; an error or hang-up sets both. */
+export const READABLE = 1;
+export const WRITABLE = 2;
+
+export class PollSet {
+  readonly #native = loadAddon() as PollSetAddon;
+  readonly #set: Descriptor;
+  /** After wait(): the ready descriptors and their states, as many as it returned. */
+  readonly descriptors: Int32Array<ArrayBuffer>;
+  readonly states: Uint32Array<ArrayBuffer>;
+
+  /** `room`: the most descriptors that one wait() reports, up to 64; the others come with the next. */
+  constructor(room: number) {
+    this.descriptors = new Int32Array(room);
+    this.states = new Uint32Array(room);
+    this.#set = new Descriptor(this.#native.pollSetCreate(), 'poll set');
+  }
+
+  /** Adds a borrowed descriptor, or changes what it waits for. Closing the descriptor takes it out. */
+  watch(fd: number, { readable = false, writable = false }: { readable?: boolean; writable?: boolean }): void {
+    this.#native.pollSetWatch(this.#set.fd, fd, readable, writable);
+  }
+
+  forget(fd: number): void {
+    this.#native.pollSetForget(this.#set.fd, fd);
+  }
+
+  /** Blocks the thread until something is ready or the time is over; -1 is for ever. Returns how many are ready. */
+  wait(milliseconds: number): number {
+    return this.#native.pollSetWait(this.#set.fd, this.descriptors, this.states, milliseconds);
+  }
+
+  close(): void {
+    this.#set.close();
+  }
+}
+
+/** A flag that one thread raises to wake another. Its `fd` may be posted to any thread of this process. */
+export class Wake {
+  readonly #native = loadAddon() as PollSetAddon;
+  readonly descriptor: Descriptor;
+
+  /** Without `fd` a new one; with it, another thread's, which must outlive this. */
+  constructor(fd?: number) {
+    this.descriptor = new Descriptor(fd ?? this.#native.wakeCreate(), 'wake-up');
+  }
+
+  /** From any thread: its descriptor is readable until clear(). */
+  raise(): void {
+    this.#native.wakeRaise(this.descriptor.fd);
+  }
+
+  clear(): void {
+    this.#native.wakeClear(this.descriptor.fd);
+  }
+
+  close(): void {
+    this.descriptor.close();
+  }
+}

@@ -1,0 +1,15 @@
+/**
+ * Results of the packet path. A batch call returns how many packets it moved, or a negative errno: nothing is thrown
+ * there, because what the network does to a socket is no exception.
+ */
+import { constants } from 'node:os';
+
+import { loadAddon } from './addon.js';
+
+/** What a stream call returns when nothing can be moved now. Batches of datagrams and tun packets return 0 instead. */
+export const WOULD_BLOCK: number = -constants.errno.EAGAIN;
+
+/** The errno name of a negative result: `ECONNREFUSED`. node:util's table lacks some, a removed tun's EBADFD for one. */
+export function resultName(result: number): string {
+  return (loadAddon() as { errorName(error: number): string }).errorName(-result);
+}

@@ -1,0 +1,132 @@
+/** UDP sockets that move datagrams in batches over one slab (packet-batch.ts, socket-address.ts). Non-blocking. */
+import { loadAddon } from './addon.js';
+import { Descriptor } from './descriptor.js';
+import type { PacketBatch } from './packet-batch.js';
+import type { AddressTable, SocketAddress } from './socket-address.js';
+import {
+  addressRecord,
+  createSocket,
+  type SocketAddon,
+  type SocketOptions,
+  setTos,
+  socketName,
+} from './socket-options.js';
+
+interface UdpAddon extends SocketAddon {
+  udpReceiveBatch(
+    fd: number,
+    slab: Uint8Array,
+    offsets: Uint32Array,
+    lengths: Uint32Array,
+    first: number,
+    count: number,
+    capacity: number,
+    addresses: Uint8Array,
+  ): number;
+  udpSendBatch(
+    fd: number,
+    family: 4 | 6,
+    slab: Uint8Array,
+    offsets: Uint32Array,
+    lengths: Uint32Array,
+    first: number,
+    count: number,
+    addresses?: Uint8Array,
+    which?: Uint32Array,
+  ): number;
+}
+
+export interface UdpOptions extends SocketOptions {
+  /** Ties the socket to one peer: only its datagrams arrive, and ICMP errors are reported. */
+  readonly connect?: SocketAddress | undefined;
+  /** `multihome`: received records say where a datagram was sent to, and sent records choose the source. */
+  readonly packetInfo?: boolean | undefined;
+}
+
+export class UdpSocket {
+  readonly #native = loadAddon() as UdpAddon;
+  readonly descriptor: Descriptor;
+  readonly family: 4 | 6;
+
+  /** Takes over a UDP socket's descriptor, from another thread for instance. `family` is the socket's own. */
+  constructor(fd: number, family: 4 | 6) {
+    this.descriptor = new Descriptor(fd, 'UDP socket');
+    this.family = family;
+  }
+
+  /** Throws a system error that names the step: EADDRINUSE, EADDRNOTAVAIL (bind), ENODEV (SO_BINDTODEVICE) ... */
+  static open(options: UdpOptions): UdpSocket {
+    const native = loadAddon() as UdpAddon;
+    const { family, connect, packetInfo = false } = options;
+    const fd = createSocket(false, options, (made) => {
+      if (packetInfo) native.socketSetOption(made, family === 4 ? 'IP_PKTINFO' : 'IPV6_RECVPKTINFO', 1);
+      if (connect !== undefined) native.socketConnect(made, family, addressRecord(connect));
+    });
+    return new UdpSocket(fd, family);
+  }
+
+  /** Where the socket is bound: the port that the kernel chose, too. */
+  get address(): SocketAddress {
+    return socketName(this.#native, this.descriptor.fd, 'own');
+  }
+
+  /**
+   * Receives at most `count` datagrams (and at most 256) into the slots from `first` on; record i of `addresses` gets
+   * the sender of packet i. Returns how many, 0 when none waits, or a negative errno: ECONNREFUSED and its like are
+   * ICMP answers to what a connected socket sent; the socket goes on. A datagram longer than the batch's capacity comes
+   * out with length 0.
+   */
+  receiveBatch(batch: PacketBatch, addresses: AddressTable, first = 0, count: number = batch.slots - first): number {
+    return this.#native.udpReceiveBatch(
+      this.descriptor.fd,
+      batch.slab,
+      batch.offsets,
+      batch.lengths,
+      first,
+      count,
+      batch.capacity,
+      addresses.bytes,
+    );
+  }
+
+  /**
+   * Sends packets `first` to `first + count - 1` (at most 256), packet i to record `which[i]` of `addresses`. Returns
+   * how many, which ends before the first that failed; or that one's negative errno when it is the first: EMSGSIZE,
+   * ENETUNREACH, EPERM (a firewall) ...: leave it out and go on behind it. 0: the socket takes nothing now.
+   */
+  sendBatch(batch: PacketBatch, first: number, count: number, addresses: AddressTable, which: Uint32Array): number {
+    return this.#native.udpSendBatch(
+      this.descriptor.fd,
+      this.family,
+      batch.slab,
+      batch.offsets,
+      batch.lengths,
+      first,
+      count,
+      addresses.bytes,
+      which,
+    );
+  }
+
+  /** The same for a connected socket. */
+  sendConnected(batch: PacketBatch, first: number, count: number): number {
+    return this.#native.udpSendBatch(
+      this.descriptor.fd,
+      this.family,
+      batch.slab,
+      batch.offsets,
+      batch.lengths,
+      first,
+      count,
+    );
+  }
+
+  /** The TOS byte of the packets sent from now on (`passtos`). */
+  setTos(tos: number): void {
+    setTos(this.#native, this.descriptor.fd, this.family, tos);
+  }
+
+  close(): void {
+    this.descriptor.close();
+  }
+}

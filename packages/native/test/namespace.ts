@@ -1,0 +1,31 @@
+/**
+ * Tests that need network devices run in a network namespace of their own: the test file starts itself again under
+ * unshare(1), as root or in a user namespace, and the namespace vanishes with it. Where neither is possible the tests
+ * are skipped, with the reason.
+ */
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { test } from 'node:test';
+
+const INSIDE = 'SEIKAN_TEST_NAMESPACE';
+
+/** Runs `tests` in a namespace where only the loopback device exists, and is up. Call it once per file, with import.meta.filename. */
+export function inNetworkNamespace(filename: string, tests: () => void): void {
+  if (process.env[INSIDE] === filename) {
+    tests();
+    return;
+  }
+  const arguments_ = process.getuid?.() === 0 ? ['--net'] : ['--net', '--user', '--map-root-user'];
+  const possible = spawnSync('unshare', [...arguments_, 'true'], { encoding: 'utf8' });
+  const skip = possible.status === 0 ? false : `no network namespace: ${possible.stderr || String(possible.error)}`;
+  test('in a network namespace of its own', { skip }, () => {
+    const { NODE_TEST_CONTEXT: _, ...environment } = process.env;
+    const command = 'ip link set lo up && exec "$0" --enable-source-maps "$1"';
+    const run = spawnSync('unshare', [...arguments_, 'sh', '-c', command, process.execPath, filename], {
+      encoding: 'utf8',
+      timeout: 60_000,
+      env: { ...environment, [INSIDE]: filename },
+    });
+    assert.equal(run.status, 0, `${run.stdout}\n${run.stderr}`);
+  });
+}
