@@ -13,7 +13,7 @@ void seikan_openssl_reason(char *into, size_t size)
     unsigned long code = ERR_get_error_all(NULL, NULL, NULL, &data, &flags);
 
     if (code == 0) {
-        snprintf(into, size, "no reason given");
+        snprintf(into, size, "OpenSSL gives no reason");
         return;
     }
     ERR_error_string_n(code, into, size);

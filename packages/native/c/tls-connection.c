@@ -440,6 +440,21 @@ static napi_value get_state(napi_env env, napi_callback_info info)
     return connection == NULL ? NULL : number(env, connection->state);
 }
 
+/* OpenSSL 3.0 has no text for those that came with TLS 1.3. */
+static const char *alert_name(int alert)
+{
+    switch (alert) {
+    case SSL_AD_MISSING_EXTENSION:
+        return "missing extension";
+    case SSL_AD_CERTIFICATE_REQUIRED:
+        return "certificate required";
+    case SSL_AD_INAPPROPRIATE_FALLBACK:
+        return "inappropriate fallback";
+    default:
+        return SSL_alert_desc_string_long(alert);
+    }
+}
+
 /* tlsFailure(connection): { reason, alert?, sent } */
 static napi_value get_failure(napi_env env, napi_callback_info info)
 {
@@ -450,7 +465,7 @@ static napi_value get_failure(napi_env env, napi_callback_info info)
     napi_create_object(env, &failure);
     seikan_set_text(env, failure, "reason", connection->reason, NAPI_AUTO_LENGTH);
     if (connection->alert_direction != NO_ALERT) {
-        seikan_set_text(env, failure, "alert", SSL_alert_desc_string_long(connection->alert), NAPI_AUTO_LENGTH);
+        seikan_set_text(env, failure, "alert", alert_name(connection->alert), NAPI_AUTO_LENGTH);
         napi_get_boolean(env, connection->alert_direction == ALERT_SENT, &sent);
         seikan_set(env, failure, "sent", sent);
     }

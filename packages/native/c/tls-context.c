@@ -70,6 +70,7 @@ static bool add_authorities(X509_STORE *store, const char *pem, STACK_OF(X509_NA
                 X509_NAME_free(name);
         }
     }
+    if (entries != NULL && added == 0) ERR_raise(ERR_LIB_PEM, PEM_R_NO_START_LINE);
     sk_X509_INFO_pop_free(entries, X509_INFO_free);
     if (added > 0) ERR_clear_error();
     return added > 0;
@@ -171,14 +172,14 @@ static bool load_key(napi_env env, SSL_CTX *ssl, const char *pem, const char *pa
     struct seikan_passphrase offered = { passphrase, false };
     BIO *bio = BIO_new_mem_buf(pem, -1);
     EVP_PKEY *key = PEM_read_bio_PrivateKey(bio, NULL, seikan_offer_passphrase, &offered);
+    X509 *own = SSL_CTX_get0_certificate(ssl);
     const char *failed = NULL;
 
     BIO_free(bio);
-    if (key == NULL) {
-        failed = !offered.asked ? "key" : passphrase == NULL ? "passphrase-needed" : "passphrase-wrong";
-    } else if (SSL_CTX_use_PrivateKey(ssl, key) != 1) {
-        failed = ERR_GET_LIB(ERR_peek_last_error()) == ERR_LIB_X509 ? "key-mismatch" : "key";
-    }
+    if (key == NULL) failed = !offered.asked ? "key" : passphrase == NULL ? "passphrase-needed" : "passphrase-wrong";
+    /* OpenSSL itself compares only a key of the certificate's own kind. */
+    else if (own != NULL && X509_check_private_key(own, key) != 1) failed = "key-mismatch";
+    else if (SSL_CTX_use_PrivateKey(ssl, key) != 1) failed = "key";
     EVP_PKEY_free(key);
     if (failed != NULL) seikan_throw_openssl(env, failed);
     return failed == NULL;

@@ -139,9 +139,9 @@ export class TestAuthority {
   }
 }
 
-export function openssl(args: readonly string[], input?: string): string {
+export function openssl(args: readonly string[], input = '', encoding: 'utf8' | 'latin1' = 'utf8'): string {
   try {
-    return execFileSync('openssl', args, { encoding: 'utf8', input: input ?? '', stdio: ['pipe', 'pipe', 'pipe'] });
+    return execFileSync('openssl', args, { encoding, input, stdio: ['pipe', 'pipe', 'pipe'] });
   } catch (error) {
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT') {
       throw new Error('these tests need the openssl command: apt-get install openssl', { cause: error });
