@@ -1,6 +1,11 @@
 /** The protocol of one tunnel, pure: bytes in, bytes out, time and randomness as arguments. */
+
+export { fromBase64, toBase64 } from './bytes/base64.js';
+export { concatBytes, sameBytes, xorBytes } from './bytes/bytes.js';
 export { type Endpoint, formatEndpoint, sameEndpoint } from './bytes/endpoint.js';
+export { fromHex, toHex } from './bytes/hex.js';
 export type { Millis, UnixSeconds } from './bytes/millis.js';
+export { decodeText, encodeText } from './bytes/text.js';
 export type { AeadKey, BlockKey, CipherTraits, Crypto, RandomFill } from './crypto/crypto.js';
 export type {
   ChannelSettings,
@@ -15,7 +20,36 @@ export type {
   PeerRoute,
   PeerSettings,
 } from './data/data-channel.js';
-export type { DataFormat, DataKey, DirectionKey } from './keys/data-key.js';
+export { AUTH_TOKEN_KEY_SIZE, authTokenHmacKey, encodeAuthTokenKey, parseAuthTokenKey } from './keys/auth-token-key.js';
+export {
+  type DataFormat,
+  type DataKey,
+  type DataKeyOptions,
+  type DirectionKey,
+  deriveDataKey,
+  wipeDataKey,
+} from './keys/data-key.js';
+export { deriveEpochKey, type EpochKey, nextEpochSecret } from './keys/epoch-key.js';
+export { exportDataKeys, exportDynamicWrapKey, exportP2pPeerId } from './keys/exporter.js';
+export {
+  encodeKeyMethod2,
+  type KeyMethod2,
+  type KeySource,
+  MAX_CREDENTIAL_SIZE,
+  MAX_OPTIONS_SIZE,
+  makeKeySource,
+  parseKeyMethod2,
+  type ReceivedKeyMethod2,
+  wipeKeySource,
+} from './keys/key-method-2.js';
+export {
+  type OptionsStringInput,
+  optionsString,
+  type PointToPoint,
+  parseOptionsString,
+} from './keys/options-string.js';
+export { encodePeerInfo, parsePeerInfo } from './keys/peer-info.js';
+export { deriveKeysByPrf, type PrfInputs } from './keys/prf.js';
 export { AckList } from './reliable/ack-list.js';
 export { type ReceivedMessage, ReliableReceive, type ReliableReceiveOptions } from './reliable/reliable-receive.js';
 export { type QueuedMessage, ReliableSend, type ReliableSendOptions } from './reliable/reliable-send.js';
@@ -34,6 +68,7 @@ export type {
   VerifyCertificate,
   VerifyError,
 } from './tls/tls.js';
+export { type ControlMessages, encodeControlMessage, splitControlMessages } from './wire/control-message.js';
 export {
   CONTROL_HEADER_SIZE,
   type ControlHeader,
@@ -44,6 +79,13 @@ export {
   parseControlHeader,
 } from './wire/control-packet.js';
 export type { DropReason } from './wire/drop-reason.js';
+export {
+  announcesEarlyNegotiation,
+  EARLY_NEGOTIATION_START,
+  type EarlyNegotiation,
+  encodeEarlyNegotiation,
+  parseEarlyNegotiation,
+} from './wire/early-negotiation.js';
 export {
   type ControlOpcode,
   firstByte,
@@ -62,6 +104,7 @@ export {
   sameSessionId,
 } from './wire/session-id.js';
 export { type ControlWrap, plainWrap, type WrapOptions } from './wrap/control-wrap.js';
+export { SessionCookie, type SessionCookieOptions } from './wrap/cookie.js';
 export {
   encodeStaticKey,
   type KeyDirection,
@@ -73,3 +116,20 @@ export {
 } from './wrap/static-key.js';
 export { type TlsAuthOptions, tlsAuthWrap } from './wrap/tls-auth.js';
 export { type TlsCryptOptions, tlsCryptWrap } from './wrap/tls-crypt.js';
+export {
+  appendWrappedKey,
+  type ClientKey,
+  type ClientKeyMetadata,
+  encodeClientKey,
+  encodeServerKey,
+  MAX_METADATA_SIZE,
+  MetadataType,
+  metadataTime,
+  parseClientKey,
+  parseServerKey,
+  SERVER_KEY_SIZE,
+  splitWrappedKey,
+  timestampMetadata,
+  unwrapClientKey,
+  wrapClientKey,
+} from './wrap/tls-crypt-v2.js';

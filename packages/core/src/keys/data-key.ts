@@ -1,5 +1,8 @@
 /** What the key exchange leaves behind for the data channel: the material of one key id, both directions. */
 import type { Millis } from '../bytes/millis.js';
+import type { CipherTraits, Crypto } from '../crypto/crypto.js';
+import { type KeyDirection, type KeyHalf, keyHalves } from '../wrap/static-key.js';
+import { EPOCH_SECRET_SIZE } from './epoch-key.js';
 
 export type DataFormat = 'aead' | 'epoch' | 'block';
 
@@ -24,4 +27,57 @@ export interface DataKey {
   readonly replayTime: Millis;
   /** Packet ids carry the wall-clock time too (static key mode). */
   readonly longPacketId: boolean;
+}
+
+export interface DataKeyOptions {
+  readonly crypto: Crypto;
+  /** 256 bytes: exported, from the PRF, or a static key. */
+  readonly material: Uint8Array;
+  /** A TLS client is `normal` (it sends with key 0), a TLS server `inverse`; static keys as configured. */
+  readonly direction: KeyDirection;
+  /** `undefined`: `cipher none`. */
+  readonly cipher: CipherTraits | undefined;
+  /** `auth`, for ciphers that are not AEAD; `none` is without an HMAC. The options have made sure that it exists. */
+  readonly digest: string;
+  /** Both ends agreed on `aead-epoch`. AEAD only. */
+  readonly epoch: boolean;
+  readonly replayWindow: number;
+  readonly replayTime: Millis;
+  readonly longPacketId: boolean;
+}
+
+const IMPLICIT_IV_SIZE = 8;
+
+/** Cuts the material to what the cipher needs, into copies that the caller wipes (`wipeDataKey`) once they are installed. */
+export function deriveDataKey(options: DataKeyOptions): DataKey {
+  const { crypto, material, direction, cipher, digest, epoch, replayWindow, replayTime, longPacketId } = options;
+  const format = cipher?.mode !== 'aead' ? 'block' : epoch ? 'epoch' : 'aead';
+  const cipherSize = format === 'epoch' ? EPOCH_SECRET_SIZE : (cipher?.keySize ?? 0);
+  const authSizes = {
+    aead: IMPLICIT_IV_SIZE,
+    epoch: 0,
+    block: digest === 'none' ? 0 : (crypto.digestSize(digest) ?? 0),
+  };
+  const cut = (half: KeyHalf): DirectionKey => ({
+    cipher: half.cipher.slice(0, cipherSize),
+    auth: half.hmac.slice(0, authSizes[format]),
+  });
+  const { send, receive } = keyHalves(material, direction);
+  return {
+    format,
+    cipher: cipher?.name ?? 'none',
+    digest,
+    send: cut(send),
+    receive: cut(receive),
+    replayWindow,
+    replayTime,
+    longPacketId,
+  };
+}
+
+export function wipeDataKey({ send, receive }: DataKey): void {
+  for (const { cipher, auth } of [send, receive]) {
+    cipher.fill(0);
+    auth.fill(0);
+  }
 }

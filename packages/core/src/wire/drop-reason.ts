@@ -23,5 +23,9 @@ export type DropReason =
   | 'too-old'
   /** The wrapped client key of tls-crypt-v2 is not ours, or malformed. */
   | 'bad-client-key'
+  /** A server's first answer holds a field of the wrong length. */
+  | 'bad-early-negotiation'
   /** The session id that a first packet acknowledges is not one that we gave to this address lately. */
-  | 'bad-cookie';
+  | 'bad-cookie'
+  /** A key exchange message of another key method than 2. */
+  | 'bad-key-method';

@@ -1,5 +1,5 @@
 /** The 8 random bytes by which each end names one TLS session; all zero means "none". Source: OpenVPN 2.6 `session_id.h`. */
-import { sameBytes } from '../bytes/bytes.js';
+import { isAllZero, sameBytes } from '../bytes/bytes.js';
 import { toHex } from '../bytes/hex.js';
 import type { RandomFill } from '../crypto/crypto.js';
 
@@ -18,9 +18,7 @@ export function randomSessionId(random: RandomFill): SessionId {
 
 /** False for the all-zero id, which a packet may not carry. */
 export function isSessionId(bytes: Uint8Array): bytes is SessionId {
-  if (bytes.length !== SESSION_ID_SIZE) return false;
-  for (const byte of bytes) if (byte !== 0) return true;
-  return false;
+  return bytes.length === SESSION_ID_SIZE && !isAllZero(bytes);
 }
 
 export function sameSessionId(a: SessionId, b: SessionId): boolean {
