@@ -1,5 +1,5 @@
 /**
- * Runs the compiled tests of every package (or of those named): `node tools/run-tests.mjs [package ...]`.
+ * Runs the compiled tests of every package, of those named, or of a folder: `node tools/run-tests.mjs [package|folder ...]`.
  * Ends with the line 'N passed, N failed'; exits with the status of node's test runner.
  */
 import { spawnSync } from 'node:child_process';
@@ -17,7 +17,8 @@ function testFiles(folder) {
 }
 
 const packages = readdirSync(join(root, 'packages')).filter((name) => named.length === 0 || named.includes(name));
-const files = packages.flatMap((name) => testFiles(join(root, 'packages', name, 'dist-test')));
+const folders = named.filter((name) => name.includes('/')).map((name) => join(root, name));
+const files = [...packages.map((name) => join(root, 'packages', name, 'dist-test')), ...folders].flatMap(testFiles);
 if (files.length === 0) {
   console.error('no compiled tests found: run npm run build first');
   process.exit(1);

@@ -1,0 +1,233 @@
+/**
+ * A stock OpenVPN server and its clients, each in a network namespace of its own:
+ *
+ *     namespace s: server, 10.99.0.1 ──veth── namespace c: clients, 10.99.0.2      tunnel 10.8.0.0/24
+ *
+ * Needs root, iproute2, openssl and openvpn; `missing()` says what is not there.
+ */
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { accessSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+const openvpn = '/usr/sbin/openvpn';
+
+export function missing(): string | undefined {
+  if (process.getuid?.() !== 0) return 'this needs root';
+  for (const [path, what] of [
+    [openvpn, 'openvpn'],
+    ['/dev/net/tun', '/dev/net/tun'],
+  ] as const) {
+    try {
+      accessSync(path);
+    } catch {
+      return `there is no ${what}`;
+    }
+  }
+  return undefined;
+}
+
+/** A process whose output is kept and can be waited for. */
+export class Watched {
+  readonly process: ChildProcess;
+  log = '';
+  ended = false;
+  status: number | null = null;
+
+  constructor(command: string, args: readonly string[], cwd: string) {
+    this.process = spawn(command, args, { cwd, stdio: ['ignore', 'pipe', 'pipe'] });
+    for (const stream of [this.process.stdout, this.process.stderr])
+      stream?.on('data', (chunk: Buffer) => {
+        this.log += chunk.toString('utf8');
+      });
+    this.process.once('exit', (code) => {
+      this.ended = true;
+      this.status = code;
+    });
+  }
+
+  /** Waits for a line; fails with the log where the process ends or time is up first. */
+  async line(pattern: RegExp, patience = 15_000): Promise<string> {
+    const end = Date.now() + patience;
+    for (;;) {
+      const found = this.log.split('\n').find((line) => pattern.test(line));
+      if (found !== undefined) return found;
+      if (this.ended || Date.now() > end)
+        throw new Error(`${this.ended ? 'ended' : 'waited in vain'} before ${String(pattern)}:\n${this.log}`);
+      await new Promise((wake) => setTimeout(wake, 20));
+    }
+  }
+
+  lines(pattern: RegExp): string[] {
+    return this.log.split('\n').filter((line) => pattern.test(line));
+  }
+
+  async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
+    if (!this.ended) this.process.kill(signal);
+    const end = Date.now() + 10_000;
+    while (!this.ended) {
+      if (Date.now() > end) this.process.kill('SIGKILL');
+      await new Promise((wake) => setTimeout(wake, 10));
+    }
+  }
+}
+
+export class StockNetwork {
+  readonly folder = mkdtempSync(join(tmpdir(), 'seikan-stock-'));
+  readonly tmpDir = join(this.folder, 'tmp');
+  readonly #server = `plugins${process.pid}s`;
+  readonly #client = `plugins${process.pid}c`;
+  readonly #running: Watched[] = [];
+  #files = 0;
+
+  constructor() {
+    mkdirSync(this.tmpDir, { mode: 0o777 });
+    execFileSync('chmod', ['a+rwx', this.folder, this.tmpDir]);
+    for (const name of [this.#server, this.#client]) ip('netns', 'add', name);
+    ip('link', 'add', 'wire', 'netns', this.#server, 'type', 'veth', 'peer', 'name', 'wire', 'netns', this.#client);
+    for (const [name, address] of [
+      [this.#server, '10.99.0.1/24'],
+      [this.#client, '10.99.0.2/24'],
+    ] as const) {
+      ip('-n', name, 'address', 'add', address, 'dev', 'wire');
+      ip('-n', name, 'link', 'set', 'wire', 'up');
+      ip('-n', name, 'link', 'set', 'lo', 'up');
+    }
+    this.#certificates();
+  }
+
+  /** Starts a server with these lines added to the usual ones, and waits until it serves. */
+  async server(lines: readonly string[]): Promise<Watched> {
+    const server = this.startServer(lines);
+    await server.line(/Initialization Sequence Completed/);
+    return server;
+  }
+
+  startServer(lines: readonly string[]): Watched {
+    return this.start(this.#server, [
+      'mode server',
+      'tls-server',
+      'dev tun',
+      'topology subnet',
+      'server 10.8.0.0 255.255.255.0',
+      'proto udp4',
+      'ca ca.pem',
+      'cert server.pem',
+      'key server.key',
+      'dh none',
+      'verb 3',
+      'keepalive 10 60',
+      `tmp-dir ${this.tmpDir}`,
+      ...lines,
+    ]);
+  }
+
+  /** Starts a client and waits until it is connected or refused. */
+  async client(
+    username: string,
+    password: string,
+    lines: readonly string[] = [],
+  ): Promise<{ client: Watched; connected: boolean }> {
+    const client = this.startClient(username, password, lines);
+    const line = await client.line(/Initialization Sequence Completed|AUTH_FAILED|SIGTERM\[soft,auth-failure\]/);
+    return { client, connected: line.includes('Initialization') };
+  }
+
+  startClient(username: string, password: string, lines: readonly string[] = []): Watched {
+    this.#files += 1;
+    const credentials = join(this.folder, `credentials-${this.#files}`);
+    writeFileSync(credentials, `${username}\n${password}\n`, { mode: 0o600 });
+    return this.start(this.#client, [
+      'client',
+      'dev tun',
+      'remote 10.99.0.1 1194 udp4',
+      'nobind',
+      'verb 3',
+      'connect-retry 1 1',
+      'ca ca.pem',
+      'cert client.pem',
+      'key client.key',
+      `auth-user-pass ${credentials}`,
+      'hand-window 20',
+      ...lines,
+    ]);
+  }
+
+  /** Any openvpn in the server's or client's namespace. */
+  start(namespace: string, lines: readonly string[]): Watched {
+    this.#files += 1;
+    const config = join(this.folder, `config-${this.#files}`);
+    writeFileSync(config, `${lines.join('\n')}\n`);
+    const watched = new Watched('ip', ['netns', 'exec', namespace, openvpn, '--config', config], this.folder);
+    this.#running.push(watched);
+    return watched;
+  }
+
+  async close(): Promise<void> {
+    for (const watched of this.#running) await watched.stop();
+    for (const name of [this.#server, this.#client]) ip('netns', 'delete', name);
+    rmSync(this.folder, { recursive: true });
+  }
+
+  #certificates(): void {
+    const openssl = (...args: string[]): void => {
+      execFileSync('openssl', args, { cwd: this.folder, stdio: 'ignore' });
+    };
+    const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'];
+    openssl('req', '-x509', ...key, '-subj', '/CN=test ca', '-days', '2', '-keyout', 'ca.key', '-out', 'ca.pem');
+    for (const [name, usage] of [
+      ['server', 'serverAuth'],
+      ['client', 'clientAuth'],
+    ] as const) {
+      writeFileSync(
+        join(this.folder, 'ext'),
+        `extendedKeyUsage=${usage}\nkeyUsage=digitalSignature\nbasicConstraints=CA:FALSE\n`,
+      );
+      openssl('req', ...key, '-subj', `/CN=${name}`, '-keyout', `${name}.key`, '-out', `${name}.csr`);
+      openssl(
+        'x509',
+        '-req',
+        '-in',
+        `${name}.csr`,
+        '-CA',
+        'ca.pem',
+        '-CAkey',
+        'ca.key',
+        '-days',
+        '2',
+        '-extfile',
+        'ext',
+        '-out',
+        `${name}.pem`,
+      );
+    }
+  }
+}
+
+/** Waits until something holds. */
+export async function until(what: () => boolean, why: string, patience = 10_000): Promise<void> {
+  const end = Date.now() + patience;
+  while (!what()) {
+    if (Date.now() > end) throw new Error(`waited in vain until ${why}`);
+    await new Promise((wake) => setTimeout(wake, 20));
+  }
+}
+
+/** The processes below another, with their names, nearest first. */
+export function descendants(pid: number): { pid: number; name: string }[] {
+  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8')
+    .trim()
+    .split(' ')
+    .filter(Boolean)
+    .map(Number);
+  const family: { pid: number; name: string }[] = [];
+  for (const child of children) {
+    family.push({ pid: child, name: readFileSync(`/proc/${child}/comm`, 'utf8').trim() });
+    family.push(...descendants(child));
+  }
+  return family;
+}
+
+function ip(...args: string[]): void {
+  execFileSync('ip', args, { stdio: ['ignore', 'ignore', 'pipe'] });
+}

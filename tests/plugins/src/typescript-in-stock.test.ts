@@ -1,0 +1,195 @@
+/** A TypeScript plugin in an unmodified OpenVPN: every way in which it can answer, fail, die and be carried along. */
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { chmodSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { buildPlugin } from '@seikan/plugin-host';
+import { descendants, missing, StockNetwork, until, type Watched } from './stock.js';
+
+const skip = missing() ?? false;
+let network: StockNetwork;
+let library: string;
+
+before(async () => {
+  if (skip !== false) return;
+  network = new StockNetwork();
+  library = join(network.folder, 'acme.so');
+  await buildPlugin(fileURLToPath(new URL('../src/acme.ts', import.meta.url)), { output: library });
+});
+
+after(async () => {
+  if (skip === false) await network.close();
+});
+
+async function login(username: string, password: string): Promise<{ connected: boolean; said: string[]; log: string }> {
+  const { client, connected } = await network.client(username, password);
+  await client.stop();
+  const said = client.lines(/AUTH_FAILED/).map((line) => line.replace(/.*AUTH_FAILED,?/, ''));
+  return { connected, said, log: client.log };
+}
+
+/** What the plugin logged, without time, client and names. */
+const plugin = (server: Watched): string[] =>
+  server.lines(/PLUGIN acme: /).map((line) => line.replace(/.*PLUGIN acme: /, ''));
+
+test('it checks passwords, defers, configures clients, and closes after all events', { skip }, async () => {
+  const server = await network.server([`plugin ${library} one "two words"`]);
+  const right = await login('ada', 'secret');
+  assert.equal(right.connected, true);
+  assert.match(right.log, /setenv-safe COLOUR red.*ifconfig 10\.8\.0\.77 255\.255\.255\.0/);
+
+  assert.deepEqual((await login('ada', 'wrong')).said[0], 'wrong password, ada');
+
+  const slow = await login('slow', 'secret');
+  assert.equal(slow.connected, true);
+  assert.match(slow.log, /setenv-safe COLOUR green/);
+  assert.deepEqual((await login('slow', 'wrong')).said[0], 'slowly refused');
+
+  assert.deepEqual((await login('throw', 'secret')).said[0], '');
+  await server.stop();
+
+  const lines = plugin(server);
+  assert.equal(lines[0], `open [one][two words] on openvpn 2.6.14 openssl as uid 0`);
+  assert.match(lines[1] ?? '', /^up 0 /, "the tunnel's own events have client 0");
+  assert.match(lines[2] ?? '', /^tls-verify 1 1 CN=test ca \d{3}$/);
+  assert.match(lines[3] ?? '', /^tls-verify 1 0 CN=client \d{3}$/);
+  assert.equal(lines[4], 'auth-user-pass-verify 1 616461 10.99.0.2');
+  const thrown = lines.findIndex((line) => line.startsWith('auth-user-pass-verify: Error: a bug'));
+  assert.match(lines[thrown + 1] ?? '', /at .*src\/acme\.ts:\d+:\d+/, 'the stack names the TypeScript line');
+  assert.ok(lines.some((line) => line.startsWith('Caused by: Error: its cause')));
+  assert.ok(lines.some((line) => /^closed 1 after \d+ events$/.test(line)));
+  assert.equal(lines.at(-1), 'close after 5 logins', 'the last line is not lost');
+  assert.deepEqual(readdirSync(network.tmpDir), []);
+});
+
+test('bytes that are no UTF-8 reach it as they are', { skip }, async () => {
+  const server = await network.server([`plugin ${library}`]);
+  const credentials = join(network.folder, 'raw');
+  writeFileSync(credentials, Buffer.concat([Buffer.from([0x61, 0xff, 0xc3]), Buffer.from('\nsecret\n')]), {
+    mode: 0o600,
+  });
+  const client = network.startClient('x', 'y', [`auth-user-pass ${credentials}`]);
+  await client.line(/Initialization Sequence Completed/);
+  await client.stop();
+  await server.stop();
+  assert.ok(plugin(server).includes('auth-user-pass-verify 1 61ffc3 10.99.0.2'), plugin(server).join('\n'));
+});
+
+test('a killed node and an endless loop refuse the login, and the next login works', { skip }, async () => {
+  const server = await network.server([`plugin ${library}`]);
+  assert.equal((await login('die', 'secret')).connected, false);
+  await server.line(/node is back/);
+  assert.equal((await login('ada', 'secret')).connected, true);
+
+  assert.equal((await login('loop', 'secret')).connected, false);
+  await server.line(/node does not answer and was killed/);
+  await until(() => server.lines(/node is back/).length === 2, 'node is back again');
+  assert.equal((await login('ada', 'secret')).connected, true);
+  await server.stop();
+  assert.equal(server.status, 0);
+});
+
+test('as a daemon in a chroot as nobody it works, also after SIGUSR1, within ten tasks', { skip }, async () => {
+  const jail = join(network.folder, 'jail');
+  const log = join(network.folder, 'daemon.log');
+  const pidFile = join(network.folder, 'daemon.pid');
+  mkdirSync(join(jail, 'tmp'), { recursive: true });
+  chmodSync(join(jail, 'tmp'), 0o777);
+  writeFileSync(log, '');
+  const lines = ['daemon', `log-append ${log}`, `writepid ${pidFile}`, `chroot ${jail}`, 'tmp-dir /tmp'];
+  const read = (): string => readFileSync(log, 'utf8');
+  network.startServer([
+    `plugin ${library} in jail`,
+    ...lines,
+    'user nobody',
+    'group nogroup',
+    'persist-tun',
+    'persist-key',
+  ]);
+  await until(() => read().includes('Initialization Sequence Completed'), 'the daemon is up');
+  const pid = Number(readFileSync(pidFile, 'utf8'));
+  try {
+    const family = descendants(pid);
+    assert.deepEqual(
+      family.map(({ name }) => name),
+      ['seikan-plugin', 'node'],
+    );
+    const tasks = [pid, ...family.map((member) => member.pid)].flatMap((one) => readdirSync(`/proc/${one}/task`));
+    assert.ok(tasks.length <= 8, `${tasks.length} tasks; Debian's units allow 10`);
+    assert.match(readFileSync(`/proc/${pid}/status`, 'utf8'), /^Uid:\t65534/m);
+
+    assert.equal((await login('slow', 'secret')).connected, true);
+    assert.deepEqual((await login('slow', 'wrong')).said[0], 'slowly refused');
+    assert.deepEqual((await login('ada', 'wrong')).said[0], 'wrong password, ada');
+
+    process.kill(pid, 'SIGUSR1');
+    await until(() => read().split('Initialization Sequence Completed').length === 3, 'it restarted');
+    assert.deepEqual(
+      descendants(pid).map((member) => member.pid),
+      family.map((member) => member.pid),
+      'the plugin stayed open',
+    );
+    assert.equal((await login('slow', 'secret')).connected, true);
+  } finally {
+    process.kill(pid, 'SIGTERM');
+    await until(() => read().includes('process exiting'), 'the daemon ended');
+  }
+  assert.deepEqual(readdirSync(join(jail, 'tmp')), []);
+  assert.match(read(), /PLUGIN acme: open \[in\]\[jail\]/);
+  assert.match(read(), /PLUGIN acme: close after 4 logins/);
+});
+
+test('SIGHUP closes it and opens it anew; a kill of OpenVPN leaves nothing behind', { skip }, async () => {
+  const server = await network.server([`plugin ${library}`]);
+  const pid = server.process.pid ?? 0;
+  const first = descendants(pid);
+  server.process.kill('SIGHUP');
+  await until(() => server.lines(/Initialization Sequence Completed/).length === 2, 'it restarted');
+  const second = descendants(pid);
+  assert.equal(second.length, 2);
+  assert.notDeepEqual(second, first);
+  assert.ok(plugin(server).includes('close after 0 logins'));
+  await server.stop('SIGKILL');
+  await until(() => second.every((one) => !alive(one.pid)), 'supervisor and node are gone');
+});
+
+test('an OpenVPN that ends while the plugin opens, and plugins that cannot', { skip }, async () => {
+  const refused = await ended(`plugin ${library} refuse`);
+  assert.equal(refused.status, 1);
+  assert.match(refused.log, /PLUGIN acme: open: Error: told to refuse[^]*Caused by: Error: by an argument/);
+
+  const noNode = await ended(`plugin ${library} node=/nonexistent/node`);
+  assert.equal(noNode.status, 1);
+  assert.match(noNode.log, /cannot run node .*install Node\.js 20 or later, or name it with node=/);
+
+  const bare = await ended(
+    `plugin ${fileURLToPath(new URL('../../../packages/plugin-host/build/plugin-shim.so', import.meta.url))}`,
+  );
+  assert.equal(bare.status, 1);
+  assert.match(bare.log, /carries no plugin: make one with `seikan plugin build/);
+});
+
+test('strip leaves the plugin inside, and user= runs node as somebody else', { skip }, async () => {
+  const stripped = join(network.folder, 'stripped.so');
+  assert.equal(spawnSync('strip', ['-o', stripped, library]).status, 0);
+  const server = await network.server([`plugin ${stripped} user=nobody argument`]);
+  await server.stop();
+  assert.equal(plugin(server)[0], 'open [argument] on openvpn 2.6.14 openssl as uid 65534');
+});
+
+async function ended(line: string): Promise<Watched> {
+  const server = network.startServer([line]);
+  await until(() => server.ended, 'it ended');
+  return server;
+}
+
+function alive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return !/^State:\tZ/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
+  } catch {
+    return false;
+  }
+}
