@@ -8,18 +8,22 @@
 
 void seikan_openssl_reason(char *into, size_t size)
 {
+    unsigned long code;
     const char *data = NULL;
     int flags = 0;
-    unsigned long code = ERR_get_error_all(NULL, NULL, NULL, &data, &flags);
+    bool told = false;
 
-    if (code == 0) {
-        snprintf(into, size, "OpenSSL gives no reason");
-        return;
-    }
-    ERR_error_string_n(code, into, size);
-    if ((flags & ERR_TXT_STRING) != 0 && data != NULL && *data != '\0') {
-        size_t used = strlen(into);
-        snprintf(into + used, size - used, ":%s", data);
+    snprintf(into, size, "OpenSSL gives no reason");
+    /* The oldest is the closest to the cause; only where a cipher failed, TLS's own word (bad record mac) says more. */
+    while ((code = ERR_get_error_all(NULL, NULL, NULL, &data, &flags)) != 0) {
+        size_t used;
+
+        if (told && ERR_GET_LIB(code) != ERR_LIB_SSL) continue;
+        ERR_error_string_n(code, into, size);
+        used = strlen(into);
+        if ((flags & ERR_TXT_STRING) != 0 && data != NULL && *data != '\0') snprintf(into + used, size - used, ":%s", data);
+        if (ERR_GET_LIB(code) == ERR_LIB_SSL) break;
+        told = true;
     }
     ERR_clear_error();
 }

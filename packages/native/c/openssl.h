@@ -12,7 +12,7 @@
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
 
-/* Writes the oldest queued error as `error:0A000086:SSL routines::certificate verify failed` and empties the queue. */
+/* Writes the queue's most telling error as `error:0A000086:SSL routines::certificate verify failed` and empties the queue. */
 void seikan_openssl_reason(char *into, size_t size);
 
 /* Throws an Error with `code` and OpenSSL's oldest reason as message, and empties the queue. Returns NULL. */

@@ -1,0 +1,144 @@
+import assert from 'node:assert/strict';
+import { after, describe, it } from 'node:test';
+
+import { createTlsContext } from '@seikan/native';
+import { SeededRandom } from '@seikan/testkit';
+
+import { TestAuthority } from './test-pki.js';
+import { exchange, openPair, takeAll } from './tls-pair.js';
+
+const root = TestAuthority.root();
+after(() => root.remove());
+const made = (version: '1.2' | '1.3') => ({
+  client: createTlsContext({ role: 'client', ca: root.cert, ...root.issue({ name: 'client' }), versionMax: version }),
+  server: createTlsContext({ role: 'server', ca: root.cert, ...root.issue({ name: 'server', usage: 'server' }) }),
+});
+const both = [made('1.2'), made('1.3')] as const;
+const seed = Date.now() >>> 0;
+
+describe(`hostile input (seed ${seed})`, () => {
+  const random = new SeededRandom(seed);
+
+  it('of any byte value ends in failure or silence, never in a throw', () => {
+    for (let round = 0; round < 500; round += 1) {
+      const server = both[1].server.open(() => 'reject');
+      const garbage = new Uint8Array(3 + random.below(1_400));
+      random.fill(garbage);
+      // Every other one starts like a handshake record, so that more than the first byte is looked at.
+      if (round % 2 === 0) garbage.set([0x16, 0x03, 0x01]);
+      server.receive(garbage);
+      server.receive(garbage);
+      assert.notEqual(server.state, 'secured');
+      server.close();
+    }
+  });
+
+  it('that flips bits, cuts or repeats a real handshake never gives two sides that disagree', () => {
+    for (let round = 0; round < 300; round += 1) {
+      const pair = openPair(both[round % 2 === 0 ? 0 : 1]);
+      const target = random.below(3_000);
+      let carried = 0;
+      for (let flight = 0; flight < 8; flight += 1) {
+        const [from, to] = flight % 2 === 0 ? [pair.client, pair.server] : [pair.server, pair.client];
+        const data = takeAll(from);
+        const at = target - carried;
+        carried += data.length;
+        if (at < 0 || at >= data.length) {
+          to.receive(data);
+          continue;
+        }
+        const how = random.below(3);
+        if (how === 0) data[at] = (data[at] ?? 0) ^ (1 << random.below(8));
+        to.receive(how === 1 ? data.subarray(0, at) : data);
+        if (how === 2) to.receive(data);
+      }
+      if (pair.client.state === 'secured' && pair.server.state === 'secured') {
+        const ours = pair.client.exportKeyingMaterial('EXPORTER-test', 32);
+        assert.deepEqual(ours, pair.server.exportKeyingMaterial('EXPORTER-test', 32), `round ${round}`);
+      }
+      pair.client.close();
+      pair.server.close();
+    }
+  });
+
+  it('in a secured connection fails it, sends an alert, and gives no byte of the damaged record', () => {
+    for (const contexts of both) {
+      const pair = openPair(contexts);
+      exchange(pair);
+      pair.client.write(Uint8Array.of(1));
+      pair.client.write(new Uint8Array(500));
+      const records = takeAll(pair.client);
+      const last = records.length - 1 - random.below(500);
+      records[last] = (records[last] ?? 0) ^ 0x10;
+      pair.server.receive(records);
+      assert.deepEqual(pair.server.read(), Uint8Array.of(1));
+      assert.equal(pair.server.read(), undefined);
+      assert.deepEqual(pair.server.failure?.alert, { direction: 'sent', name: 'bad record mac' });
+      assert.match(pair.server.failure.reason, /bad record mac/);
+      pair.client.receive(takeAll(pair.server));
+      assert.deepEqual(pair.client.failure?.alert, { direction: 'received', name: 'bad record mac' });
+    }
+  });
+
+  it('after the end changes nothing', () => {
+    const pair = openPair(both[1]);
+    exchange(pair);
+    pair.server.receive(new Uint8Array(64));
+    assert.equal(pair.server.state, 'failed');
+    const failure = pair.server.failure;
+    pair.server.receive(new Uint8Array(64));
+    assert.equal(pair.server.failure, failure);
+  });
+
+  it('repeated as a whole record is refused', () => {
+    for (const contexts of both) {
+      const pair = openPair(contexts);
+      exchange(pair);
+      pair.client.write(Uint8Array.of(7));
+      const record = takeAll(pair.client);
+      pair.server.receive(record);
+      pair.server.receive(record);
+      assert.deepEqual(pair.server.read(), Uint8Array.of(7));
+      assert.equal(pair.server.read(), undefined);
+      assert.equal(pair.server.state, 'failed');
+    }
+  });
+
+  it('that asks for a renegotiation or claims an endless record is bounded', () => {
+    const server = both[1].server.open(() => 'accept');
+    server.receive(Uint8Array.of(0x16, 0x03, 0x01, 0xff, 0xff));
+    server.receive(new Uint8Array(1_000));
+    assert.equal(server.state, 'failed');
+    assert.equal(server.failure?.alert?.direction, 'sent');
+  });
+});
+
+const resident = () => process.memoryUsage().rss / 1_048_576;
+
+describe('connections in great number', () => {
+  it('leave no memory behind, closed or forgotten', { timeout: 60_000 }, async () => {
+    const contexts = both[1];
+    const run = async (count: number, close: boolean) => {
+      for (let i = 0; i < count; i += 1) {
+        const pair = openPair(contexts);
+        // Most attackers never finish: one in ten completes the handshake.
+        if (i % 10 === 0) exchange(pair);
+        else pair.server.receive(takeAll(pair.client));
+        if (close) {
+          pair.client.close();
+          pair.server.close();
+        } else if (i % 50 === 0) {
+          // Finalizers run between tasks.
+          await new Promise((resolve) => setImmediate(resolve));
+        }
+      }
+    };
+    await run(500, true);
+    await run(500, false);
+    const before = resident();
+    await run(1_000, true);
+    await run(1_000, false);
+    // 2 000 leaked connections would be more than 80 MB.
+    assert.ok(resident() - before < 30, `${before.toFixed(1)} → ${resident().toFixed(1)} MB`);
+  });
+});
