@@ -392,18 +392,21 @@ static napi_value close_context(napi_env env, napi_callback_info info)
     return NULL;
 }
 
-/* listTlsCiphers(context): { name, standardName, version } of all that the context's list allows, in its order. */
+/* listTlsCiphers(context): { name, standardName, version } of all that a connection could agree on, in order. */
 static napi_value list_ciphers(napi_env env, napi_callback_info info)
 {
     napi_value argument, list;
     size_t count = 1;
     struct tls_context *context;
+    SSL *ssl;
     STACK_OF(SSL_CIPHER) *ciphers;
 
     if (napi_get_cb_info(env, info, &count, &argument, NULL, NULL) != napi_ok
         || (context = unwrap(env, argument)) == NULL)
         return NULL;
-    ciphers = SSL_CTX_get_ciphers(context->ssl);
+    ssl = SSL_new(context->ssl);
+    if (ssl == NULL) return seikan_throw_openssl(env, "memory");
+    ciphers = SSL_get1_supported_ciphers(ssl);
     napi_create_array(env, &list);
     for (int i = 0; i < sk_SSL_CIPHER_num(ciphers); i += 1) {
         const SSL_CIPHER *cipher = sk_SSL_CIPHER_value(ciphers, i);
@@ -416,6 +419,9 @@ static napi_value list_ciphers(napi_env env, napi_callback_info info)
         seikan_set_text(env, entry, "version", SSL_CIPHER_get_version(cipher), NAPI_AUTO_LENGTH);
         napi_set_element(env, list, (uint32_t)i, entry);
     }
+    sk_SSL_CIPHER_free(ciphers);
+    SSL_free(ssl);
+    ERR_clear_error();
     return list;
 }
 

@@ -2,6 +2,14 @@ export { addonLoads, loadAddon } from './addon.js';
 export { createNativeAeadKey, nativeAead, PacketKey, type PacketKeyOptions, type PacketLayout } from './aead.js';
 export { readCertificate } from './certificate.js';
 export { Descriptor } from './descriptor.js';
+export {
+  type CipherListing,
+  type DigestListing,
+  listCiphers,
+  listCurves,
+  listDigests,
+  listTlsSuites,
+} from './listings.js';
 export { createCrypto, createNodeAeadKey } from './node-crypto.js';
 export { type BatchShape, PacketBatch } from './packet-batch.js';
 export { PollSet, READABLE, Wake, WRITABLE } from './poll-set.js';

@@ -4,7 +4,13 @@
  */
 import type { PeerCertificate, TlsConnection, TlsContext, TlsFailure, VerifyCertificate } from '@seikan/core';
 
-import { type NativeConnection, type NativeContext, type OpensslRoom, opensslRoom } from './openssl-room.js';
+import {
+  type NativeCipher,
+  type NativeConnection,
+  type NativeContext,
+  type OpensslRoom,
+  opensslRoom,
+} from './openssl-room.js';
 import { toOpensslCipherList, toOpensslGroups } from './tls-names.js';
 
 export type TlsVersion = '1.0' | '1.1' | '1.2' | '1.3';
@@ -80,11 +86,21 @@ const VERIFY_MODE = { none: 0, optional: 1, require: 3 } as const;
 const SECURITY_LEVEL = { insecure: 0, legacy: 1, preferred: 2, suiteb: 1 } as const;
 
 /** OpenSSL's default list without weak ciphers, without static keys, and without what this protocol has no use for. */
-const DEFAULT_CIPHERS = 'DEFAULT:!EXP:!LOW:!MEDIUM:!kDH:!kECDH:!kRSA:!DSS:!PSK:!SRP';
+const STRONG = 'DEFAULT:!EXP:!LOW:!MEDIUM:!kDH:!kECDH:!kRSA:!DSS:!PSK:!SRP';
+const DEFAULT_CIPHERS = { insecure: STRONG, legacy: STRONG, preferred: STRONG, suiteb: 'SUITEB128' } as const;
 
 /** Throws a `TlsSetupError` that names what could not be used. */
 export function createTlsContext(options: TlsOptions): OpensslContext {
   return new Context(opensslRoom(), options);
+}
+
+/** The suites that a context with these options could agree on, in its order. */
+export function listTlsCiphers(options: Omit<TlsOptions, 'role'>): NativeCipher[] {
+  const openssl = opensslRoom();
+  const native = createNativeContext(openssl, { role: 'server', ...options });
+  const ciphers = openssl.listTlsCiphers(native);
+  openssl.closeTlsContext(native);
+  return ciphers;
 }
 
 class Context implements OpensslContext {
@@ -95,33 +111,7 @@ class Context implements OpensslContext {
   constructor(openssl: OpensslRoom, options: TlsOptions) {
     this.#openssl = openssl;
     this.#server = options.role === 'server';
-    const { pkcs12, cipherList, certProfile, groups } = options;
-    this.#native = setup(() =>
-      openssl.createTlsContext({
-        server: this.#server ? 1 : 0,
-        verifyMode: VERIFY_MODE[this.#server ? (options.verifyPeer ?? 'require') : 'optional'],
-        securityLevel: SECURITY_LEVEL[certProfile ?? 'legacy'],
-        versionMin: WIRE_VERSION[options.versionMin ?? '1.2'],
-        versionMax: options.versionMax === undefined ? 0 : WIRE_VERSION[options.versionMax],
-        cipherList:
-          cipherList !== undefined
-            ? toOpensslCipherList(cipherList)
-            : certProfile === 'suiteb'
-              ? 'SUITEB128'
-              : DEFAULT_CIPHERS,
-        cipherSuites: options.cipherSuites?.replaceAll('-', '_'),
-        groups: groups === undefined ? undefined : toOpensslGroups(groups),
-        dh: options.dh,
-        ca: options.ca,
-        caPath: options.caPath,
-        crl: options.crl,
-        cert: options.cert,
-        extraCerts: options.extraCerts,
-        key: options.key,
-        passphrase: options.passphrase,
-        ...(pkcs12 === undefined ? {} : { pkcs12 }),
-      }),
-    );
+    this.#native = createNativeContext(openssl, options);
   }
 
   open(verify: VerifyCertificate): TlsConnection {
@@ -234,6 +224,32 @@ class Connection implements TlsConnection {
       ...thrown,
     };
   }
+}
+
+function createNativeContext(openssl: OpensslRoom, options: TlsOptions): NativeContext {
+  const { role, pkcs12, cipherList, certProfile, groups } = options;
+  const server = role === 'server';
+  return setup(() =>
+    openssl.createTlsContext({
+      server: server ? 1 : 0,
+      verifyMode: VERIFY_MODE[server ? (options.verifyPeer ?? 'require') : 'optional'],
+      securityLevel: SECURITY_LEVEL[certProfile ?? 'legacy'],
+      versionMin: WIRE_VERSION[options.versionMin ?? '1.2'],
+      versionMax: options.versionMax === undefined ? 0 : WIRE_VERSION[options.versionMax],
+      cipherList: cipherList === undefined ? DEFAULT_CIPHERS[certProfile ?? 'legacy'] : toOpensslCipherList(cipherList),
+      cipherSuites: options.cipherSuites?.replaceAll('-', '_'),
+      groups: groups === undefined ? undefined : toOpensslGroups(groups),
+      dh: options.dh,
+      ca: options.ca,
+      caPath: options.caPath,
+      crl: options.crl,
+      cert: options.cert,
+      extraCerts: options.extraCerts,
+      key: options.key,
+      passphrase: options.passphrase,
+      ...(pkcs12 === undefined ? {} : { pkcs12 }),
+    }),
+  );
 }
 
 /** Runs one call of the C side, whose errors carry the fault as `code`. */
