@@ -15,7 +15,7 @@ import type { KeyId } from '../wire/opcode.js';
 declare const linkId: unique symbol;
 declare const peerId: unique symbol;
 
-/** One socket: a UDP socket, a TCP listener, or one TCP connection. Chosen by whoever opens it; never reused in a process. */
+/** One socket: a UDP socket, a TCP listener, or one TCP connection. A positive number chosen by whoever opens it, or a negative one by the channel for a connection it accepts; never reused. */
 export type LinkId = number & { readonly [linkId]?: true };
 /** 24 bits on the wire; also the index of a peer in the channel's table. 0xffffff is "no peer-id". */
 export type PeerId = number & { readonly [peerId]?: true };
@@ -61,7 +61,7 @@ export interface PeerSettings {
   readonly compression: CompressionFraming;
   /** p2p: drop tun packets whose destination is the peer's own real address (off with `allow-recursive-routing`). */
   readonly guardRecursion: boolean;
-  /** Answer the IPv6 packets of the local host (p2p) or of the peer (server) with ICMPv6 "administratively prohibited". */
+  /** Answer the IPv6 packets of the local host (p2p) or of the peer (server) with ICMPv6 "no route to destination". */
   readonly blockIpv6: boolean;
 }
 
@@ -155,8 +155,9 @@ export interface PeerCounters {
 export interface DataChannel<Link, Tun> {
   openLink(link: LinkId, source: Link): void;
   closeLink(link: LinkId): void;
+  /** Closes the tun attached before. While no peer is there (a restart with persist-tun), packets are read and dropped, counted. */
   attachTun(tun: Tun): void;
-  /** Packets that the kernel still queues are read and dropped until another tun is attached or the channel closes. */
+  /** Closes the tun. */
   detachTun(): void;
   handle(command: DataChannelCommand): void;
   readCounters(peer: PeerRef): PeerCounters | undefined;
