@@ -1,12 +1,16 @@
 /** The protocol of one tunnel, pure: bytes in, bytes out, time and randomness as arguments. */
 
 export { fromBase64, toBase64 } from './bytes/base64.js';
+export { readUint16, readUint32, writeUint16, writeUint32 } from './bytes/big-endian.js';
 export { concatBytes, sameBytes, xorBytes } from './bytes/bytes.js';
 export { type Endpoint, formatEndpoint, sameEndpoint } from './bytes/endpoint.js';
 export { fromHex, toHex } from './bytes/hex.js';
 export type { Millis, UnixSeconds } from './bytes/millis.js';
 export { decodeText, encodeText } from './bytes/text.js';
 export type { AeadKey, BlockKey, CipherTraits, Crypto, RandomFill } from './crypto/crypto.js';
+export { AEAD_PACKET_ID_SIZE, AeadOpener, AeadSealer } from './data/aead-format.js';
+export { BlockOpener, type BlockOptions, BlockSealer } from './data/block-format.js';
+export { frameUncompressed, unframe } from './data/compression.js';
 export type {
   ChannelSettings,
   CompressionFraming,
@@ -20,6 +24,21 @@ export type {
   PeerRoute,
   PeerSettings,
 } from './data/data-channel.js';
+export { type DataDrop, dataDrops } from './data/data-drop.js';
+export { type DataOpener, type DataSealer, type KeyLimit, TAG_SIZE } from './data/data-format.js';
+export { EPOCH_PACKET_ID_SIZE, EpochOpener, EpochSealer } from './data/epoch-format.js';
+export { type Cut, FRAGMENT_HEADER_SIZE, Fragmenter, Reassembler } from './data/fragment.js';
+export { isOcc, isPing, OccType, occMagic, pingPayload } from './data/messages.js';
+export { clampMss } from './data/mss.js';
+export { HEADROOM, Packet, packetOf, TAILROOM } from './data/packet.js';
+export {
+  defaultMssfix,
+  fragmentSize,
+  mssClamp,
+  type PacketShape,
+  packetOverhead,
+  type SizeLimit,
+} from './data/packet-size.js';
 export { AUTH_TOKEN_KEY_SIZE, authTokenHmacKey, encodeAuthTokenKey, parseAuthTokenKey } from './keys/auth-token-key.js';
 export {
   type DataFormat,

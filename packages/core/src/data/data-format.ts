@@ -1,0 +1,59 @@
+/**
+ * The two directions of one data-channel key, whatever its format: `aead`, `epoch` or `block`.
+ *
+ * Both work in place. The header in front of every datagram (opcode and key id, then the peer-id or not; nothing at all
+ * in static key mode) is the same for all packets of a key, so it is given as bytes:
+ *
+ *   P_DATA_V2  | opcode 5 bits, key id 3 bits | peer-id 24 bits |
+ *   P_DATA_V1  | opcode 5 bits, key id 3 bits |
+ */
+import type { Millis } from '../bytes/millis.js';
+import type { DataDrop } from './data-drop.js';
+import type { Packet } from './packet.js';
+
+/** A limit that a key has reached. `hard`: it is of no more use in this direction. */
+export interface KeyLimit {
+  readonly limit: 'packet-id' | 'usage' | 'epoch' | 'forgeries';
+  readonly hard: boolean;
+}
+
+export interface DataSealer {
+  /**
+   * Turns the plaintext in `packet` into a datagram behind `header`, with the next packet id.
+   * False: the key is used up (`limit` is hard) and the packet is as it was.
+   * `packet` has HEADROOM and TAILROOM around the plaintext.
+   */
+  seal(packet: Packet, header: Uint8Array): boolean;
+  /** The last limit reached: one of a few constants, to be compared by identity. */
+  readonly limit: KeyLimit | undefined;
+  wipe(): void;
+}
+
+export interface DataOpener {
+  /** Turns a datagram with a header of `headerSize` bytes into its plaintext: authenticates, decrypts, refuses replays. */
+  open(packet: Packet, headerSize: number, now: Millis): DataDrop | undefined;
+  readonly limit: KeyLimit | undefined;
+  wipe(): void;
+}
+
+export const packetIdSoft: KeyLimit = { limit: 'packet-id', hard: false };
+export const packetIdHard: KeyLimit = { limit: 'packet-id', hard: true };
+export const usageSoft: KeyLimit = { limit: 'usage', hard: false };
+export const usageHard: KeyLimit = { limit: 'usage', hard: true };
+export const epochSoft: KeyLimit = { limit: 'epoch', hard: false };
+export const epochHard: KeyLimit = { limit: 'epoch', hard: true };
+export const forgeriesSoft: KeyLimit = { limit: 'forgeries', hard: false };
+export const forgeriesHard: KeyLimit = { limit: 'forgeries', hard: true };
+
+export const TAG_SIZE = 16;
+
+/** Renegotiate from here on (2^32 is the end of the 32-bit ids). Source: OpenVPN 2.6 `packet_id.h`, PACKET_ID_WRAP_TRIGGER. */
+export const PACKET_ID_SOFT = 0xff00_0000;
+export const PACKET_ID_LAST = 0xffff_ffff;
+
+/** Of one GCM key, packets and 16-byte blocks together: 2^36 - 1 (RFC 5288 analysis, OpenVPN 2.7 `cipher_get_aead_limits`). */
+export const GCM_LIMIT = 2 ** 36 - 1;
+export const GCM_SOFT_LIMIT = 2 ** 36 - 2 ** 33;
+
+export const FORGERIES_SOFT = 2 ** 35;
+export const FORGERIES_HARD = 2 ** 36;

@@ -1,0 +1,53 @@
+/**
+ * A packet inside a larger buffer: `bytes[start, end)`, with headroom before it and tailroom after it, so that headers,
+ * IVs, padding and tags are written beside the payload and nothing is copied. One object is reused for many packets.
+ *
+ *   bytes |....headroom....|=====packet=====|..tailroom..|
+ *                        start             end
+ */
+
+/** Before a plaintext: opcode and peer-id, the largest HMAC, an IV, a long packet id, fragment and compression headers. */
+export const HEADROOM = 128;
+/** After a plaintext: a tag, or the padding of a block and a swapped compression byte. */
+export const TAILROOM = 64;
+
+export class Packet {
+  bytes: Uint8Array;
+  start: number;
+  end: number;
+
+  constructor(bytes: Uint8Array, start = 0, end = bytes.length) {
+    this.bytes = bytes;
+    this.start = start;
+    this.end = end;
+  }
+
+  get length(): number {
+    return this.end - this.start;
+  }
+
+  set(bytes: Uint8Array, start: number, end: number): void {
+    this.bytes = bytes;
+    this.start = start;
+    this.end = end;
+  }
+
+  /** Copies `content` into the own buffer behind the headroom; false when it does not fit. */
+  load(content: Uint8Array): boolean {
+    if (HEADROOM + content.length + TAILROOM > this.bytes.length) return false;
+    this.bytes.set(content, HEADROOM);
+    this.start = HEADROOM;
+    this.end = HEADROOM + content.length;
+    return true;
+  }
+
+  /** The bytes of the packet, borrowed. */
+  view(): Uint8Array {
+    return this.bytes.subarray(this.start, this.end);
+  }
+}
+
+/** A packet with a buffer of its own for contents of up to `size` bytes. */
+export function packetOf(size: number): Packet {
+  return new Packet(new Uint8Array(HEADROOM + size + TAILROOM), HEADROOM, HEADROOM);
+}
