@@ -1,2 +1,14 @@
+export { dataChannelCompliance } from './compliance/data-channel.js';
+export {
+  type Harness,
+  type HarnessFactory,
+  type HarnessLink,
+  type HarnessTun,
+  ownedEvent,
+} from './compliance/harness.js';
+export { inlineHarness } from './inline-harness.js';
+export { MemoryLink, MemoryTun, type SentDatagram } from './memory-ends.js';
+export { ethernetFrame, type IpOptions, ipv4Packet, ipv6Packet, tcpSyn } from './packets.js';
 export { fakeCertificate, ScriptedTls, type ScriptedTlsOptions } from './scripted-tls.js';
 export { SeededRandom } from './seeded-random.js';
+export { VirtualClock } from './virtual-clock.js';

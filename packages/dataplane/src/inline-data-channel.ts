@@ -1,0 +1,266 @@
+/**
+ * The `inline` data channel: everything in this process and on this thread, synchronously; plain TypeScript over the
+ * `Crypto` port. It owns the links and the tun that it is given and one alarm of the clock.
+ *
+ * Events are delivered from inside `handle` and from inside the links' and the tun's callbacks, one at a time; the
+ * listener may call `handle` again from there, and events that this causes come when it has returned.
+ */
+import {
+  type ChannelSettings,
+  type DataChannel,
+  type DataChannelCommand,
+  type DataChannelEvent,
+  type DataDrop,
+  type Endpoint,
+  type LinkId,
+  type Millis,
+  Packet,
+  type PeerCounters,
+  type PeerRef,
+} from '@seikan/core';
+
+import { DataPlane } from './data-plane.js';
+import type { Arrival } from './external-multiplexer.js';
+import type { KeyPorts } from './key-slot.js';
+import type { Clock, PacketBatch, PacketLink, PacketTun } from './ports.js';
+
+export interface InlineOptions {
+  readonly settings: ChannelSettings;
+  readonly crypto: KeyPorts['crypto'];
+  readonly random: KeyPorts['random'];
+  readonly clock: Clock;
+  readonly onEvent: (event: DataChannelEvent) => void;
+}
+
+/** Looking through all peers for the next deadline is not done more often. */
+const SHORTEST_ALARM: Millis = 20;
+
+const nowhere: Endpoint = { family: 4, address: '0.0.0.0', port: 0 };
+
+export class InlineDataChannel implements DataChannel<PacketLink, PacketTun> {
+  readonly #clock: Clock;
+  readonly #onEvent: (event: DataChannelEvent) => void;
+  readonly #plane: DataPlane;
+  readonly #links = new Map<LinkId, PacketLink>();
+  /** Links that took packets since they were flushed. */
+  readonly #unflushed = new Set<PacketLink>();
+  #tun: PacketTun | undefined;
+  #tunUnflushed = false;
+  #closed = false;
+  #lastAccepted: LinkId = 0;
+
+  /** Windows into whatever slab is being worked on. */
+  readonly #packet = new Packet(new Uint8Array(0));
+  readonly #arrival: Arrival = { link: 0, from: nowhere };
+
+  /** Events that wait for the packet path to be done. */
+  readonly #events: DataChannelEvent[] = [];
+  #delivering = false;
+  /** How many links were closed: tells a loop over a batch that its link may be gone. */
+  #closings = 0;
+  #cancelAlarm: () => void = () => undefined;
+
+  constructor({ settings, crypto, random, clock, onEvent }: InlineOptions) {
+    this.#clock = clock;
+    this.#onEvent = onEvent;
+    const ports: KeyPorts = { crypto, random, unixTime: () => clock.unixTime() };
+    this.#plane = new DataPlane(settings, ports, {
+      toLink: (link, to, packet) => this.#toLink(link, to, packet),
+      toTun: (packet) => this.#toTun(packet),
+      event: (event) => {
+        this.#events.push(event);
+        if (event.event === 'control' || event.event === 'message') this.#deliverEvents();
+      },
+    });
+  }
+
+  openLink(id: LinkId, link: PacketLink): void {
+    this.#holdLink(id, link);
+    this.#startLink(id, link);
+  }
+
+  closeLink(id: LinkId): void {
+    const link = this.#links.get(id);
+    this.#links.delete(id);
+    if (link === undefined) return;
+    this.#closings += 1;
+    this.#unflushed.delete(link);
+    this.#plane.external.datagramLinks.delete(id);
+    link.close();
+  }
+
+  attachTun(tun: PacketTun): void {
+    this.detachTun();
+    this.#tun = tun;
+    tun.start({
+      packets: (batch, count) => {
+        if (this.#tun === tun) this.#fromTun(batch, count);
+      },
+      down: (reason) => {
+        if (this.#tun !== tun) return;
+        this.detachTun();
+        this.#report({ event: 'tunDown', reason });
+      },
+    });
+  }
+
+  detachTun(): void {
+    const tun = this.#tun;
+    this.#tun = undefined;
+    this.#tunUnflushed = false;
+    tun?.close();
+  }
+
+  handle(command: DataChannelCommand): void {
+    if (this.#closed) return;
+    const { verb } = command;
+    if (verb === 'sendControl') this.#sendControl(command.link, command.to, command.bytes);
+    else this.#plane.handle(command, this.#clock.now());
+    // Only these bring a deadline forward.
+    if (verb === 'newPeer' || verb === 'setPeer' || verb === 'swapKeys') this.#setAlarm();
+    this.#endTurn();
+  }
+
+  readCounters(ref: PeerRef): PeerCounters | undefined {
+    return this.#plane.peers.find(ref)?.counters.read();
+  }
+
+  readDrops(): Readonly<Record<string, number>> {
+    return this.#plane.peers.counters.noPeer.drops();
+  }
+
+  close(): Promise<void> {
+    if (!this.#closed) {
+      this.#closed = true;
+      this.#cancelAlarm();
+      this.#plane.close();
+      for (const id of this.#links.keys()) this.closeLink(id);
+      this.detachTun();
+    }
+    return Promise.resolve();
+  }
+
+  #holdLink(id: LinkId, link: PacketLink): void {
+    this.#links.set(id, link);
+    if (link.kind === 'datagram') this.#plane.external.datagramLinks.add(id);
+  }
+
+  #startLink(id: LinkId, link: PacketLink): void {
+    link.start({
+      datagrams: (batch, count, from) => {
+        if (this.#links.get(id) === link) this.#fromLink(id, link, { batch, count, from });
+      },
+      accepted: (connection, remote) => {
+        if (this.#links.get(id) !== link) {
+          connection.close();
+          return;
+        }
+        this.#lastAccepted -= 1;
+        const accepted = this.#lastAccepted;
+        this.#holdLink(accepted, connection);
+        this.#report({ event: 'linkUp', link: accepted, listener: id, remote });
+        if (this.#links.get(accepted) === connection) this.#startLink(accepted, connection);
+      },
+      connected: (remote) => this.#report({ event: 'linkUp', link: id, listener: undefined, remote }),
+      down: (reason) => {
+        if (this.#links.get(id) !== link) return;
+        this.closeLink(id);
+        this.#report({ event: 'linkDown', link: id, reason });
+      },
+    });
+  }
+
+  #fromLink(
+    id: LinkId,
+    link: PacketLink,
+    { batch, count, from }: { readonly batch: PacketBatch; readonly count: number; readonly from: readonly Endpoint[] },
+  ): void {
+    const now = this.#clock.now();
+    const { offsets, lengths, slab } = batch;
+    const closings = this.#closings;
+    for (let i = 0; i < count; i += 1) {
+      if (this.#closings !== closings && this.#links.get(id) !== link) break;
+      const start = offsets[i] as number;
+      this.#arrival.link = id;
+      this.#arrival.from = from[i] as Endpoint;
+      this.#packet.set(slab, start, start + (lengths[i] as number));
+      this.#plane.fromLink.receive(this.#packet, this.#arrival, now);
+    }
+    this.#endTurn();
+  }
+
+  #fromTun({ offsets, lengths, slab }: PacketBatch, count: number): void {
+    const now = this.#clock.now();
+    for (let i = 0; i < count; i += 1) {
+      const start = offsets[i] as number;
+      this.#packet.set(slab, start, start + (lengths[i] as number));
+      this.#plane.fromTun.receive(this.#packet, now);
+    }
+    this.#endTurn();
+  }
+
+  #toLink(id: LinkId, to: Endpoint, packet: Packet): DataDrop | undefined {
+    const link = this.#links.get(id);
+    if (link === undefined) return 'no-link';
+    if (!link.send(packet.bytes, packet.start, packet.end, to)) return 'link-full';
+    this.#unflushed.add(link);
+    return undefined;
+  }
+
+  #toTun(packet: Packet): DataDrop | undefined {
+    if (this.#tun === undefined) return 'no-tun';
+    if (!this.#tun.write(packet.bytes, packet.start, packet.end)) return 'tun-full';
+    this.#tunUnflushed = true;
+    return undefined;
+  }
+
+  #sendControl(id: LinkId, to: Endpoint, bytes: Uint8Array): void {
+    const drop = this.#toLink(id, to, new Packet(bytes));
+    if (drop !== undefined) this.#plane.peers.counters.noPeer.addDrop(drop);
+  }
+
+  /** An event of the ends themselves, outside the packet path. */
+  #report(event: DataChannelEvent): void {
+    this.#events.push(event);
+    this.#endTurn();
+  }
+
+  /** In order and one at a time, also when the listener causes more. */
+  #deliverEvents(): void {
+    if (this.#delivering) return;
+    this.#delivering = true;
+    try {
+      for (let event = this.#events.shift(); event !== undefined; event = this.#events.shift()) {
+        if (!this.#closed) this.#onEvent(event);
+      }
+    } finally {
+      this.#delivering = false;
+    }
+  }
+
+  #setAlarm(): void {
+    this.#cancelAlarm();
+    const next = this.#plane.keepalive.nextTimeout();
+    if (next === Number.POSITIVE_INFINITY) {
+      this.#cancelAlarm = () => undefined;
+      return;
+    }
+    const delay = Math.max(SHORTEST_ALARM, next - this.#clock.now());
+    this.#cancelAlarm = this.#clock.alarm(delay, () => {
+      this.#plane.keepalive.handleTimeout(this.#clock.now());
+      this.#setAlarm();
+      this.#endTurn();
+    });
+  }
+
+  /** Events are delivered, then what was written goes out. */
+  #endTurn(): void {
+    this.#deliverEvents();
+    for (const link of this.#unflushed) link.flush();
+    this.#unflushed.clear();
+    if (this.#tunUnflushed) {
+      this.#tunUnflushed = false;
+      this.#tun?.flush();
+    }
+  }
+}

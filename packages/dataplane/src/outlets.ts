@@ -1,0 +1,14 @@
+/** Where the decisions of the packet path lead: the implementer's links, tun and listener. */
+import type { DataChannelEvent, DataDrop, Endpoint, LinkId, Packet } from '@seikan/core';
+
+export interface Outlets {
+  /** Takes a sealed datagram, borrowed until it returns. */
+  toLink(link: LinkId, to: Endpoint, packet: Packet): DataDrop | undefined;
+  /** Takes a packet (tap: a frame), borrowed until it returns. */
+  toTun(packet: Packet): DataDrop | undefined;
+  /**
+   * An event whose bytes are lent (`control`, `message`) is delivered at once, after all that came before it. Any other
+   * waits until the packet is done with: nothing changes under the packet path.
+   */
+  event(event: DataChannelEvent): void;
+}

@@ -1,0 +1,60 @@
+/**
+ * What an `inline` data channel is given: links, a tun and a clock. Over file descriptors in a running system,
+ * in memory in tests and simulations.
+ *
+ * Packets come in batches that stand in one slab. Every packet has core's HEADROOM before it and TAILROOM after it, and
+ * the receiver may overwrite packet and room until it returns; then the slab is the sender's again.
+ *
+ * A link or tun never calls its receiver from inside a call made to it.
+ */
+import type { Endpoint, Millis, UnixSeconds } from '@seikan/core';
+
+export interface PacketBatch {
+  readonly slab: Uint8Array;
+  /** Where packet `i` begins, and how long it is. */
+  readonly offsets: Uint32Array;
+  readonly lengths: Uint32Array;
+}
+
+export interface LinkReceiver {
+  /** Packets 0 to `count - 1`; `from[i]` sent packet i. The same address is best given as the same object. */
+  datagrams(batch: PacketBatch, count: number, from: readonly Endpoint[]): void;
+  /** A listener has a new connection. */
+  accepted(connection: PacketLink, remote: Endpoint): void;
+  /** A connection that we make is up. */
+  connected(remote: Endpoint): void;
+  /** The link failed or was closed by the other end; nothing comes from it any more. */
+  down(reason: string): void;
+}
+
+export interface PacketLink {
+  readonly kind: 'datagram' | 'stream' | 'listener';
+  /** Called once, before anything else. */
+  start(receiver: LinkReceiver): void;
+  /** Takes the datagram `bytes[start, end)`, borrowed until it returns; false when the queue is full and it is dropped. */
+  send(bytes: Uint8Array, start: number, end: number, to: Endpoint): boolean;
+  /** What was sent since the last flush may go out now. */
+  flush(): void;
+  close(): void;
+}
+
+export interface TunReceiver {
+  packets(batch: PacketBatch, count: number): void;
+  down(reason: string): void;
+}
+
+export interface PacketTun {
+  start(receiver: TunReceiver): void;
+  /** Takes a packet (tap: a frame), borrowed until it returns; false when the device did not take it. */
+  write(bytes: Uint8Array, start: number, end: number): boolean;
+  flush(): void;
+  close(): void;
+}
+
+export interface Clock {
+  now(): Millis;
+  /** For the packet ids of static keys. */
+  unixTime(): UnixSeconds;
+  /** Calls `ring` once after `delay`; the function given back calls it off. */
+  alarm(delay: Millis, ring: () => void): () => void;
+}

@@ -1,0 +1,3 @@
+import { dataChannelCompliance, inlineHarness } from '@seikan/testkit';
+
+dataChannelCompliance('inline', inlineHarness);
