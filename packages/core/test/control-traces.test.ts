@@ -5,14 +5,14 @@ import { createCrypto } from '@seikan/native';
 
 import { readUint32 } from '#src/bytes/big-endian.js';
 import { toHex } from '#src/bytes/hex.js';
-import { type ControlPacket, controlBodySize, encodeControlBody } from '#src/wire/control-packet.js';
+import type { ControlPacket } from '#src/wire/control-packet.js';
 import { isControlOpcode, Opcode, opcodeOf } from '#src/wire/opcode.js';
 import { formatSessionId } from '#src/wire/session-id.js';
 import type { ControlWrap } from '#src/wrap/control-wrap.js';
 import { parseStaticKey } from '#src/wrap/static-key.js';
 import { tlsAuthWrap } from '#src/wrap/tls-auth.js';
 import { tlsCryptWrap } from '#src/wrap/tls-crypt.js';
-import { hexAfter, readLog, readTrace, readVector, type TraceName } from './trace.js';
+import { bodyHex, hexAfter, readLog, readTrace, readVector, type TraceName } from './trace.js';
 
 const crypto = createCrypto();
 
@@ -46,12 +46,6 @@ function decode(
     packets[from].push(packet);
   }
   return [packets.client, packets.server];
-}
-
-function bodyHex(packet: ControlPacket): string {
-  const body = new Uint8Array(controlBodySize(packet));
-  encodeControlBody(packet, body);
-  return toHex(body);
 }
 
 function assertEachStartsWith(actual: readonly string[], expected: readonly string[]): void {

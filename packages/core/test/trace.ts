@@ -1,13 +1,16 @@
 /** Recorded sessions of stock peers (tests/vectors/traces): the datagrams of the capture, and what the logs say of them. */
 import { readFileSync } from 'node:fs';
 
-import { fromHex } from '#src/bytes/hex.js';
+import { fromHex, toHex } from '#src/bytes/hex.js';
+import { type ControlPacket, controlBodySize, encodeControlBody } from '#src/wire/control-packet.js';
 
 export type TraceName =
   | '01-tlscrypt-gcm-ekm-2614'
   | '02-tlsauth-cbc-sha256-2614'
   | '05-epoch-tlscrypt-276'
-  | '09-prf-client2511-server2614';
+  | '09-prf-client2511-server2614'
+  | '20-tlscryptv2-reneg-2614'
+  | '21-p2p-tlsauth-reneg-2614';
 
 export interface Datagram {
   readonly from: 'client' | 'server';
@@ -59,4 +62,27 @@ export function bytesAfter(log: readonly string[], label: string): Uint8Array {
   const bytes = hex === undefined ? undefined : fromHex(hex);
   if (bytes === undefined) throw new Error(`the log has no ${label}`);
   return bytes;
+}
+
+/** A packet without header and wrapping, as tls-crypt logs its plaintext. */
+export function bodyHex(packet: ControlPacket): string {
+  const body = new Uint8Array(controlBodySize(packet));
+  encodeControlBody(packet, body);
+  return toHex(body);
+}
+
+/** A TLS session whose exports are those of a recorded client, in the order in which it asked for each label. */
+export function recordedExporter(trace: TraceName): {
+  exportKeyingMaterial(label: string, length: number): Uint8Array;
+} {
+  const lines = readVector(`${trace}/exports.txt`).split('\n');
+  return {
+    exportKeyingMaterial(label, length) {
+      const at = lines.findIndex((line) => line.startsWith(`EXPORT ${label}: `));
+      const [line = ''] = lines.splice(at, 1);
+      const bytes = fromHex(line.slice(line.lastIndexOf(' ') + 1));
+      if (bytes?.length !== length) throw new Error(`${trace}: no export ${label} of ${length} bytes`);
+      return bytes;
+    },
+  };
 }

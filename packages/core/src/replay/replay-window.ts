@@ -60,7 +60,8 @@ export class ReplayWindow {
     if (this.#stepTime > 0 && now >= this.#stepEnd) this.#age(now);
 
     if (id > this.#highest) {
-      this.#clearUpTo(id);
+      const bitsPassed = (this.#highest & 31) + (id - this.#highest);
+      if (bitsPassed > 31) this.#clear(Math.floor(bitsPassed / 32));
       this.#highest = id;
     } else if (this.#highest - id >= this.#size || id <= this.#floor) return 'too-old';
 
@@ -77,14 +78,14 @@ export class ReplayWindow {
     return (id >>> 5) & this.#mask;
   }
 
-  #clearUpTo(id: number): void {
-    const passed = Math.floor(id / 32) - Math.floor(this.#highest / 32);
-    if (passed > this.#mask) {
+  /** Clears the next words of the ring: their bits are those of ids long gone. */
+  #clear(words: number): void {
+    if (words > this.#mask) {
       this.#seen.fill(0);
       return;
     }
     const from = this.#wordOf(this.#highest);
-    for (let i = 1; i <= passed; i += 1) this.#seen[(from + i) & this.#mask] = 0;
+    for (let i = 1; i <= words; i += 1) this.#seen[(from + i) & this.#mask] = 0;
   }
 
   #age(now: Millis): void {
