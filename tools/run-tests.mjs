@@ -1,5 +1,6 @@
 /**
- * Runs the compiled tests of every package, of those named, or of a folder: `node tools/run-tests.mjs [package|folder ...]`.
+ * Runs the compiled tests of every package and of every folder of tests/, of those named, or of a path:
+ * `node tools/run-tests.mjs [name|path ...]`.
  * Ends with the line 'N passed, N failed'; exits with the status of node's test runner.
  */
 import { spawnSync } from 'node:child_process';
@@ -16,9 +17,10 @@ function testFiles(folder) {
     .map((name) => join(folder, name));
 }
 
-const packages = readdirSync(join(root, 'packages')).filter((name) => named.length === 0 || named.includes(name));
-const folders = named.filter((name) => name.includes('/')).map((name) => join(root, name));
-const files = [...packages.map((name) => join(root, 'packages', name, 'dist-test')), ...folders].flatMap(testFiles);
+const rooms = ['packages', 'tests'].flatMap((home) => readdirSync(join(root, home)).map((name) => ({ home, name })));
+const chosen = rooms.filter(({ name }) => named.length === 0 || named.includes(name));
+const paths = named.filter((name) => name.includes('/')).map((name) => join(root, name));
+const files = [...chosen.map(({ home, name }) => join(root, home, name, 'dist-test')), ...paths].flatMap(testFiles);
 if (files.length === 0) {
   console.error('no compiled tests found: run npm run build first');
   process.exit(1);

@@ -1,0 +1,136 @@
+/**
+ * A session of a cell: the network, a server, its clients, the addresses they got. Starting, restarting and
+ * stopping either side; both sides' logs are kept on disk for whoever wants to know why.
+ */
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Cell } from './cell.js';
+import { comparePictures, type Picture, pictureOf } from './leaks.js';
+import { Network } from './network.js';
+import { asArguments, asConfigFile, optionsOf, type Sides, tunnelServer } from './options.js';
+import type { Peer } from './peers.js';
+import type { Pki } from './pki.js';
+import { execute, Program } from './program.js';
+import type { Teardown } from './teardown.js';
+import type { End } from './traffic.js';
+
+export interface SessionOptions {
+  readonly cell: Cell;
+  readonly server: Peer;
+  readonly client: Peer;
+  readonly pki: Pki;
+  /** For logs, scripts and configuration files. */
+  readonly folder: string;
+  readonly teardown: Teardown;
+}
+
+const up = /Initialization Sequence Completed/;
+
+export class Session {
+  readonly network: Network;
+  readonly sides: Sides;
+  readonly folder: string;
+  server: Program;
+  clients: Program[];
+  /** Every line that a side has printed, over all its starts. */
+  readonly logs: { readonly server: string[][]; readonly client: string[][] } = { server: [], client: [] };
+  readonly #options: SessionOptions;
+  readonly #before: ReadonlyMap<string, Picture>;
+
+  private constructor(options: SessionOptions, network: Network, before: ReadonlyMap<string, Picture>) {
+    this.#options = options;
+    this.#before = before;
+    this.network = network;
+    this.folder = options.folder;
+    this.sides = optionsOf(options.cell, options);
+    this.server = this.startServer();
+    this.clients = [];
+  }
+
+  /** Makes the network and starts the server; the clients are started by the caller (after a loss is set, say). */
+  static async open(options: SessionOptions, clients = 1): Promise<Session> {
+    mkdirSync(options.folder, { recursive: true });
+    const network = await Network.create({ clients, teardown: options.teardown });
+    const names = [network.server, ...network.clients];
+    const before = new Map<string, Picture>();
+    for (const name of names) before.set(name, await pictureOf(name));
+    return new Session(options, network, before);
+  }
+
+  startServer(): Program {
+    const path = asConfigFile(this.sides.server, this.folder);
+    const { command } = this.#options.server;
+    this.server = this.#start('server', [...command, '--config', path], this.network.server);
+    return this.server;
+  }
+
+  startClient(index = 0): Program {
+    const { command } = this.#options.client;
+    const namespace = this.network.clients[index];
+    if (namespace === undefined) throw new Error(`no client ${index}`);
+    const program = this.#start('client', [...command, ...asArguments(this.sides.client)], namespace);
+    this.clients[index] = program;
+    return program;
+  }
+
+  /** A server with a pool is up by itself; the two p2p modes are up only once the other side has come. */
+  async serverReady(timeout = 15_000): Promise<void> {
+    const alone = !['p2p', 'static-key'].includes(this.#options.cell.event);
+    await this.server.waitFor(alone ? up : /link local.*:|Listening for incoming/, { timeout });
+  }
+
+  async clientUp(index = 0, timeout = 30_000): Promise<void> {
+    const client = this.clients[index];
+    if (client === undefined) throw new Error(`client ${index} was not started`);
+    await client.waitFor(up, { timeout });
+  }
+
+  /** The ends of the tunnel to a client, with the addresses that its tun or tap device really has. */
+  async ends(index = 0): Promise<readonly [End, End]> {
+    const namespace = this.network.clients[index];
+    if (namespace === undefined) throw new Error(`no client ${index}`);
+    for (const name of [this.network.server, namespace]) await addressesSettled(name);
+    const text = await execute(['ip', '-o', '-netns', namespace, 'address', 'show']);
+    const find = (pattern: RegExp): string => {
+      const found = pattern.exec(text)?.[1];
+      if (found === undefined) throw new Error(`client ${index} has no tunnel address: ${text}`);
+      return found;
+    };
+    return [
+      { namespace: this.network.server, ...tunnelServer },
+      { namespace, ipv4: find(/inet (10\.77\.[\d.]+)/), ipv6: find(/inet6 (fd00:77:[\da-f:]+)/) },
+    ];
+  }
+
+  /** Stops all, clients first, and throws when a namespace is not as it was. */
+  async close(): Promise<void> {
+    await Promise.all(this.clients.map((client) => client.stop()));
+    await this.server.stop();
+    for (const [name, before] of this.#before) comparePictures(name, before, await pictureOf(name));
+  }
+
+  saveLogs(): void {
+    for (const [side, starts] of Object.entries(this.logs))
+      writeFileSync(join(this.folder, `${side}.log`), `${starts.flat().join('\n')}\n`);
+  }
+
+  #start(side: 'server' | 'client', command: readonly string[], namespace: string): Program {
+    const [program, ...args] = command;
+    if (program === undefined) throw new Error('empty command');
+    const { teardown } = this.#options;
+    const started = new Program({ name: side, command: [program, ...args], namespace, teardown });
+    this.logs[side].push(started.lines);
+    return started;
+  }
+}
+
+/** Over a tap device IPv6 first looks for duplicates of an address, a second or two in which it does not work. */
+async function addressesSettled(namespace: string): Promise<void> {
+  for (let tries = 0; tries < 50; tries += 1) {
+    const tentative = await execute(['ip', '-o', '-6', '-netns', namespace, 'address', 'show', 'tentative']);
+    if (tentative === '') return;
+    await sleep(100);
+  }
+  throw new Error(`${namespace}: an address stays tentative`);
+}
