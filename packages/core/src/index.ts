@@ -39,6 +39,16 @@ export {
   packetOverhead,
   type SizeLimit,
 } from './data/packet-size.js';
+export {
+  type AuthToken,
+  type AuthTokenSecret,
+  isAuthToken,
+  isTokenCurrent,
+  signAuthToken,
+  TOKEN_SESSION_ID_SIZE,
+  type VerifiedAuthToken,
+  verifyAuthToken,
+} from './keys/auth-token.js';
 export { AUTH_TOKEN_KEY_SIZE, authTokenHmacKey, encodeAuthTokenKey, parseAuthTokenKey } from './keys/auth-token-key.js';
 export {
   type DataFormat,
