@@ -392,6 +392,20 @@ static napi_value close_context(napi_env env, napi_callback_info info)
     return NULL;
 }
 
+/* tlsOwnCertificate(context): as a PeerCertificate, or undefined */
+static napi_value own_certificate(napi_env env, napi_callback_info info)
+{
+    napi_value argument;
+    size_t count = 1;
+    struct tls_context *context;
+    X509 *own;
+
+    if (napi_get_cb_info(env, info, &count, &argument, NULL, NULL) != napi_ok
+        || (context = unwrap(env, argument)) == NULL || (own = SSL_CTX_get0_certificate(context->ssl)) == NULL)
+        return NULL;
+    return seikan_certificate(env, own, 0);
+}
+
 /* listTlsCiphers(context): { name, standardName, version } of all that a connection could agree on, in order. */
 static napi_value list_ciphers(napi_env env, napi_callback_info info)
 {
@@ -446,6 +460,7 @@ bool seikan_register_tls_context(napi_env env, napi_value exports)
     return seikan_export(env, exports, "createTlsContext", create_context)
         && seikan_export(env, exports, "setTlsCrl", set_crl)
         && seikan_export(env, exports, "closeTlsContext", close_context)
+        && seikan_export(env, exports, "tlsOwnCertificate", own_certificate)
         && seikan_export(env, exports, "listTlsCiphers", list_ciphers)
         && seikan_export(env, exports, "opensslCipherName", cipher_name);
 }

@@ -27,6 +27,7 @@ export {
 export type { SocketOptions } from './socket-options.js';
 export { TcpListener, type TcpOptions, TcpSocket } from './tcp-socket.js';
 export {
+  checkKeyPair,
   createTlsContext,
   type OpensslContext,
   type TlsOptions,

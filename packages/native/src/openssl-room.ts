@@ -38,6 +38,7 @@ export interface OpensslRoom {
   createTlsContext(options: NativeTlsOptions): NativeContext;
   setTlsCrl(context: NativeContext, pem: string | undefined): void;
   closeTlsContext(context: NativeContext): void;
+  tlsOwnCertificate(context: NativeContext): PeerCertificate | undefined;
   listTlsCiphers(context: NativeContext): NativeCipher[];
   opensslCipherName(standardName: string): string | undefined;
 

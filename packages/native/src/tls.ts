@@ -77,6 +77,8 @@ export class TlsSetupError extends Error {
 }
 
 export interface OpensslContext extends TlsContext {
+  /** What we show the peer, for warnings about its end. */
+  readonly certificate: PeerCertificate | undefined;
   /** Replaces the revocation lists for every verification from now on. When it throws, the old ones stay. */
   setCrl(pem: string | undefined): void;
 }
@@ -92,6 +94,11 @@ const DEFAULT_CIPHERS = { insecure: STRONG, legacy: STRONG, preferred: STRONG, s
 /** Throws a `TlsSetupError` that names what could not be used. */
 export function createTlsContext(options: TlsOptions): OpensslContext {
   return new Context(opensslRoom(), options);
+}
+
+/** Throws a `TlsSetupError` (`key-mismatch`, `passphrase-needed`, …) when this key is not the certificate's. */
+export function checkKeyPair(pair: Pick<TlsOptions, 'cert' | 'key' | 'passphrase'>): void {
+  createTlsContext({ role: 'client', certProfile: 'insecure', ...pair }).close();
 }
 
 /** The suites that a context with these options could agree on, in its order. */
@@ -112,6 +119,10 @@ class Context implements OpensslContext {
     this.#openssl = openssl;
     this.#server = options.role === 'server';
     this.#native = createNativeContext(openssl, options);
+  }
+
+  get certificate(): PeerCertificate | undefined {
+    return this.#openssl.tlsOwnCertificate(this.#native);
   }
 
   open(verify: VerifyCertificate): TlsConnection {

@@ -3,7 +3,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 
-import { createTlsContext, readCertificate, type TlsOptions, TlsSetupError } from '@seikan/native';
+import { checkKeyPair, createTlsContext, readCertificate, type TlsOptions, TlsSetupError } from '@seikan/native';
 
 import { openssl, RSA_KEY, TestAuthority } from './test-pki.js';
 import { exchange, openPair, Verifier } from './tls-pair.js';
@@ -64,6 +64,14 @@ describe('material that cannot be used', () => {
 
   it('does not include an encrypted key with its passphrase', () => {
     assert.equal(connect({ key: encrypted, passphrase: 'sesame' }).server.state, 'secured');
+  });
+});
+
+describe('checkKeyPair', () => {
+  it('passes over a pair and names a stranger', () => {
+    checkKeyPair(client);
+    const sibling = root.issue({ name: 'sibling' });
+    assert.throws(() => checkKeyPair({ cert: client.cert, key: sibling.key }), { fault: 'key-mismatch' });
   });
 });
 
