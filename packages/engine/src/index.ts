@@ -1,6 +1,9 @@
 export { formatIpv4, formatIpv6, parseIpv4, parseIpv6, parseIpv6Prefix } from './options/address.js';
 export { type ClientConfig, plainClientConfig } from './options/client-config.js';
 export { ConfigError, type ConfigSpan, type ConfigWarning } from './options/config-error.js';
+export type { DirectiveRow } from './options/directive.js';
+export type { ProtocolFlag } from './options/draft.js';
+export { checkFiles, type FileProbe } from './options/files.js';
 export { splitCommand } from './options/lexer.js';
 export type * from './options/options.js';
 export {
@@ -10,3 +13,6 @@ export {
   parseClientConfig,
   parseConfig,
 } from './options/parse.js';
+export { type PulledOptions, type PushOutcome, PushReader } from './options/pull.js';
+export { encodePushReply, pushWithoutOwnRoutes } from './options/push.js';
+export { directiveTable } from './options/table.js';

@@ -75,11 +75,10 @@ const pullPermissions: ReadonlySet<Permission> = new Set<Permission>([
   'peer-id',
   'ncp',
   'push-mtu',
-  'route',
-  'dhcp-dns',
 ]);
 
-export function mayStand(permissions: readonly Permission[], context: Context): boolean {
+/** `routeNoPull`: routes and DNS may not be pushed. */
+export function mayStand(permissions: readonly Permission[], context: Context, routeNoPull: boolean): boolean {
   return permissions.some((permission) => {
     if (permission === 'anywhere') return true;
     switch (context) {
@@ -90,7 +89,9 @@ export function mayStand(permissions: readonly Permission[], context: Context): 
       case 'client':
         return clientPermissions.has(permission);
       case 'pull':
-        return pullPermissions.has(permission);
+        return (
+          pullPermissions.has(permission) || (!routeNoPull && (permission === 'route' || permission === 'dhcp-dns'))
+        );
     }
     return context satisfies never;
   });
@@ -286,6 +287,11 @@ export class Use {
     const value = parseIpv6Prefix(this.word(index));
     if (value !== undefined) return value;
     return this.fail(line, `"${this.word(index)}" is no IPv6 network.`, 'Write it like fd00::/64.', index);
+  }
+
+  /** Upstream takes parameters from `index` on without using them. */
+  ignoreFrom(index: number): void {
+    if (this.count > index) this.warn(`--${this.name}: '${this.words.slice(index).join(' ')}' is ignored`);
   }
 
   warn(text: string, level: 'info' | 'warning' = 'warning'): void {

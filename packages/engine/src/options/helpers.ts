@@ -87,13 +87,13 @@ function expandServer(draft: Draft, server: { network: number; netmask: number; 
   const most = device === 'tap' ? 30 : 29;
   if (bits < 16)
     fail(
-      '--server directive netmask allows for too many host addresses (subnet must be 255.255.0.0 or higher)',
+      '--server directive netmask allows for too many host addresses (subnet must be 255.255.0.0 (/16) or higher)',
       `A /${bits} is too large.`,
       'Choose from /16 on.',
     );
   if (bits > most)
     fail(
-      `--server directive when used with --dev ${device} must define a subnet of ${formatIpv4(bitsNetmask(most))} or lower`,
+      `--server directive when used with --dev ${device} must define a subnet of ${formatIpv4(bitsNetmask(most))} (/${most}) or lower`,
       `A /${bits} has too few addresses.`,
       `Choose at most /${most}.`,
     );

@@ -3,7 +3,7 @@
  * Source: options.c add_option, read_config_file, parse_argv, options_postprocess (2.6.14).
  */
 import { type ClientConfig, plainClientConfig } from './client-config.js';
-import { ConfigError, type ConfigWarning } from './config-error.js';
+import { ConfigError, type ConfigSpan, type ConfigWarning } from './config-error.js';
 import { type Context, type DirectiveRow, mayStand, type Reader, Use } from './directive.js';
 import { copyEntry, copyPlain, type Draft, draftOf, emptyWrap, newDraft } from './draft.js';
 import { expandHelpers } from './helpers.js';
@@ -24,6 +24,8 @@ export interface Configuration {
   readonly options: Options;
   /** In the order met; to be logged at start. */
   readonly warnings: readonly ConfigWarning[];
+  /** Where each directive stood last, by name. */
+  readonly places: ReadonlyMap<string, ConfigSpan>;
 }
 
 /** Files may include files so deep. */
@@ -109,13 +111,8 @@ export function applyDirective(written: Directive, application: Application): vo
 
 function withoutPrefix(written: Directive): Directive {
   const [, name, ...parameters] = written.parameters;
-  if (name === undefined)
-    throw new ConfigError(written.at, {
-      upstream: `Options error: Unrecognized option or missing or extra parameter(s) in ${written.at.upstream}: setenv opt (2.6.14)`,
-      why: 'No option follows "setenv opt".',
-      remedy: 'Write the option that may be unknown after it.',
-      directive: 'setenv',
-    });
+  // Without an option after it, upstream warns about an option of that name.
+  if (name === undefined) return { ...written, name: 'setenv opt', parameters };
   return { ...written, name: name.text, parameters };
 }
 
@@ -123,7 +120,7 @@ function checkPlace({ name, at, inline }: Directive, row: DirectiveRow, { draft,
   const problem = (upstream: string, why: string, remedy: string): never => {
     throw new ConfigError(at, { upstream: `Options error: ${upstream}`, why, remedy, directive: name });
   };
-  if (!mayStand(row.permissions, context))
+  if (!mayStand(row.permissions, context, draft.options.pulling.routeNoPull))
     problem(
       `option '${name}' cannot be used in this context (${at.upstream.slice(0, at.upstream.lastIndexOf(':'))})`,
       wrongPlace[context],
@@ -227,7 +224,7 @@ function finish(draft: Draft): Configuration {
     resolveOptions(draft);
     if (action === 'run') verifyOptions(draft);
   }
-  return { options: draft.options, warnings: draft.warnings };
+  return { options: draft.options, warnings: draft.warnings, places: draft.given };
 }
 
 function ignoredText(reason: string, name: string): string {

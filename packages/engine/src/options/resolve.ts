@@ -4,6 +4,7 @@
  */
 import type { ClientConfig } from './client-config.js';
 import { ConfigError, type ConfigSpan, wholeConfiguration } from './config-error.js';
+import { compresses } from './directives/data.js';
 import type { Draft, DraftEntry, DraftWrap, Mutable } from './draft.js';
 import { copyEntry } from './draft.js';
 import type { Connection, WrapOptions } from './options.js';
@@ -52,7 +53,7 @@ export function resolveOptions(draft: Draft): void {
   options.connections = connections(draft);
   resolveTls(draft);
   const { compression } = options.data;
-  const real = compression.algorithm === 'lzo' || compression.algorithm.startsWith('lz4');
+  const real = compresses(compression);
   if (draft.allowCompression === 'no' && real)
     usage(draft, 'allow-compression')(
       "Compression is not allowed since allow-compression is set to 'stub-only'",
@@ -118,16 +119,10 @@ function resolveCiphers(draft: Draft): void {
       'cipher',
       `DEPRECATED OPTION: --cipher set to '${draft.cipher ?? data.cipher}' but missing in --data-ciphers (${data.dataCiphers.join(':')}). OpenVPN ignores --cipher for cipher negotiations. `,
     );
-  const used = data.secret !== undefined || data.fallback;
-  if (used && !supportedCiphers.has(data.cipher) && data.cipher !== 'none')
-    usage(draft, draft.given.has('data-ciphers-fallback') ? 'data-ciphers-fallback' : 'cipher')(
-      `Cipher ${data.cipher} not supported`,
-      `"${data.cipher}" is not available here.`,
-      `Use one of ${[...supportedCiphers].join(', ')}.`,
-    );
 }
 
-const supportedCiphers: ReadonlySet<string> = new Set([
+/** Data ciphers that are available. */
+export const supportedCiphers: ReadonlySet<string> = new Set([
   'AES-256-GCM',
   'AES-192-GCM',
   'AES-128-GCM',
@@ -251,12 +246,6 @@ function resolveTls(draft: Draft): void {
   const { server, client } = draft.tls;
   const { secret } = options.data;
   if (secret !== undefined) secret.direction = draft.wrap.direction;
-  if (Number(server) + Number(client) + Number(secret !== undefined) > 1)
-    usage(draft, secret === undefined ? 'tls-client' : 'secret')(
-      'specify only one of --tls-server, --tls-client, or --secret',
-      'They exclude each other.',
-      'Keep one.',
-    );
   options.tls.role = server ? 'server' : client ? 'client' : 'none';
   const dh = draft.tls.dh;
   if (server) {

@@ -3,16 +3,25 @@
  * Source: options.c options_postprocess_verify_ce (2.6.14), in its order.
  */
 
-import { wholeConfiguration } from './config-error.js';
+import { ConfigError, wholeConfiguration } from './config-error.js';
 import type { Draft } from './draft.js';
 import type { Connection } from './options.js';
-import { usage } from './resolve.js';
+import { supportedCiphers, usage } from './resolve.js';
 
 export function verifyOptions(draft: Draft): void {
   for (const connection of draft.options.connections) verifyConnection(draft, connection);
   if (draft.options.mode === 'server') verifyServer(draft);
   else verifyNotServer(draft);
   verifyTls(draft);
+  verifyCipher(draft);
+  for (const server of draft.options.dns.servers)
+    if (server.addresses.length === 0)
+      throw new ConfigError(draft.given.get('dns') ?? wholeConfiguration, {
+        upstream: `ERROR: dns server ${server.priority} does not have an address assigned`,
+        why: 'A DNS server needs an address.',
+        remedy: `Write "dns server ${server.priority} address ADDRESS".`,
+        directive: 'dns',
+      });
 }
 
 function verifyConnection(draft: Draft, connection: Connection): void {
@@ -96,12 +105,14 @@ function verifyServer(draft: Draft): void {
     );
   if (!draft.tls.server)
     refuseWith('mode', '--mode server requires --tls-server', 'Many peers need TLS.', 'Write "tls-server" too.');
-  if (draft.remotes.length > 0)
-    refuseWith('remote', '--remote cannot be used with --mode server', 'A server is called.');
+  if (draft.remotes.length > 0 || draft.blocks.length > 0)
+    refuseWith(
+      draft.remotes.length > 0 ? 'remote' : 'connection',
+      '--remote cannot be used with --mode server',
+      'A server is called.',
+    );
   if (draft.entry.nobindGiven)
     refuseWith('nobind', '--nobind cannot be used with --mode server', 'Clients need to know its port.');
-  if (draft.blocks.length > 0)
-    refuseWith('connection', '<connection> cannot be used with --mode server', 'A server calls nobody.');
   if (options.socket.shaper > 0)
     refuseWith('shaper', '--shaper cannot be used with --mode server', 'It shapes one peer.');
   if (scripts.ipchange !== undefined)
@@ -202,6 +213,7 @@ const serverOnly: readonly (readonly [directive: string, shown: string])[] = [
   ['ifconfig-pool', '--ifconfig-pool/--ifconfig-pool-persist'],
   ['ifconfig-pool-persist', '--ifconfig-pool/--ifconfig-pool-persist'],
   ['ifconfig-ipv6-pool', '--ifconfig-ipv6-pool'],
+  ['hash-size', '--hash-size'],
   ['learn-address', '--learn-address'],
   ['client-connect', '--client-connect'],
   ['client-disconnect', '--client-disconnect'],
@@ -271,6 +283,14 @@ const tlsOnly: readonly (readonly [directive: string, shown: string])[] = [
 
 function verifyTls(draft: Draft): void {
   const { options } = draft;
+  const { server, client } = draft.tls;
+  const { secret } = options.data;
+  if (Number(server) + Number(client) + Number(secret !== undefined) > 1)
+    usage(draft, secret === undefined ? 'tls-client' : 'secret')(
+      'specify only one of --tls-server, --tls-client, or --secret',
+      'They exclude each other.',
+      'Keep one.',
+    );
   const { tls, verify, auth, pull } = options;
   if (tls.role === 'none') verifyWithoutTls(draft);
   else {
@@ -387,4 +407,16 @@ function verifyWithoutTls(draft: Draft): void {
 
 function needsTls(shown: string): string {
   return `Parameter ${shown} can only be specified in TLS-mode, i.e. where --tls-server or --tls-client is also specified.`;
+}
+
+/** A cipher is needed where nothing is negotiated. */
+function verifyCipher(draft: Draft): void {
+  const { data } = draft.options;
+  const used = data.secret !== undefined || data.fallback;
+  if (used && !supportedCiphers.has(data.cipher))
+    usage(draft, draft.given.has('data-ciphers-fallback') ? 'data-ciphers-fallback' : 'cipher')(
+      `Cipher ${data.cipher} not supported`,
+      `"${data.cipher}" is not available here.`,
+      `Use one of ${[...supportedCiphers].join(', ')}.`,
+    );
 }

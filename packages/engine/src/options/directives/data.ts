@@ -119,7 +119,7 @@ export const dataDirectives: readonly DirectiveRow[] = [
         `bad allow-compression option: ${use.word(0)} -- must be 'yes', 'no', or 'asym'`,
       );
       if (allow === 'no') {
-        if (isReal(use.options.data.compression))
+        if (compresses(use.options.data.compression))
           use.fail(
             "'--allow-compression no' conflicts with  enabling compression",
             'Compression was asked for above.',
@@ -181,7 +181,8 @@ function compression(use: Use): Mutable<CompressionOptions> {
   return use.draft.client?.compression ?? use.options.data.compression;
 }
 
-function isReal({ algorithm }: CompressionOptions): boolean {
+/** Whether the peer is told that packets may come compressed. */
+export function compresses({ algorithm }: CompressionOptions): boolean {
   return algorithm === 'lzo' || algorithm === 'lz4' || algorithm === 'lz4-v2';
 }
 
@@ -198,7 +199,7 @@ function compress(use: Use, algorithm: keyof typeof framings): void {
   const target = compression(use);
   target.algorithm = algorithm;
   target.framing = framings[algorithm];
-  if (isReal(target))
+  if (compresses(target))
     use.warn(
       'WARNING: Compression for receiving enabled. Compression has been used in the past to break encryption. Sent packets are not compressed unless "allow-compression yes" is also set.',
     );

@@ -120,7 +120,8 @@ export const linkDirectives: readonly DirectiveRow[] = [
   supported('multihome', [0, 0], ['general'], (use) => {
     use.options.socket.multihome = true;
   }),
-  supported('bind-dev', [1, 1], ['socket-flags'], (use) => {
+  supported('bind-dev', [1, Number.POSITIVE_INFINITY], ['socket-flags'], (use) => {
+    use.ignoreFrom(1);
     use.options.socket.bindDevice = use.word(0);
   }),
   supported('rcvbuf', [1, 1], ['socket-buffer'], (use) => {
@@ -163,6 +164,7 @@ export const linkDirectives: readonly DirectiveRow[] = [
     use.entry.settings.occMtu = use.count === 2 ? use.positive(1) : 0;
   }),
   supported('tun-mtu-max', [1, 2], sizes, (use) => {
+    use.ignoreFrom(1);
     use.entry.settings.tunMtuMaximum = use.number(0, 68, 65_536, `--tun-mtu-max value '${use.word(0)}' is invalid`);
   }),
   supported('tun-mtu-extra', [1, 1], sizes, (use) => {

@@ -138,8 +138,9 @@ export const processDirectives: readonly DirectiveRow[] = [
   supported(
     'compat-mode',
     [1, 2],
-    ['anywhere'],
+    ['general'],
     (use: Use) => {
+      use.ignoreFrom(1);
       const match = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})/.exec(use.word(0));
       if (match === null)
         use.fail(

@@ -4,7 +4,7 @@ import type { ProtocolFlag } from '../draft.js';
 
 export const structureDirectives: readonly DirectiveRow[] = [
   supported('config', [1, 1], ['config'], (use) => use.reader.include(use)),
-  supported('connection', [1, 1], ['general'], (use) => use.reader.connection(use), { inline: true }),
+  supported('connection', [1, 2], ['general'], (use) => use.reader.connection(use), { inline: true }),
   supported('push-continuation', [1, 1], ['pull-mode'], (use) => {
     use.draft.pull.continuation = use.number(0);
   }),
@@ -18,7 +18,8 @@ export const structureDirectives: readonly DirectiveRow[] = [
     for (const [index, word] of use.words.entries())
       use.draft.pull.protocolFlags.add(use.choice(index, flags, `Unknown protocol-flags flag: ${word}`));
   }),
-  supported('key-derivation', [1, 1], ['ncp'], (use) => {
+  supported('key-derivation', [1, Number.POSITIVE_INFINITY], ['ncp'], (use) => {
+    use.ignoreFrom(1);
     onlyPushed(use);
     use.choice(0, ['tls-ekm'], `Unknown key-derivation method ${use.word(0)}`);
     use.draft.pull.protocolFlags.add('tls-ekm');

@@ -75,9 +75,10 @@ export const tlsDirectives: readonly DirectiveRow[] = [
   ),
   supported(
     'tls-crypt',
-    [1, 1],
+    [1, 2],
     wrapPermissions,
     (use) => {
+      use.ignoreFrom(1);
       const wrap = use.context === 'connection' ? use.entry.wrap : use.draft.wrap;
       wrap.tlsCrypt = use.material();
     },
@@ -119,10 +120,12 @@ export const tlsDirectives: readonly DirectiveRow[] = [
   supported('push-peer-info', [0, 0], ['general'], (use) => {
     use.options.tls.pushPeerInfo = true;
   }),
-  supported('force-tls-key-material-export', [0, 0], ['general'], (use) => {
+  supported('force-tls-key-material-export', [0, Number.POSITIVE_INFINITY], ['general'], (use) => {
+    use.ignoreFrom(0);
     use.options.tls.forceKeyMaterialExport = true;
   }),
-  supported('keying-material-exporter', [2, 2], ['general'], (use) => {
+  supported('keying-material-exporter', [2, Number.POSITIVE_INFINITY], ['general'], (use) => {
+    use.ignoreFrom(2);
     const label = use.word(0);
     if (!label.startsWith('EXPORTER'))
       use.fail(

@@ -203,7 +203,9 @@ function fingerprints(use: Use, size: number): string[] {
         );
       if (bytes.length !== size)
         use.fail(
-          `hash fingerprint is wrong length - expected ${size} bytes, got ${bytes.length}: ${line}`,
+          bytes.length > size
+            ? `hash fingerprint too long - expected only ${size} bytes: ${line}`
+            : `hash fingerprint is wrong length - expected ${size} bytes, got ${bytes.length}: ${line}`,
           'It was made with another digest.',
           'Copy it from "openssl x509 -fingerprint -sha256 -noout -in FILE".',
           0,

@@ -1,0 +1,89 @@
+/**
+ * Every case of config-cases.json against what openvpn 2.6.14 answered (tools/record-options.mjs verdicts): the same
+ * configurations are taken, and refused ones with the same first line.
+ */
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { ConfigError, checkFiles, type FileProbe, parseConfig } from '@seikan/engine';
+
+interface Cases {
+  readonly bases: Readonly<Record<string, string>>;
+  readonly cases: readonly { readonly base: string; readonly text: string }[];
+}
+
+interface Verdicts {
+  readonly answers: readonly { readonly taken: boolean; readonly said?: string }[];
+}
+
+const vectors = join(import.meta.dirname, '../../test/vectors');
+const { bases, cases }: Cases = JSON.parse(readFileSync(join(vectors, 'config-cases.json'), 'utf8'));
+const { answers }: Verdicts = JSON.parse(readFileSync(join(vectors, 'config-verdicts.json'), 'utf8'));
+
+/** Cases where we decide otherwise on purpose, and how our first line starts. */
+const deliberate: Readonly<Record<string, string>> = {
+  // A tunnel without any encryption.
+  '--port 1194\ndev tun': 'Options error: No tls-client, tls-server or secret option',
+  'dev tun # comment': 'Options error: No tls-client, tls-server or secret option',
+  'dev tun': 'Options error: No tls-client, tls-server or secret option',
+  // Upstream notices when it opens the device.
+  'dev-type foo\ndev x': "Options error: I don't recognize device foo as a tun or tap device",
+  // Numbers that are none; upstream reads 0.
+  'keepalive ten sixty': "Options error: bad number 'ten' for --keepalive",
+  'verb abc': "Options error: bad number 'abc' for --verb",
+  'tun-mtu abc': "Options error: Invalid tun-mtu: 'abc'",
+  'max-clients 0': 'Options error: --max-clients must be at least 1',
+  // Only a push may say it.
+  'auth-token abc': "Options error: option 'auth-token' cannot be used in this context",
+  // Its value is not looked at: it has no effect.
+  'hash-size 0 0': 'Options error: --hash-size requires --mode server',
+  // Not supported.
+  'vlan-tagging': 'Options error: Unrecognized option',
+  'vlan-pvid 5': 'Options error: Unrecognized option',
+  'client-nat snat 10.0.0.0 255.0.0.0 11.0.0.0': 'Options error: Unrecognized option',
+  'port-share 127.0.0.1 443': 'Options error: Unrecognized option',
+};
+
+/** The files that stood beside the recorded configurations. */
+const present = new Set(['a.pem', 'b.pem', 'key', 'script', 'user-pass', 'dir', '.', 'c', '/tmp']);
+
+const probe: FileProbe = {
+  access: (path) => (present.has(path) ? undefined : { text: 'No such file or directory', errno: 2 }),
+  permissions: () => 0o600,
+};
+
+function answer(text: string): { readonly taken: boolean; readonly said: string } {
+  try {
+    checkFiles(parseConfig(text, 'c', { read: (path) => (path === 'c' ? text : undefined) }), probe);
+    return { taken: true, said: '' };
+  } catch (error) {
+    assert.ok(error instanceof ConfigError, String(error));
+    return { taken: false, said: error.upstream };
+  }
+}
+
+test('there is an answer of openvpn for each case', () => {
+  assert.equal(answers.length, cases.length);
+  assert.ok(cases.length >= 400);
+});
+
+for (const [index, { base, text }] of cases.entries()) {
+  const stock = answers[index];
+  const deliberately = deliberate[text];
+  const title = `${base}: ${JSON.stringify(text.slice(0, 60))} is ${stock?.taken === true ? 'taken' : 'refused'}`;
+  if (deliberately !== undefined)
+    test(`${title} by openvpn, refused here`, () => {
+      const ours = answer(`${bases[base] ?? ''}${text}\n`);
+      assert.ok(ours.said.startsWith(deliberately), ours.said);
+    });
+  else
+    test(`${title}, as openvpn does`, () => {
+      const ours = answer(`${bases[base] ?? ''}${text}\n`);
+      assert.equal(ours.taken, stock?.taken, ours.said);
+      // Recorded lines are cut, and ours leaves out a long explanation that has its own place in the second line.
+      const said = stock?.said ?? '';
+      const short = ours.said.slice(0, 240);
+      assert.ok(said.startsWith(short) || short === `Options error: ${said}`, `${short}\n${said}`);
+    });
+}
