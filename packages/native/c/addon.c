@@ -192,13 +192,16 @@ NAPI_MODULE_INIT()
     static bool (*const rooms[])(napi_env, napi_value) = {
         seikan_register_aead,
         seikan_register_descriptor,
+        seikan_register_netlink,
         seikan_register_poll,
         seikan_register_poll_set,
+        seikan_register_process,
         seikan_register_socket,
         seikan_register_tls_connection,
         seikan_register_tls_context,
         seikan_register_tun,
         seikan_register_udp,
+        seikan_register_unix,
         seikan_register_x509,
     };
     for (size_t i = 0; i < sizeof rooms / sizeof *rooms; i++)

@@ -5,7 +5,7 @@
 import type { AeadKey, CipherTraits } from '@seikan/core';
 
 import { loadAddon } from './addon.js';
-import type { PacketBatch } from './packet-batch.js';
+import type { PacketRun } from './packet-batch.js';
 
 declare const aeadHandle: unique symbol;
 type AeadHandle = object & { readonly [aeadHandle]: true };
@@ -128,7 +128,7 @@ export class PacketKey {
    * counters among them, never one twice; lengths count head, body and tag. Throws a RangeError on a packet without
    * room for head and tag, with those before it sealed.
    */
-  sealBatch(batch: PacketBatch, first: number, count: number): void {
+  sealBatch(batch: PacketRun, first: number, count: number): void {
     this.#native.aeadSealBatch(this.#handle, batch.slab, batch.offsets, batch.lengths, first, count);
   }
 
@@ -136,7 +136,7 @@ export class PacketKey {
    * Checks and decrypts packets `first` to `first + count - 1`. results[i] is 1, or 0 for a packet that is forged or
    * too short: its body is zeroed. Returns how many are authentic. Replay is the caller's to check, afterwards.
    */
-  openBatch(batch: PacketBatch, first: number, count: number, results: Uint8Array): number {
+  openBatch(batch: PacketRun, first: number, count: number, results: Uint8Array): number {
     return this.#native.aeadOpenBatch(this.#handle, batch.slab, batch.offsets, batch.lengths, first, count, results);
   }
 

@@ -2,6 +2,7 @@ export { addonLoads, loadAddon } from './addon.js';
 export { createNativeAeadKey, nativeAead, PacketKey, type PacketKeyOptions, type PacketLayout } from './aead.js';
 export { readCertificate } from './certificate.js';
 export { Descriptor } from './descriptor.js';
+export { interfaceIndex, interfaceName } from './interfaces.js';
 export {
   type CipherListing,
   type DigestListing,
@@ -10,10 +11,25 @@ export {
   listDigests,
   listTlsSuites,
 } from './listings.js';
+export { NETLINK_BUFFER, type NetlinkOptions, NetlinkSocket } from './netlink-socket.js';
 export { createCrypto, createNodeAeadKey } from './node-crypto.js';
-export { type BatchShape, PacketBatch } from './packet-batch.js';
+export { type BatchShape, PacketBatch, type PacketRun } from './packet-batch.js';
 export { PollSet, READABLE, Wake, WRITABLE } from './poll-set.js';
 export { Watch, type WatchCallback, type WatchEvents } from './poller.js';
+export {
+  type Capability,
+  changeRoot,
+  dropPrivileges,
+  dropThreadCapabilities,
+  hasCapability,
+  type Identity,
+  limitThreadCapabilities,
+  lookUpIdentity,
+  setDumpable,
+  setNice,
+  startThreadPool,
+  threadCapabilities,
+} from './privileges.js';
 export { resultName, WOULD_BLOCK } from './result.js';
 export {
   ADDRESS_SIZE,
@@ -25,6 +41,8 @@ export {
   type SocketAddress,
 } from './socket-address.js';
 export type { SocketOptions } from './socket-options.js';
+export { forbidSwap, type SwapFolders } from './swap.js';
+export { notifySystemd, type PassedDescriptor, takePassedDescriptors } from './systemd.js';
 export { TcpListener, type TcpOptions, TcpSocket } from './tcp-socket.js';
 export {
   checkKeyPair,
@@ -45,3 +63,11 @@ export {
   type TunOptions,
 } from './tun.js';
 export { type UdpOptions, UdpSocket } from './udp-socket.js';
+export {
+  MOST_DESCRIPTORS,
+  type PeerCredentials,
+  type UnixAddress,
+  UnixListener,
+  UnixSocket,
+  type UnixType,
+} from './unix-socket.js';

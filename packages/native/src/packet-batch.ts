@@ -7,6 +7,16 @@
  * A batch call reads or writes `lengths[i]` bytes at `offsets[i]`. Between calls the arrays are the owner's: moving an
  * offset down claims headroom for a header, writing offsets[j] = offsets[i] picks packets without copying them.
  */
+
+/** What calls that send, seal or open take: any slab with its two arrays. */
+export interface PacketRun {
+  readonly slab: Uint8Array;
+  /** Where packet i begins in the slab. */
+  readonly offsets: Uint32Array;
+  /** How many bytes it has. */
+  readonly lengths: Uint32Array;
+}
+
 export interface BatchShape {
   /** How many packets fit. */
   readonly slots: number;
@@ -18,7 +28,7 @@ export interface BatchShape {
   readonly tailroom: number;
 }
 
-export class PacketBatch {
+export class PacketBatch implements PacketRun {
   readonly slab: Uint8Array<ArrayBuffer>;
   readonly offsets: Uint32Array<ArrayBuffer>;
   readonly lengths: Uint32Array<ArrayBuffer>;

@@ -1,7 +1,7 @@
 /** TCP connections and listeners, non-blocking. Bytes only: OpenVPN's length prefix belongs to the data channel. */
 import { loadAddon } from './addon.js';
 import { Descriptor } from './descriptor.js';
-import type { PacketBatch } from './packet-batch.js';
+import type { PacketRun } from './packet-batch.js';
 import { AddressTable, type SocketAddress } from './socket-address.js';
 import { addressRecord, createSocket, type SocketAddon, type SocketOptions, socketName } from './socket-options.js';
 
@@ -72,7 +72,7 @@ export class TcpSocket {
    * Writes packets `first` to `first + count - 1` (at most 256) one behind the other. Returns how many bytes of them the
    * socket took, which may end inside a packet; WOULD_BLOCK, or another negative errno.
    */
-  write(batch: PacketBatch, first: number, count: number): number {
+  write(batch: PacketRun, first: number, count: number): number {
     return this.#native.streamWrite(this.descriptor.fd, batch.slab, batch.offsets, batch.lengths, first, count);
   }
 

@@ -4,7 +4,7 @@
  */
 import { loadAddon } from './addon.js';
 import { Descriptor } from './descriptor.js';
-import type { PacketBatch } from './packet-batch.js';
+import type { PacketBatch, PacketRun } from './packet-batch.js';
 
 interface TunAddon {
   tunOpen(kind: TunKind, name: string, multiQueue: boolean, virtioHeader: boolean): number;
@@ -96,7 +96,7 @@ export class TunDevice {
    * that packet's negative errno when it is the first (EINVAL: no IP packet, EIO: the device is down): leave it out and
    * go on behind it. 0: the device takes nothing now.
    */
-  writeBatch(batch: PacketBatch, first: number, count: number): number {
+  writeBatch(batch: PacketRun, first: number, count: number): number {
     return this.#native.tunWriteBatch(this.descriptor.fd, batch.slab, batch.offsets, batch.lengths, first, count);
   }
 

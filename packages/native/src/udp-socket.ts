@@ -1,7 +1,7 @@
 /** UDP sockets that move datagrams in batches over one slab (packet-batch.ts, socket-address.ts). Non-blocking. */
 import { loadAddon } from './addon.js';
 import { Descriptor } from './descriptor.js';
-import type { PacketBatch } from './packet-batch.js';
+import type { PacketBatch, PacketRun } from './packet-batch.js';
 import type { AddressTable, SocketAddress } from './socket-address.js';
 import {
   addressRecord,
@@ -94,7 +94,7 @@ export class UdpSocket {
    * how many, which ends before the first that failed; or that one's negative errno when it is the first: EMSGSIZE,
    * ENETUNREACH, EPERM (a firewall) ...: leave it out and go on behind it. 0: the socket takes nothing now.
    */
-  sendBatch(batch: PacketBatch, first: number, count: number, addresses: AddressTable, which: Uint32Array): number {
+  sendBatch(batch: PacketRun, first: number, count: number, addresses: AddressTable, which: Uint32Array): number {
     return this.#native.udpSendBatch(
       this.descriptor.fd,
       this.family,
@@ -109,7 +109,7 @@ export class UdpSocket {
   }
 
   /** The same for a connected socket. */
-  sendConnected(batch: PacketBatch, first: number, count: number): number {
+  sendConnected(batch: PacketRun, first: number, count: number): number {
     return this.#native.udpSendBatch(
       this.descriptor.fd,
       this.family,

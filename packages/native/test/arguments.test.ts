@@ -1,0 +1,158 @@
+/**
+ * Random arguments to every function of the addon: whatever TypeScript passes, it throws or returns, and writes
+ * nothing outside the arrays that it was given. Around each array stand bytes that nobody may touch.
+ * Under SEIKAN_SANITIZE=address the same test finds reads outside them too (docs/native.md).
+ */
+import assert from 'node:assert/strict';
+import { closeSync, openSync } from 'node:fs';
+import { test } from 'node:test';
+
+import { loadAddon, UdpSocket, UnixSocket, Wake } from '@seikan/native';
+import { SeededRandom } from '@seikan/testkit';
+
+const seed = Number(process.env['SEIKAN_SEED'] ?? 20_261_121);
+const rounds = Number(process.env['SEIKAN_FUZZ_ROUNDS'] ?? 20_000);
+const GUARD = Number(process.env['SEIKAN_FUZZ_GUARD'] ?? 64);
+
+/** They would do what they say to the test's own process. */
+const LEFT_OUT = new Set([
+  'capabilitiesSet',
+  'capabilitiesKeep',
+  'descriptorClose',
+  'descriptorSetCloseOnExec',
+  'descriptorSetNonBlocking',
+  'processChangeRoot',
+  'processSetDumpable',
+  // Makes devices when it is root.
+  'tunOpen',
+]);
+/** OpenSSL's rooms have their own tests. */
+const OTHER_ROOM = /tls|certificate|x509|key(?!ed)/i;
+
+test(`random arguments never leave the buffers (seed ${seed}, ${rounds} rounds)`, () => {
+  const random = new SeededRandom(seed);
+  const native = loadAddon() as Record<string, (...argv: unknown[]) => unknown>;
+  const functions = Object.keys(native).filter((name) => !LEFT_OUT.has(name) && !OTHER_ROOM.test(name));
+  assert.ok(functions.length >= 45, `only ${functions.length} functions: ${functions.join(' ')}`);
+
+  const udp = UdpSocket.open({ family: 4, bind: { address: '127.0.0.1', port: 0 } });
+  const [left, right] = UnixSocket.pair();
+  const wake = new Wake();
+  const sink = openSync('/dev/null', 'r+');
+  const descriptors = [udp.descriptor.fd, left.descriptor.fd, right.descriptor.fd, wake.descriptor.fd, sink];
+  const keys = ['AES-256-GCM', 'CHACHA20-POLY1305'].map((name) =>
+    native['aeadCreate']?.(name, new Uint8Array(32), new Uint8Array(12), 0, 8, 4, 4, 8, 24),
+  );
+  const watch = native['pollOpen']?.(wake.descriptor.fd, () => {});
+  const guarded: { memory: Uint8Array; from: number; to: number }[] = [];
+
+  function array<T>(bytes: number, make: (buffer: ArrayBuffer, offset: number) => T): T {
+    const memory = new Uint8Array(GUARD + bytes + GUARD).fill(0xa5);
+    random.fill(memory.subarray(GUARD, GUARD + bytes));
+    guarded.push({ memory, from: GUARD, to: GUARD + bytes });
+    return make(memory.buffer, GUARD);
+  }
+
+  const sizes = [0, 1, 7, 12, 16, 44, 64, 88, 200, 1_500, 4_000];
+  const pick = <T>(of: readonly T[]): T => of[random.below(of.length)] as T;
+  const small = () => pick([0, 1, 2, 3, 5, 16, 44, 64, 100, 300]);
+  const makers: readonly (() => unknown)[] = [
+    () => array(pick(sizes), (buffer, offset) => new Uint8Array(buffer, offset, buffer.byteLength - 2 * GUARD)),
+    () => {
+      const count = random.below(20);
+      return array(4 * count, (buffer, offset) => {
+        const words = new Uint32Array(buffer, offset, count);
+        // Mostly plausible offsets and lengths, sometimes wild ones.
+        for (let i = 0; i < count; i += 1) if (!random.chance(0.2)) words[i] = small();
+        return words;
+      });
+    },
+    () =>
+      array(
+        4 * random.below(20),
+        (buffer, offset) => new Int32Array(buffer, offset, (buffer.byteLength - 2 * GUARD) / 4),
+      ),
+    small,
+    small,
+    () => pick(descriptors),
+    () => pick(descriptors),
+    () => pick([4, 6, -1, 0.5, Number.NaN, Infinity, 2 ** 31, 2 ** 32, 2 ** 53, -(2 ** 31), 1_000_000]),
+    () => random.chance(0.5),
+    () =>
+      pick([
+        '',
+        'x',
+        'tun',
+        'stream',
+        'datagram',
+        'AES-256-GCM',
+        'SO_ERROR',
+        'IP_TOS',
+        'SO_SNDBUF',
+        'x'.repeat(300),
+        'a\0b',
+      ]),
+    () => pick(keys),
+    () => watch,
+    () =>
+      pick<unknown>([
+        undefined,
+        null,
+        {},
+        [],
+        () => {},
+        5n,
+        Symbol('s'),
+        new DataView(new ArrayBuffer(8)),
+        new Float64Array(2),
+      ]),
+  ];
+  /** What each function wants, most of the time; `?` is anything. u: bytes, w: words, i: Int32Array, n: number, f: descriptor, k: key. */
+  const shapes: Record<string, string> = {
+    tunReadBatch: 'fuwwnnn',
+    tunWriteBatch: 'fuwwnn',
+    udpReceiveBatch: 'fuwwnnnu',
+    udpSendBatch: 'f4uwwnnuw',
+    streamRead: 'funn',
+    streamWrite: 'fuwwnn',
+    aeadSeal: 'kuuuuu',
+    aeadOpen: 'kuuuuu',
+    aeadSealBatch: 'kuwwnn',
+    aeadOpenBatch: 'kuwwnnu',
+    unixSend: 'funni',
+    unixReceive: 'funniw',
+    pollSetWait: 'fiw0',
+  };
+  const wanted: Record<string, number> = { u: 0, w: 1, i: 2, n: 3, f: 5, k: 10 };
+
+  let returned = 0;
+  const opened: unknown[] = [];
+  for (let round = 0; round < rounds; round += 1) {
+    const name = random.chance(0.6) ? pick(Object.keys(shapes)) : pick(functions);
+    const shape = shapes[name] ?? '?'.repeat(random.below(10));
+    const argv = Array.from(shape, (kind) => {
+      if (kind === '4') return pick([4, 6]);
+      if (kind === '0') return 0;
+      const maker = random.chance(0.03) ? undefined : wanted[kind];
+      return (makers[maker ?? random.below(makers.length)] as () => unknown)();
+    });
+    try {
+      const result = native[name]?.(...argv);
+      returned += 1;
+      if (typeof result === 'number' && result > 2 && /create|open|accept|duplicate/i.test(name)) opened.push(result);
+    } catch (error) {
+      assert.ok(error instanceof Error, `${name}: threw ${String(error)}`);
+    }
+    for (const { memory, from, to } of guarded) {
+      const whole =
+        memory.subarray(0, from).every((byte) => byte === 0xa5) && memory.subarray(to).every((byte) => byte === 0xa5);
+      assert.ok(whole, `${name} wrote outside a buffer (seed ${seed}, round ${round})`);
+    }
+    guarded.length = 0;
+    while (opened.length > 0) native['descriptorClose']?.(opened.pop());
+  }
+  assert.ok(returned > rounds / 20, `only ${returned} of ${rounds} calls were good enough to return`);
+  native['pollClose']?.(watch);
+  closeSync(sink);
+  for (const socket of [udp, left, right, wake]) socket.close();
+});
