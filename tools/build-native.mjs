@@ -2,6 +2,7 @@
  * Compiles what is C, where a source is newer than its product:
  *   packages/native/build/seikan.node             the addon
  *   packages/plugin-host/build/plugin-shim.so     carries a TypeScript plugin into a stock OpenVPN
+ *   packages/plugin-host/build/seikan-plugin-host holds one compiled OpenVPN plugin for us
  * Node-API headers come from npm (node-api-headers), OpenSSL's and libuv's from Debian's libssl-dev and libuv1-dev or,
  * where those are missing, from beside the node binary; the symbols themselves are resolved from the node binary when
  * the addon is loaded, so one build runs on every Node from 20 on. SEIKAN_SANITIZE=address builds with the sanitizer.
@@ -28,6 +29,12 @@ const targets = [
     sources: ['shim.c', 'supervisor.c'],
     output: 'packages/plugin-host/build/plugin-shim.so',
     flags: library,
+  },
+  {
+    folder: 'packages/plugin-host/c',
+    sources: ['host.c', 'monitor.c'],
+    output: 'packages/plugin-host/build/seikan-plugin-host',
+    flags: ['-ldl'],
   },
 ];
 

@@ -1,7 +1,21 @@
 /** Plugins and scripts of a tunnel: what runs them, and what turns a TypeScript plugin into a shared library. */
 export { type BuildOptions, type Built, buildPlugin } from './build-plugin.js';
+export { type CallResult, type CallStat, CallStats, durationBounds } from './call-stats.js';
 export { splitCommand, splitLine } from './command-line.js';
+export { CompiledMember, type CompiledSettings } from './compiled-member.js';
 export { KeptEnv } from './kept-env.js';
 export { loadPlugin } from './load-plugin.js';
 export type { Log, LogLevel } from './log.js';
+export {
+  type InitNumber,
+  type Member,
+  type MemberCall,
+  type MemberOutcome,
+  PluginError,
+  type Privileges,
+} from './member.js';
+export { type CascadeSettings, PluginCascade } from './plugin-cascade.js';
+export { createMember, type PluginLine, type PluginPlace } from './plugin-line.js';
 export { type Cancel, type ScriptDirective, ScriptRunner, type ScriptSettings } from './script-runner.js';
+export { formatTrace, type TraceRecord } from './trace.js';
+export { TypeScriptMember, type TypeScriptSettings } from './typescript-member.js';

@@ -133,7 +133,7 @@ export class ScriptRunner {
         argv.push(call.connect.configFile);
         break;
       case 'tls-verify':
-        if (exportCertDir !== undefined && request.certificate !== undefined) {
+        if (exportCertDir !== undefined && request.certificate !== undefined && !('peer_cert' in request.env)) {
           const pem = new X509Certificate(request.certificate.der).toString();
           added['peer_cert'] = call.file(createTempFile(exportCertDir, 'pef', pem));
         }
