@@ -26,6 +26,8 @@ export interface TcpOptions extends SocketOptions {
 
 export class TcpSocket {
   readonly #native = loadAddon() as TcpAddon;
+  readonly #oneOffset = new Uint32Array(1);
+  readonly #oneLength = new Uint32Array(1);
   readonly descriptor: Descriptor;
 
   /** Takes over a connection's descriptor. */
@@ -74,6 +76,13 @@ export class TcpSocket {
    */
   write(batch: PacketRun, first: number, count: number): number {
     return this.#native.streamWrite(this.descriptor.fd, batch.slab, batch.offsets, batch.lengths, first, count);
+  }
+
+  /** The same for the bytes `[offset, offset + length)` of any array. */
+  writeBytes(bytes: Uint8Array, offset: number, length: number): number {
+    this.#oneOffset[0] = offset;
+    this.#oneLength[0] = length;
+    return this.#native.streamWrite(this.descriptor.fd, bytes, this.#oneOffset, this.#oneLength, 0, 1);
   }
 
   /** No more will be written; the peer reads the end of the stream. */

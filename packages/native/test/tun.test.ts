@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { createPersistentTun, PacketBatch, removePersistentTun, resultName, TunDevice, Watch } from '@seikan/native';
 
-import { inNetworkNamespace } from './namespace.js';
+import { inNetworkNamespace } from '@seikan/testkit';
 
 const ip = (...argv: string[]) => execFileSync('ip', argv, { encoding: 'utf8' });
 const devices = () => readdirSync('/proc/sys/net/ipv4/conf').filter((name) => /^t(un|ap)/.test(name));

@@ -8,6 +8,7 @@ export {
 } from './compliance/harness.js';
 export { inlineHarness } from './inline-harness.js';
 export { MemoryLink, MemoryTun, type SentDatagram } from './memory-ends.js';
+export { inNetworkNamespace } from './network-namespace.js';
 export { ethernetFrame, type IpOptions, ipv4Packet, ipv6Packet, tcpSyn } from './packets.js';
 export { fakeCertificate, ScriptedTls, type ScriptedTlsOptions } from './scripted-tls.js';
 export { SeededRandom } from './seeded-random.js';
