@@ -68,8 +68,8 @@ export class CounterRow {
     this.#add(TUN_WRITTEN, size);
   }
 
-  addDrop(reason: DataDrop): void {
-    this.#add(dropColumn[reason] as number, 1);
+  addDrop(reason: DataDrop, count = 1): void {
+    this.#add(dropColumn[reason] as number, count);
   }
 
   clear(): void {

@@ -4,3 +4,7 @@ export { DataPlane, type PeerCommand } from './data-plane.js';
 export { InlineDataChannel, type InlineOptions } from './inline-data-channel.js';
 export type { Outlets } from './outlets.js';
 export type { Clock, LinkReceiver, PacketBatch, PacketLink, PacketTun, TunReceiver } from './ports.js';
+export { createSystemClock } from './system-clock.js';
+export { TcpLink, type TcpLinkOptions, TcpListenLink, type TcpListenLinkOptions, TcpWorkspace } from './tcp-link.js';
+export { TunEnd, type TunEndOptions } from './tun-end.js';
+export { UdpLink, type UdpLinkOptions } from './udp-link.js';

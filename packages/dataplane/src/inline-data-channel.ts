@@ -256,11 +256,16 @@ export class InlineDataChannel implements DataChannel<PacketLink, PacketTun> {
   /** Events are delivered, then what was written goes out. */
   #endTurn(): void {
     this.#deliverEvents();
-    for (const link of this.#unflushed) link.flush();
+    const { noPeer } = this.#plane.peers.counters;
+    for (const link of this.#unflushed) {
+      const lost = link.flush();
+      if (lost > 0) noPeer.addDrop('link-full', lost);
+    }
     this.#unflushed.clear();
     if (this.#tunUnflushed) {
       this.#tunUnflushed = false;
-      this.#tun?.flush();
+      const lost = this.#tun?.flush() ?? 0;
+      if (lost > 0) noPeer.addDrop('tun-full', lost);
     }
   }
 }

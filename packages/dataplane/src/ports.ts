@@ -33,8 +33,8 @@ export interface PacketLink {
   start(receiver: LinkReceiver): void;
   /** Takes the datagram `bytes[start, end)`, borrowed until it returns; false when the queue is full and it is dropped. */
   send(bytes: Uint8Array, start: number, end: number, to: Endpoint): boolean;
-  /** What was sent since the last flush may go out now. */
-  flush(): void;
+  /** What was sent since the last flush may go out now. Returns how many taken datagrams were lost since then. */
+  flush(): number;
   close(): void;
 }
 
@@ -47,7 +47,8 @@ export interface PacketTun {
   start(receiver: TunReceiver): void;
   /** Takes a packet (tap: a frame), borrowed until it returns; false when the device did not take it. */
   write(bytes: Uint8Array, start: number, end: number): boolean;
-  flush(): void;
+  /** What was written since the last flush may go out now. Returns how many taken packets were lost since then. */
+  flush(): number;
   close(): void;
 }
 

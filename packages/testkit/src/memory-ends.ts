@@ -37,13 +37,14 @@ export class MemoryLink implements PacketLink {
     return true;
   }
 
-  flush(): void {
+  flush(): number {
     const flushed = this.#queued;
     this.#queued = [];
     for (const datagram of flushed) {
       if (this.onFlush === undefined) this.#sent.push(datagram);
       else this.onFlush(datagram);
     }
+    return 0;
   }
 
   close(): void {
@@ -98,8 +99,9 @@ export class MemoryTun implements PacketTun {
     return true;
   }
 
-  flush(): void {
-    // Every packet was taken when it was written.
+  /** Every packet was delivered when it was written. */
+  flush(): number {
+    return 0;
   }
 
   close(): void {

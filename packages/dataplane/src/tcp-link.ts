@@ -1,0 +1,290 @@
+/**
+ * A TCP connection as a link. Every packet is preceded by its length:
+ *
+ *   | length 2, big-endian, not counting itself | packet |
+ *
+ * A length of 0 or beyond the capacity ends the connection. Owns the socket.
+ *
+ * Source: OpenVPN 2.6 `socket.c` (stream_buf_*), engine table 1.2, 1.4.
+ */
+import { type Endpoint, HEADROOM, readUint16, TAILROOM, writeUint16 } from '@seikan/core';
+import { PacketBatch, resultName, type TcpListener, type TcpSocket, Watch, WOULD_BLOCK } from '@seikan/native';
+
+import type { LinkReceiver, PacketLink } from './ports.js';
+
+export interface TcpLinkOptions {
+  readonly remote: Endpoint;
+  /** Whether the connection is still being made; `connected` is then reported when it is. */
+  readonly connecting?: boolean;
+  readonly workspace?: TcpWorkspace;
+  /** `tcp-queue-limit`: packets that wait for the socket. */
+  readonly queueLimit?: number;
+}
+
+const LENGTH_SIZE = 2;
+const DEFAULT_QUEUE_LIMIT = 64;
+const DEFAULT_CAPACITY = 2_048;
+const SLOTS = 32;
+const FIRST_QUEUE_SIZE = 4_096;
+/** A queue that grew larger is given back once it is empty. */
+const KEPT_QUEUE_SIZE = 16_384;
+
+/** Buffers for reading that the connections of one thread share, since one of them reads at a time. */
+export class TcpWorkspace {
+  readonly capacity: number;
+  readonly batch: PacketBatch;
+  readonly stream: Uint8Array;
+
+  /** `capacity`: the longest packet that is taken. */
+  constructor(capacity: number = DEFAULT_CAPACITY) {
+    this.capacity = capacity;
+    this.batch = new PacketBatch({ slots: SLOTS, headroom: HEADROOM, capacity, tailroom: TAILROOM });
+    this.stream = new Uint8Array(SLOTS * (LENGTH_SIZE + capacity));
+  }
+}
+
+export class TcpLink implements PacketLink {
+  readonly kind = 'stream';
+  readonly #socket: TcpSocket;
+  readonly #watch: Watch;
+  readonly #workspace: TcpWorkspace;
+  readonly #queueLimit: number;
+  readonly #from: Endpoint[];
+  #receiver: LinkReceiver | undefined;
+  #connecting: boolean;
+  #closed = false;
+  #watched = { readable: false, writable: false };
+
+  /** The beginning of a packet whose rest has not come. */
+  #partial = new Uint8Array(0);
+
+  /** Framed packets that wait: `#queue[#queueStart, #queueEnd)`, which may begin inside a frame. */
+  #queue = new Uint8Array(0);
+  #queueStart = 0;
+  #queueEnd = 0;
+  /** Frames that wait, the one that was begun included. */
+  #waiting = 0;
+  /** How much of the first frame is still to be written. */
+  #firstLeft = 0;
+  #blocked = false;
+
+  constructor(socket: TcpSocket, options: TcpLinkOptions) {
+    const { remote, connecting = false, workspace = new TcpWorkspace(), queueLimit = DEFAULT_QUEUE_LIMIT } = options;
+    this.#socket = socket;
+    this.#workspace = workspace;
+    this.#queueLimit = queueLimit;
+    this.#connecting = connecting;
+    this.#from = Array.from({ length: SLOTS }, () => remote);
+    this.#watch = new Watch(socket.descriptor.fd, {}, (readable, writable) => this.#ready(readable, writable));
+  }
+
+  start(receiver: LinkReceiver): void {
+    this.#receiver = receiver;
+    this.#watchFor();
+  }
+
+  send(bytes: Uint8Array, start: number, end: number): boolean {
+    const size = end - start;
+    if (this.#closed || size > 0xffff) return false;
+    if (this.#waiting >= this.#queueLimit) this.#write();
+    if (this.#closed || this.#waiting >= this.#queueLimit) return false;
+
+    this.#makeRoom(LENGTH_SIZE + size);
+    writeUint16(this.#queue, this.#queueEnd, size);
+    this.#queue.set(bytes.subarray(start, end), this.#queueEnd + LENGTH_SIZE);
+    this.#queueEnd += LENGTH_SIZE + size;
+    if (this.#waiting === 0) this.#firstLeft = LENGTH_SIZE + size;
+    this.#waiting += 1;
+    return true;
+  }
+
+  flush(): number {
+    this.#write();
+    return 0;
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#watch.close();
+    this.#socket.close();
+  }
+
+  #ready(readable: boolean, writable: boolean): void {
+    if (this.#connecting) {
+      if (writable) this.#decideConnection();
+      return;
+    }
+    if (writable) {
+      this.#blocked = false;
+      this.#write();
+    }
+    if (readable && !this.#closed) this.#read();
+  }
+
+  #decideConnection(): void {
+    const result = this.#socket.connectResult();
+    if (result < 0) {
+      this.#fail(resultName(result));
+      return;
+    }
+    this.#connecting = false;
+    this.#receiver?.connected(this.#from[0] as Endpoint);
+    if (!this.#closed) this.#write();
+  }
+
+  #read(): void {
+    const { stream } = this.#workspace;
+    const kept = this.#partial.length;
+    stream.set(this.#partial);
+    const count = this.#socket.read(stream, kept, stream.length - kept);
+    if (count === WOULD_BLOCK) return;
+    if (count <= 0) {
+      this.#fail(count === 0 ? 'closed by the peer' : resultName(count));
+      return;
+    }
+    this.#takePackets(kept + count);
+  }
+
+  /** Cuts `stream[0, end)` into packets. */
+  #takePackets(end: number): void {
+    const { stream, batch, capacity } = this.#workspace;
+    let at = 0;
+    let bad = false;
+    while (!this.#closed && !bad) {
+      let count = 0;
+      while (count < SLOTS && at + LENGTH_SIZE <= end) {
+        const size = readUint16(stream, at);
+        bad = size === 0 || size > capacity;
+        if (bad || at + LENGTH_SIZE + size > end) break;
+        batch.slab.set(stream.subarray(at + LENGTH_SIZE, at + LENGTH_SIZE + size), batch.offsets[count]);
+        batch.lengths[count] = size;
+        count += 1;
+        at += LENGTH_SIZE + size;
+      }
+      if (count === 0) break;
+      this.#receiver?.datagrams(batch, count, this.#from);
+    }
+    if (this.#closed) return;
+    if (bad) this.#fail('bad packet length');
+    else this.#partial = stream.slice(at, end);
+  }
+
+  #makeRoom(size: number): void {
+    if (this.#queueEnd + size <= this.#queue.length) return;
+    const used = this.#queueEnd - this.#queueStart;
+    let length = Math.max(FIRST_QUEUE_SIZE, this.#queue.length);
+    while (length < used + size) length *= 2;
+    const queue = length === this.#queue.length ? this.#queue : new Uint8Array(length);
+    queue.set(this.#queue.subarray(this.#queueStart, this.#queueEnd));
+    this.#queue = queue;
+    this.#queueStart = 0;
+    this.#queueEnd = used;
+  }
+
+  #write(): void {
+    if (this.#closed || this.#blocked || this.#connecting) return;
+    if (this.#waiting > 0) {
+      const count = this.#socket.writeBytes(this.#queue, this.#queueStart, this.#queueEnd - this.#queueStart);
+      if (count >= 0) this.#written(count);
+      else if (count !== WOULD_BLOCK) {
+        this.#fail(resultName(count));
+        return;
+      }
+      this.#blocked = this.#waiting > 0;
+    }
+    this.#watchFor();
+  }
+
+  #written(count: number): void {
+    let left = count;
+    while (this.#waiting > 0 && left >= this.#firstLeft) {
+      left -= this.#firstLeft;
+      this.#queueStart += this.#firstLeft;
+      this.#waiting -= 1;
+      if (this.#waiting > 0) this.#firstLeft = LENGTH_SIZE + readUint16(this.#queue, this.#queueStart);
+    }
+    if (this.#waiting > 0) {
+      this.#queueStart += left;
+      this.#firstLeft -= left;
+      return;
+    }
+    this.#queueStart = 0;
+    this.#queueEnd = 0;
+    if (this.#queue.length > KEPT_QUEUE_SIZE) this.#queue = new Uint8Array(0);
+  }
+
+  #fail(reason: string): void {
+    this.close();
+    this.#receiver?.down(reason);
+  }
+
+  #watchFor(): void {
+    const readable = this.#receiver !== undefined && !this.#connecting;
+    const writable = this.#blocked || this.#connecting;
+    if (readable === this.#watched.readable && writable === this.#watched.writable) return;
+    this.#watched = { readable, writable };
+    this.#watch.setEvents(this.#watched);
+  }
+}
+
+export interface TcpListenLinkOptions {
+  readonly workspace?: TcpWorkspace;
+  readonly queueLimit?: number;
+  /** What accept() refuses: no descriptors left, a connection that was gone already. For the log. */
+  readonly onError?: (errno: number) => void;
+}
+
+/** Connections taken in one turn of the event loop. */
+const ACCEPTED_AT_ONCE = 16;
+
+/** A listening socket as a link: it gives connections and carries no packets. Owns the socket. */
+export class TcpListenLink implements PacketLink {
+  readonly kind = 'listener';
+  readonly #listener: TcpListener;
+  readonly #watch: Watch;
+  readonly #options: TcpListenLinkOptions;
+  readonly #workspace: TcpWorkspace;
+  #receiver: LinkReceiver | undefined;
+  #closed = false;
+
+  constructor(listener: TcpListener, options: TcpListenLinkOptions = {}) {
+    this.#listener = listener;
+    this.#options = options;
+    this.#workspace = options.workspace ?? new TcpWorkspace();
+    this.#watch = new Watch(listener.descriptor.fd, {}, () => this.#accept());
+  }
+
+  start(receiver: LinkReceiver): void {
+    this.#receiver = receiver;
+    this.#watch.setEvents({ readable: true });
+  }
+
+  send(): boolean {
+    return false;
+  }
+
+  flush(): number {
+    return 0;
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#watch.close();
+    this.#listener.close();
+  }
+
+  #accept(): void {
+    for (let i = 0; i < ACCEPTED_AT_ONCE && !this.#closed; i += 1) {
+      const accepted = this.#listener.accept();
+      if (typeof accepted === 'number') {
+        if (accepted !== WOULD_BLOCK) this.#options.onError?.(-accepted);
+        return;
+      }
+      const { socket, remote } = accepted;
+      const { queueLimit = DEFAULT_QUEUE_LIMIT } = this.#options;
+      this.#receiver?.accepted(new TcpLink(socket, { remote, workspace: this.#workspace, queueLimit }), remote);
+    }
+  }
+}
