@@ -10,7 +10,7 @@ import {
   parseClientConfig,
   parseConfig,
 } from '@seikan/engine';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 
 const names = [...directiveTable.keys()];
 const word = fc.oneof(
