@@ -74,11 +74,12 @@ function recordVerdicts() {
   const answers = cases.map(({ base, text }) => {
     writeFileSync(join(folder, 'c'), `${bases[base]}${text}\n`);
     const output = openvpn(['--config', 'c']);
-    const taken = /^(\S+ \S+ )?OpenVPN \d.*\[/m.test(output);
     const lines = output.replaceAll(/^\d{4}-\S+ \S+ /gm, '').split('\n');
+    const banner = lines.findIndex((line) => /^OpenVPN \d.*\[/.test(line));
+    if (banner >= 0) return { taken: true, logged: lines.slice(0, banner) };
     const fatal = lines.indexOf('Exiting due to fatal error');
     const said = lines.find((line) => /^Options (error|warning):/.test(line)) ?? lines[fatal - 1] ?? '';
-    return taken ? { taken } : { taken, said: said.slice(0, 240) };
+    return { taken: false, said: said.slice(0, 240) };
   });
   write('config-verdicts.json', { version, answers });
 }

@@ -302,9 +302,17 @@ export class Use {
   fail(line: string, why: string, remedy: string, index?: number): never {
     const parameter = index === undefined ? undefined : this.#directive.parameters[index];
     const column = parameter === undefined || this.inline ? this.at.column : parameter.column;
-    throw new ConfigError(
-      { ...this.at, column },
-      { upstream: `Options error: ${line}`, why, remedy, directive: this.name },
-    );
+    this.#throw({ ...this.at, column }, line, why, remedy);
+  }
+
+  /** As `fail`, about line `offset` (from 0) of the only parameter: in an inline block, the line there. */
+  failInside(offset: number, line: string, why: string, remedy: string): never {
+    const { inline } = this.#directive;
+    const place = inline === undefined ? this.at : { ...this.at, line: inline.contentLine + offset, column: 1 };
+    this.#throw(place, line, why, remedy);
+  }
+
+  #throw(at: ConfigSpan, line: string, why: string, remedy: string): never {
+    throw new ConfigError(at, { upstream: `Options error: ${line}`, why, remedy, directive: this.name });
   }
 }

@@ -61,6 +61,8 @@ export type Action =
       readonly file: string | undefined;
       /** Base64 metadata of a tls-crypt-v2 client key. */
       readonly metadata: string | undefined;
+      /** `tls-crypt-v2`: the server key that wraps a client key. */
+      readonly serverKey: Material | undefined;
     };
 
 export type Protocol = 'udp' | 'tcp-client' | 'tcp-server';

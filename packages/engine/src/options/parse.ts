@@ -3,13 +3,13 @@
  * Source: options.c add_option, read_config_file, parse_argv, options_postprocess (2.6.14).
  */
 import { type ClientConfig, plainClientConfig } from './client-config.js';
-import { ConfigError, type ConfigSpan, type ConfigWarning } from './config-error.js';
+import { ConfigError, type ConfigSpan, type ConfigWarning, wholeConfiguration } from './config-error.js';
 import { type Context, type DirectiveRow, mayStand, type Reader, Use } from './directive.js';
-import { copyEntry, copyPlain, type Draft, draftOf, emptyWrap, newDraft } from './draft.js';
+import { copyEntry, copyPlain, type Draft, draftOf, emptyWrap, type Mutable, newDraft } from './draft.js';
 import { expandHelpers } from './helpers.js';
 import { type Directive, readArguments, readDirectives } from './lexer.js';
-import type { Options } from './options.js';
-import { resolveClientConfig, resolveOptions } from './resolve.js';
+import type { Action, Options } from './options.js';
+import { deviceType, resolveClientConfig, resolveOptions, usage } from './resolve.js';
 import { directiveTable } from './table.js';
 import { verifyOptions } from './verify.js';
 
@@ -44,7 +44,10 @@ export function parseArguments(argv: readonly string[], files: ConfigFiles): Con
   const draft = newDraft(files.tempDirectory ?? '/tmp');
   if (argv.length === 0) draft.options.action = { do: 'help' };
   const reader = makeReader({ draft, context: 'config', files, depth: 0 });
-  for (const directive of readArguments(argv)) applyDirective(directive, { draft, context: 'config', reader });
+  for (const directive of readArguments(argv)) {
+    applyDirective(directive, { draft, context: 'config', reader });
+    if (isImmediate(draft)) break;
+  }
   return finish(draft);
 }
 
@@ -154,7 +157,16 @@ interface TextInput extends Application {
 
 function readText({ text, file, ...application }: TextInput): void {
   const source = { text, file, firstLine: 1, upstreamName: file, warnings: application.draft.warnings };
-  for (const directive of readDirectives(source)) applyDirective(directive, application);
+  for (const directive of readDirectives(source)) {
+    applyDirective(directive, application);
+    if (isImmediate(application.draft)) return;
+  }
+}
+
+/** Upstream does these as soon as it reads them; what follows may be wrong. */
+function isImmediate({ options }: Draft): boolean {
+  const { do: what } = options.action;
+  return what === 'help' || what === 'version' || what === 'show-gateway';
 }
 
 interface ReaderInput {
@@ -218,13 +230,47 @@ function makeReader({ draft, context, files, depth }: ReaderInput): Reader {
 }
 
 function finish(draft: Draft): Configuration {
-  const action = draft.options.action.do;
-  if (action === 'run' || action === 'test-crypto') {
-    expandHelpers(draft);
-    resolveOptions(draft);
-    if (action === 'run') verifyOptions(draft);
+  const { action } = draft.options;
+  switch (action.do) {
+    case 'run':
+      expandHelpers(draft);
+      resolveOptions(draft);
+      verifyOptions(draft);
+      break;
+    case 'test-crypto':
+      resolveOptions(draft);
+      break;
+    case 'mktun':
+    case 'rmtun':
+      draft.options.device.type = deviceType(draft);
+      break;
+    case 'genkey':
+      resolveGenkey(draft, action);
+      break;
+    default:
+      break;
   }
   return { options: draft.options, warnings: draft.warnings, places: draft.given };
+}
+
+/** Source: init.c do_genkey (2.6.14). */
+function resolveGenkey(draft: Draft, action: Mutable<Action> & { do: 'genkey' }): void {
+  const secret = draft.options.data.secret?.key;
+  action.serverKey = draft.wrap.tlsCryptV2;
+  if (action.type === 'secret' && action.file === undefined && secret?.from === 'file') {
+    action.file = secret.path;
+    draft.warnings.push({
+      level: 'warning',
+      text: 'WARNING: Using --genkey --secret filename is DEPRECATED.  Use --genkey secret filename instead.',
+      at: draft.given.get('secret') ?? wholeConfiguration,
+    });
+  }
+  if (action.type === 'tls-crypt-v2-client' && action.serverKey === undefined)
+    usage(draft, 'genkey')(
+      '--genkey tls-crypt-v2-client requires a server key to be set via --tls-crypt-v2 to create a client key',
+      'A client key is wrapped with the key of its server.',
+      'Add "--tls-crypt-v2 SERVERKEY".',
+    );
 }
 
 function ignoredText(reason: string, name: string): string {

@@ -174,7 +174,7 @@ export const processDirectives: readonly DirectiveRow[] = [
             `unknown --genkey type: ${use.word(0)}`,
           );
     const type = kind === 'tls-auth' || kind === 'tls-crypt' ? 'secret' : kind;
-    action(use, { do: 'genkey', type, file: use.optional(1), metadata: use.optional(2) });
+    action(use, { do: 'genkey', type, file: use.optional(1), metadata: use.optional(2), serverKey: undefined });
   }),
 ];
 

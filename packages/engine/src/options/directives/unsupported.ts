@@ -127,7 +127,7 @@ export const refusedDirectives: readonly DirectiveRow[] = [
 export const ignoredDirectives: readonly DirectiveRow[] = [
   ignored('disable-dco', list, ['anywhere'], 'no kernel offload is in use that could be disabled'),
   ignored('hash-size', [2, 2], ['general'], 'tables grow with the number of clients'),
-  ignored('ecdh-curve', [1, 1], ['general'], 'TLS negotiates the curve; tls-groups restricts it'),
+  ignored('ecdh-curve', [1, 1], ['general'], 'the curve is negotiated; tls-groups restricts it'),
   ignored(
     'http-proxy-retry',
     list,

@@ -184,32 +184,36 @@ function exclusive(use: Use): never {
   );
 }
 
-/** Lines of hexadecimal bytes with colons, comments from # or ; on. */
+/** Lines of hexadecimal bytes with colons; comments and empty lines between. */
 function fingerprints(use: Use, size: number): string[] {
-  const lines = use
-    .word(0)
-    .split('\n')
-    .map((line) => line.trim());
-  return lines
-    .filter((line) => line !== '' && !line.startsWith('#') && !line.startsWith(';'))
-    .map((line) => {
-      const bytes = line.split(':');
-      if (!bytes.every((byte) => /^[0-9a-fA-F]{1,2}$/.test(byte)))
-        use.fail(
-          `format error in hash fingerprint: ${line}`,
-          'A fingerprint is bytes in hexadecimal with colons between.',
-          'Copy it from "openssl x509 -fingerprint -sha256 -noout -in FILE".',
-          0,
-        );
-      if (bytes.length !== size)
-        use.fail(
-          bytes.length > size
-            ? `hash fingerprint too long - expected only ${size} bytes: ${line}`
-            : `hash fingerprint is wrong length - expected ${size} bytes, got ${bytes.length}: ${line}`,
-          'It was made with another digest.',
-          'Copy it from "openssl x509 -fingerprint -sha256 -noout -in FILE".',
-          0,
-        );
-      return bytes.map((byte) => byte.padStart(2, '0').toLowerCase()).join('');
-    });
+  const found: string[] = [];
+  const remedy = `Copy it from "openssl x509 -fingerprint -${size === 20 ? 'sha1' : 'sha256'} -noout -in FILE".`;
+  for (const [offset, text] of use.word(0).split('\n').entries()) {
+    const line = text.trim();
+    if (line === '' || line.startsWith('#') || line.startsWith(';')) continue;
+    const bytes = line.split(':');
+    if (!bytes.every((byte) => /^[0-9a-fA-F]{1,2}$/.test(byte)))
+      use.failInside(
+        offset,
+        `format error in hash fingerprint: ${line}`,
+        'A fingerprint is bytes in hexadecimal with colons between.',
+        remedy,
+      );
+    if (bytes.length > size)
+      use.failInside(
+        offset,
+        `hash fingerprint too long - expected only ${size} bytes: ${line}`,
+        'It was made with another digest.',
+        remedy,
+      );
+    if (bytes.length < size)
+      use.failInside(
+        offset,
+        `hash fingerprint is wrong length - expected ${size} bytes, got ${bytes.length}: ${line}`,
+        'It was made with another digest, or cut.',
+        remedy,
+      );
+    found.push(bytes.map((byte) => byte.padStart(2, '0').toLowerCase()).join(''));
+  }
+  return found;
 }
