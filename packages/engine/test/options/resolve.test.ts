@@ -18,6 +18,19 @@ function refusal(text: string): ConfigError {
   return assert.fail(`${text} was taken`);
 }
 
+function bound(text: string): unknown {
+  const [connection] = parse(text).connections;
+  return [connection?.bind, connection?.localPort];
+}
+
+function mssfix(extra: string): unknown {
+  return parse(`client\ndev tun\nremote a\n${extra}${credentials}`).connections[0]?.mssfix;
+}
+
+function action(...argv: string[]): unknown {
+  return parseArguments(argv, { read: () => undefined }).options.action;
+}
+
 test('each remote inherits what is common and keeps its own port and protocol', () => {
   const { connections } = parse(
     `client\ndev tun\nproto tcp\nremote a\nremote b 443 udp4\nport 1195\nconnect-retry 2 40\n${credentials}`,
@@ -93,10 +106,6 @@ test('files are read below cd, and may nest ten deep', () => {
 });
 
 test('who binds: servers and plain peers do, clients and TCP clients do not unless asked', () => {
-  const bound = (text: string): unknown => {
-    const [connection] = parse(text).connections;
-    return [connection?.bind, connection?.localPort];
-  };
   assert.deepEqual(bound(`client\ndev tun\nremote a\n${credentials}`), [false, 0]);
   assert.deepEqual(bound(`client\ndev tun\nremote a\nlport 0\n${credentials}`), [true, 0]);
   assert.deepEqual(bound(`client\ndev tun\nremote a\nlocal 192.0.2.1\n${credentials}`), [true, 1_194]);
@@ -106,8 +115,6 @@ test('who binds: servers and plain peers do, clients and TCP clients do not unle
 });
 
 test('mssfix follows tun-mtu, unless it is said', () => {
-  const mssfix = (extra: string): unknown =>
-    parse(`client\ndev tun\nremote a\n${extra}${credentials}`).connections[0]?.mssfix;
   assert.deepEqual(mssfix(''), { size: 1_492, measure: 'mtu' });
   assert.deepEqual(mssfix('tun-mtu 1400\n'), { size: 1_400, measure: 'fixed' });
   assert.deepEqual(mssfix('mssfix 0\n'), { size: 0, measure: 'packet' });
@@ -157,7 +164,6 @@ test('tokens are renewed as often as keys unless it is said', () => {
 });
 
 test('actions need no tunnel, and what is asked for at once ends the reading', () => {
-  const action = (...argv: string[]): unknown => parseArguments(argv, { read: () => undefined }).options.action;
   assert.deepEqual(action('--version', '--foo'), { do: 'version' });
   assert.deepEqual(action(), { do: 'help' });
   assert.deepEqual(action('--show-curves'), { do: 'show-groups', argument: undefined });
