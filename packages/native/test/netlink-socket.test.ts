@@ -4,8 +4,7 @@ import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { interfaceIndex, interfaceName, NETLINK_BUFFER, NetlinkSocket, resultName } from '@seikan/native';
-
-import { inNetworkNamespace } from './namespace.js';
+import { inNetworkNamespace } from '@seikan/testkit';
 
 const NLMSG_ERROR = 2;
 const NLMSG_DONE = 3;
