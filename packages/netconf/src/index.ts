@@ -1,7 +1,26 @@
-export { type IpFamily, ipFamily, lengthNetmask, netmaskLength, type Prefix } from './ip.js';
-export type { InterfaceAddress } from './netlink/address.js';
+export {
+  type DesiredAddress,
+  type DesiredNetwork,
+  type DesiredRoute,
+  GATEWAY_KEYWORDS,
+  type GatewayKeyword,
+  type RedirectGateway,
+} from './desired-network.js';
+export {
+  broadcastOf,
+  type IpFamily,
+  ipFamily,
+  lengthNetmask,
+  netmaskLength,
+  networkOf,
+  type Prefix,
+  prefixContains,
+} from './ip.js';
+export { JournalError } from './journal.js';
+export { AddressFlag, type InterfaceAddress } from './netlink/address.js';
 export {
   NetlinkConnection,
+  type NetlinkConnectionOptions,
   NetlinkError,
   type NetlinkPort,
   type NetlinkPortEvents,
@@ -14,11 +33,38 @@ export {
   attributeU8,
   attributeU16,
   attributeU32,
+  FieldReader,
   MessageFlag,
   MessageWriter,
   NetlinkFormatError,
   type NetlinkMessage,
   parseAttributes,
 } from './netlink/message.js';
-export type { Nexthop, Route } from './netlink/route.js';
+export { openGenericPort, openRoutePort } from './netlink/native-port.js';
+export {
+  describeRoute,
+  type Nexthop,
+  type Route,
+  RouteFlag,
+  RouteProtocol,
+  RouteScope,
+  RouteTable,
+  RouteType,
+} from './netlink/route.js';
+export { RouteNetlink } from './netlink/route-netlink.js';
 export { type Rule, tableRule } from './netlink/rule.js';
+export { type NetworkChange, watchNetwork } from './network-watch.js';
+export { type LogLine, lineForUndone, linesForResult } from './openvpn-log.js';
+export { NoSuchDeviceError } from './plan.js';
+export { type DefaultGateway, defaultGateway, type NetworkSnapshot, type WayOut, wayTo } from './snapshot.js';
+export { describeStep, type RoutePurpose, type Step } from './step.js';
+export {
+  type Applied,
+  NetworkSetupError,
+  readSnapshot,
+  type StepResult,
+  TunnelNetwork,
+  type TunnelNetworkOptions,
+  type UndoFailure,
+  type Undone,
+} from './tunnel-network.js';

@@ -35,10 +35,19 @@ test('reads the links of a recorded dump as ip shows them', () => {
     txQueueLength: link['txqlen'],
     up: (link['flags'] as string[]).includes('UP'),
     kind: (link['linkinfo'] as { info_kind?: string } | undefined)?.info_kind ?? '',
+    hardwareAddress: link['link_type'] === 'none' ? undefined : link['address'],
   }));
   const links = messages('links', 16)
     .map(parseLink)
-    .map(({ index, name, mtu, txQueueLength, up, kind }) => ({ index, name, mtu, txQueueLength, up, kind }));
+    .map(({ index, name, mtu, txQueueLength, up, kind, hardwareAddress }) => ({
+      index,
+      name,
+      mtu,
+      txQueueLength,
+      up,
+      kind,
+      hardwareAddress,
+    }));
   assert.deepEqual(new Set(links), new Set(shown));
   assert.equal(links.length, 4);
 });

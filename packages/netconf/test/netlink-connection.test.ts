@@ -8,6 +8,7 @@ import { present } from './vectors.js';
 
 const ERROR = 2;
 const DONE = 3;
+const PORT = 77;
 
 /** A kernel end that the test plays by hand. */
 class ScriptedKernel {
@@ -19,6 +20,7 @@ class ScriptedKernel {
   readonly open = (events: NetlinkPortEvents) => {
     this.events = events;
     return {
+      portId: PORT,
       send: (datagram: Uint8Array) => {
         if (this.refuse !== undefined) throw this.refuse;
         this.sent.push(datagram.slice());
@@ -34,15 +36,22 @@ class ScriptedKernel {
   }
 
   answer(
-    ...messages: readonly { type: number; flags?: number; sequence: number; payload?: readonly number[] }[]
+    ...messages: readonly {
+      type: number;
+      flags?: number;
+      sequence: number;
+      port?: number;
+      payload?: readonly number[];
+    }[]
   ): void {
-    const parts = messages.map(({ type, flags = 0, sequence, payload = [] }) => {
+    const parts = messages.map(({ type, flags = 0, sequence, port = PORT, payload = [] }) => {
       const bytes = new Uint8Array((16 + payload.length + 3) & ~3);
       const view = new DataView(bytes.buffer);
       view.setUint32(0, 16 + payload.length, true);
       view.setUint16(4, type, true);
       view.setUint16(6, flags, true);
       view.setUint32(8, sequence, true);
+      view.setUint32(12, port, true);
       bytes.set(payload, 16);
       return bytes;
     });
@@ -162,15 +171,23 @@ test('bytes that are not netlink fail what is under way and are reported, and th
   connection.close();
 });
 
-test('notifications reach their listener; answers to nobody are dropped', () => {
+test('notifications reach their listener; answers to nobody are dropped', async () => {
   const kernel = new ScriptedKernel();
   const heard: NetlinkMessage[] = [];
   const connection = new NetlinkConnection(kernel.open, { notification: (message) => heard.push(message) });
-  kernel.answer({ type: 24, sequence: 0, payload: [1] }, { type: 24, sequence: 999, payload: [2] });
+  const answer = connection.request('add', change);
+  // A notification carries the sequence number and port of whoever made the change.
+  kernel.answer(
+    { type: 24, sequence: 1, port: 4_711, payload: [1] },
+    { type: 24, sequence: 999, payload: [2] },
+    { type: 24, sequence: 0, port: 0, payload: [3] },
+  );
   assert.deepEqual(
     heard.map(({ payload }) => Array.from(payload)),
-    [[1]],
+    [[1], [3]],
   );
+  kernel.answer({ type: ERROR, sequence: 1, payload: errno(0) });
+  await answer;
   connection.close();
 });
 

@@ -86,6 +86,10 @@ export function encodeAddressDelete(address: InterfaceAddress): MessageWriter {
   return encode(AddressMessage.delete, MessageFlag.request | MessageFlag.ack, address);
 }
 
+export function describeAddress({ address, prefixLength, peer, linkIndex }: InterfaceAddress): string {
+  return `${address}${peer === undefined ? '' : ` peer ${peer}`}/${prefixLength} link ${linkIndex}`;
+}
+
 function encode(type: number, flags: number, address: InterfaceAddress): MessageWriter {
   const writer = new MessageWriter(type, flags)
     .u8(

@@ -16,6 +16,8 @@ import {
 
 /** A netlink socket. */
 export interface NetlinkPort {
+  /** The socket's own address: what answers carry. Notifications carry that of whoever caused them. */
+  readonly portId: number;
   /** Sends one datagram to the kernel; throws an error with `errno` when the socket refuses it. */
   send(datagram: Uint8Array): void;
   close(): void;
@@ -145,11 +147,12 @@ export class NetlinkConnection {
   }
 
   #accept(message: NetlinkMessage): void {
-    const pending = this.#pending.get(message.sequence);
-    if (pending === undefined || message.type === MessageType.noop) {
-      if (message.sequence === 0) this.#options.notification?.(message);
+    if (message.portId !== this.#port.portId) {
+      this.#options.notification?.(message);
       return;
     }
+    const pending = this.#pending.get(message.sequence);
+    if (pending === undefined || message.type === MessageType.noop) return;
     if ((message.flags & MessageFlag.dumpInterrupted) !== 0) pending.interrupted = true;
     if (message.type === MessageType.error || message.type === MessageType.done) {
       const { errno, text } = parseAcknowledgement(message);

@@ -18,7 +18,7 @@ import {
 export const LinkMessage = { new: 16, delete: 17, get: 18 } as const;
 
 const LINK_HEADER_SIZE = 16;
-const Attr = { name: 3, mtu: 4, txQueueLength: 13, linkInfo: 18, extendedMask: 29 } as const;
+const Attr = { hardwareAddress: 1, name: 3, mtu: 4, txQueueLength: 13, linkInfo: 18, extendedMask: 29 } as const;
 const InfoAttr = { kind: 1 } as const;
 const FLAG_UP = 0x1;
 /** RTEXT_FILTER_SKIP_STATS: nobody here reads the counters. */
@@ -34,6 +34,8 @@ export interface Link {
   readonly txQueueLength: number;
   /** `tun`, `veth`, `ovpn` …; empty for links without a kind (hardware, loopback). */
   readonly kind: string;
+  /** `00:16:3e:00:00:01`; absent on links without an Ethernet address. */
+  readonly hardwareAddress?: string;
 }
 
 export interface LinkChange {
@@ -51,16 +53,28 @@ export function parseLink(message: NetlinkMessage): Link {
   let mtu = 0;
   let txQueueLength = 0;
   let kind = '';
+  let hardwareAddress: string | undefined;
   for (const attribute of parseAttributes(message.payload.subarray(LINK_HEADER_SIZE))) {
     if (attribute.type === Attr.name) name = attributeString(attribute);
     else if (attribute.type === Attr.mtu) mtu = attributeU32(attribute);
     else if (attribute.type === Attr.txQueueLength) txQueueLength = attributeU32(attribute);
-    else if (attribute.type === Attr.linkInfo) {
+    else if (attribute.type === Attr.hardwareAddress && attribute.value.length === 6) {
+      hardwareAddress = Array.from(attribute.value, (byte) => byte.toString(16).padStart(2, '0')).join(':');
+    } else if (attribute.type === Attr.linkInfo) {
       const info = parseAttributes(attribute.value).find(({ type }) => type === InfoAttr.kind);
       if (info !== undefined) kind = attributeString(info);
     }
   }
-  return { index: fields.i32(4), name, up: (flags & FLAG_UP) !== 0, flags, mtu, txQueueLength, kind };
+  return {
+    index: fields.i32(4),
+    name,
+    up: (flags & FLAG_UP) !== 0,
+    flags,
+    mtu,
+    txQueueLength,
+    kind,
+    ...(hardwareAddress === undefined ? {} : { hardwareAddress }),
+  };
 }
 
 export function encodeLinkDump(): MessageWriter {

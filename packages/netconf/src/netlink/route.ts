@@ -146,10 +146,13 @@ export function encodeRouteDump(family?: IpFamily): MessageWriter {
 /** Asks which route a packet to `destination` takes now, rules and all. */
 export function encodeRouteLookup(destination: string): MessageWriter {
   const family = ipFamily(destination) ?? 4;
-  return new MessageWriter(RouteMessage.get, MessageFlag.request)
-    .u8(addressFamily(family), hostLength(family), 0, 0, 0, 0, 0, 0)
-    .u32(RouteFlag.lookupTable)
-    .attribute(Attr.destination, ipBytes(destination));
+  return (
+    new MessageWriter(RouteMessage.get, MessageFlag.request)
+      .u8(addressFamily(family), hostLength(family), 0, 0, 0, 0, 0, 0)
+      // Strict checking refuses this flag for IPv6, which names the table without it.
+      .u32(family === 4 ? RouteFlag.lookupTable : 0)
+      .attribute(Attr.destination, ipBytes(destination))
+  );
 }
 
 /**
@@ -164,6 +167,16 @@ export function encodeRouteAdd(route: Route): MessageWriter {
 /** ESRCH when there is no such route. */
 export function encodeRouteDelete(route: Route): MessageWriter {
   return encode(RouteMessage.delete, MessageFlag.request | MessageFlag.ack, route);
+}
+
+/** `10.0.0.0/8 via 192.0.2.1 link 3 metric 50`, for errors and logs. */
+export function describeRoute(route: Route): string {
+  const parts = [`${route.destination}/${route.prefixLength}`];
+  if (route.gateway !== undefined) parts.push(`via ${route.gateway}`);
+  if (route.linkIndex !== undefined) parts.push(`link ${route.linkIndex}`);
+  if (route.metric !== undefined) parts.push(`metric ${route.metric}`);
+  if (route.table !== RouteTable.main) parts.push(`table ${route.table}`);
+  return parts.join(' ');
 }
 
 function encode(type: number, flags: number, route: Route): MessageWriter {
