@@ -1,34 +1,8 @@
-/**
- * Runs the tests of a file in a network namespace of their own: the file starts itself again under `unshare`, as root or
- * in a user namespace. The namespace goes when the process ends.
- */
-import assert from 'node:assert/strict';
-import { execFileSync, spawnSync } from 'node:child_process';
-import { test } from 'node:test';
-import { fileURLToPath } from 'node:url';
+/** The network that the tests configure, and what iproute2 sees of it. */
+import { execFileSync } from 'node:child_process';
 
-const INSIDE = 'SEIKAN_TEST_NAMESPACE';
-
-/** Seconds of a property test: more with SEIKAN_LONG. */
-export const RANDOM_RUNS = process.env['SEIKAN_LONG'] === undefined ? 40 : 2_000;
-
-/** Calls `tests` inside the namespace; outside, registers one test that runs this file inside and shows what failed. */
-export function inNamespace(title: string, file: string, tests: () => void): void {
-  if (process.env[INSIDE] !== undefined) {
-    tests();
-    return;
-  }
-  const unshare = process.geteuid?.() === 0 ? ['-n', '-m'] : ['-r', '-n', '-m'];
-  const skip = spawnSync('unshare', [...unshare, 'true']).status === 0 ? false : 'no right to make a network namespace';
-  test(title, { skip, timeout: 120_000 }, () => {
-    const { NODE_TEST_CONTEXT: _, ...env } = process.env;
-    const run = spawnSync('unshare', [...unshare, process.execPath, '--enable-source-maps', fileURLToPath(file)], {
-      env: { ...env, [INSIDE]: '1' },
-      encoding: 'utf8',
-    });
-    assert.equal(run.status, 0, `${run.stdout}\n${run.stderr}`);
-  });
-}
+/** Runs of a property test. */
+export const RANDOM_RUNS = process.env['SEIKAN_LONG'] === undefined ? 40 : 600;
 
 /** One iproute2 command, words separated by spaces. */
 export function ip(command: string): string {

@@ -5,14 +5,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-
+import { inNetworkNamespace } from '@seikan/testkit';
 import { asyncProperty, assert as check } from 'fast-check';
-
 import type { DesiredNetwork } from '#src/desired-network.js';
 import { RouteNetlink } from '#src/netlink/route-netlink.js';
 import { NetworkSetupError, TunnelNetwork } from '#src/tunnel-network.js';
 
-import { hostState, inNamespace, ip, makeHost, makeTun, RANDOM_RUNS } from './namespace.js';
+import { hostState, ip, makeHost, makeTun, RANDOM_RUNS } from './namespace.js';
 import { happenings } from './random-network.js';
 
 const redirectAll: DesiredNetwork = {
@@ -28,7 +27,7 @@ const redirectAll: DesiredNetwork = {
   routes: [{ destination: '10.99.0.0', prefixLength: 24 }],
 };
 
-inNamespace('whatever a tunnel did to the host, nothing of it stays', import.meta.url, () => {
+inNetworkNamespace(import.meta.filename, () => {
   const folder = mkdtempSync(join(tmpdir(), 'seikan-netconf-'));
   let netlink: RouteNetlink;
   let clean: string[];

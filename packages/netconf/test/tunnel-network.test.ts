@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-
+import { inNetworkNamespace } from '@seikan/testkit';
 import type { DesiredNetwork, RedirectGateway } from '#src/desired-network.js';
 import { RouteNetlink } from '#src/netlink/route-netlink.js';
 import { tableRule } from '#src/netlink/rule.js';
@@ -11,7 +11,7 @@ import { watchNetwork } from '#src/network-watch.js';
 import { describeStep } from '#src/step.js';
 import { NetworkSetupError, TunnelNetwork } from '#src/tunnel-network.js';
 
-import { hostState, inNamespace, ip, makeHost, makeTun } from './namespace.js';
+import { hostState, ip, makeHost, makeTun } from './namespace.js';
 
 const redirect: RedirectGateway = {
   reroute: true,
@@ -42,7 +42,7 @@ const full: DesiredNetwork = {
   ],
 };
 
-inNamespace('the network of a tunnel, in a network namespace', import.meta.url, () => {
+inNetworkNamespace(import.meta.filename, () => {
   const folder = mkdtempSync(join(tmpdir(), 'seikan-netconf-'));
   const journalPath = join(folder, 'tun0.journal');
   let network: TunnelNetwork;

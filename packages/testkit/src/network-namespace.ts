@@ -9,13 +9,14 @@ import { test } from 'node:test';
 
 const INSIDE = 'SEIKAN_TEST_NAMESPACE';
 
-/** Runs `tests` in a namespace where only the loopback device exists, and is up. Call it once per file, with import.meta.filename. */
+/** Runs `tests` in a namespace where only the loopback device exists, and is up; mounts stay inside too. Call it once per file, with import.meta.filename. */
 export function inNetworkNamespace(filename: string, tests: () => void): void {
   if (process.env[INSIDE] === filename) {
     tests();
     return;
   }
-  const arguments_ = process.getuid?.() === 0 ? ['--net'] : ['--net', '--user', '--map-root-user'];
+  const arguments_ =
+    process.getuid?.() === 0 ? ['--net', '--mount'] : ['--net', '--mount', '--user', '--map-root-user'];
   const possible = spawnSync('unshare', [...arguments_, 'true'], { encoding: 'utf8' });
   const skip = possible.status === 0 ? false : `no network namespace: ${possible.stderr || String(possible.error)}`;
   test('in a network namespace of its own', { skip }, () => {
