@@ -5,9 +5,9 @@ import { after, describe, it } from 'node:test';
 import { connect, createSecureContext, TLSSocket } from 'node:tls';
 import type { TlsConnection } from '@seikan/core';
 import { createTlsContext } from '@seikan/native';
+import { takeTls } from '@seikan/testkit';
 
 import { TestAuthority } from './test-pki.js';
-import { takeAll } from './tls-pair.js';
 
 const root = TestAuthority.root();
 after(() => root.remove());
@@ -25,7 +25,7 @@ function wireTo(ours: TlsConnection): Duplex {
     },
   });
   const flush = () => {
-    if (ours.pending > 0) wire.push(takeAll(ours));
+    if (ours.pending > 0) wire.push(takeTls(ours));
   };
   queueMicrotask(flush);
   return wire;

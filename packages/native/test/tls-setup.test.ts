@@ -4,9 +4,10 @@ import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 
 import { checkKeyPair, createTlsContext, readCertificate, type TlsOptions, TlsSetupError } from '@seikan/native';
+import { exchangeTls, openTlsPair } from '@seikan/testkit';
 
 import { openssl, RSA_KEY, TestAuthority } from './test-pki.js';
-import { exchange, openPair, Verifier } from './tls-pair.js';
+import { Verifier } from './verifier.js';
 
 const root = TestAuthority.root();
 after(() => root.remove());
@@ -15,14 +16,14 @@ const client = root.issue({ name: 'client' });
 
 function connect(atClient: Partial<TlsOptions>, atServer: Partial<TlsOptions> = {}) {
   const verifier = new Verifier();
-  const pair = openPair(
+  const pair = openTlsPair(
     {
       client: createTlsContext({ role: 'client', ca: root.cert, ...client, ...atClient }),
       server: createTlsContext({ role: 'server', ca: root.cert, ...server, ...atServer }),
     },
     { client: verifier.strict, server: verifier.strict },
   );
-  exchange(pair);
+  exchangeTls(pair);
   return pair;
 }
 

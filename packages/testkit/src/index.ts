@@ -6,10 +6,12 @@ export {
   type HarnessTun,
   ownedEvent,
 } from './compliance/harness.js';
+export { tlsCompliance } from './compliance/tls.js';
 export { inlineHarness } from './inline-harness.js';
 export { MemoryLink, MemoryTun, type SentDatagram } from './memory-ends.js';
 export { inNetworkNamespace } from './network-namespace.js';
 export { ethernetFrame, type IpOptions, ipv4Packet, ipv6Packet, tcpSyn } from './packets.js';
 export { fakeCertificate, ScriptedTls, type ScriptedTlsOptions } from './scripted-tls.js';
 export { SeededRandom } from './seeded-random.js';
+export { exchangeTls, openTlsPair, type TlsContexts, type TlsPair, takeTls } from './tls-pair.js';
 export { VirtualClock } from './virtual-clock.js';

@@ -40,6 +40,7 @@ const DEFAULT_FLIGHTS = [300, 1_800, 1_800] as const;
 export class ScriptedTls implements TlsContext {
   readonly #options: ScriptedTlsOptions;
   readonly #random: SeededRandom;
+  #open = true;
 
   constructor(options: ScriptedTlsOptions) {
     this.#options = options;
@@ -47,13 +48,14 @@ export class ScriptedTls implements TlsContext {
   }
 
   open(verify: VerifyCertificate): TlsConnection {
+    if (!this.#open) throw new Error('the TLS context is closed');
     const nonce = new Uint8Array(32);
     this.#random.fill(nonce);
     return new ScriptedConnection(this.#options, nonce, verify);
   }
 
   close(): void {
-    // Nothing is held.
+    this.#open = false;
   }
 }
 
@@ -128,7 +130,7 @@ class ScriptedConnection implements TlsConnection {
 
   start(): void {
     this.#mustBeOpen();
-    this.#sendOwnFlight();
+    if (this.#options.role === 'client') this.#sendOwnFlight();
   }
 
   receive(ciphertext: Uint8Array): void {
