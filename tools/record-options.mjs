@@ -76,7 +76,11 @@ function recordVerdicts() {
     const output = openvpn(['--config', 'c']);
     const lines = output.replaceAll(/^\d{4}-\S+ \S+ /gm, '').split('\n');
     const banner = lines.findIndex((line) => /^OpenVPN \d.*\[/.test(line));
-    if (banner >= 0) return { taken: true, logged: lines.slice(0, banner) };
+    if (banner >= 0) {
+      // Rubbish keys, and what depends on the machine, are not about the configuration.
+      const started = lines.slice(banner).filter((line) => /^(WARNING|NOTE): (?!file|your local LAN)/.test(line));
+      return { taken: true, logged: lines.slice(0, banner), started };
+    }
     const fatal = lines.indexOf('Exiting due to fatal error');
     const said = lines.find((line) => /^Options (error|warning):/.test(line)) ?? lines[fatal - 1] ?? '';
     return { taken: false, said: said.slice(0, 240) };

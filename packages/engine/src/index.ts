@@ -15,4 +15,5 @@ export {
 } from './options/parse.js';
 export { type PulledOptions, type PushOutcome, PushReader } from './options/pull.js';
 export { encodePushReply, pushWithoutOwnRoutes } from './options/push.js';
+export { startWarnings } from './options/start-warnings.js';
 export { directiveTable } from './options/table.js';

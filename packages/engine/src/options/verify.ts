@@ -10,6 +10,12 @@ import { supportedCiphers, usage } from './resolve.js';
 
 export function verifyOptions(draft: Draft): void {
   for (const connection of draft.options.connections) verifyConnection(draft, connection);
+  if (draft.options.connections.every(({ enabled }) => !enabled))
+    usage(draft, 'proto-force')(
+      'No usable connection profiles are present',
+      'proto-force leaves out all of them.',
+      'Remove it, or add a remote with that protocol.',
+    );
   if (draft.options.mode === 'server') verifyServer(draft);
   else verifyNotServer(draft);
   verifyTls(draft);
