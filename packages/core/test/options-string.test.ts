@@ -76,16 +76,24 @@ test('both strings are those that openvpn 2.6.14 makes of the same command line'
   }
 });
 
-test('a server of many expects of its clients what they send', () => {
-  const tlsAuth = { keyDirection: 'normal', digest: 'SHA256', dataCiphers: ['AES-256-CBC'], tlsAuth: true } as const;
-  for (const [trace, server] of [
-    ['01-tlscrypt-gcm-ekm-2614', { ...client, mode: 'tls-server' }],
-    ['02-tlsauth-cbc-sha256-2614', { ...client, ...tlsAuth, mode: 'tls-server' }],
-  ] as [TraceName, OptionsStringInput][]) {
-    const log = readLog(trace, 'server');
-    const logged = (name: string) => log.map((line) => new RegExp(`${name} Options String .*'(.*)'`).exec(line)?.[1]);
-    assert.ok(logged('Local').includes(optionsString(crypto, server, 'local')), trace);
-    assert.ok(logged('Expected Remote').includes(optionsString(crypto, server, 'remote')), trace);
+test('both ends of every recorded session logged these strings, versions 2.5 and 2.7 too', () => {
+  const tlsAuth = { digest: 'SHA256', dataCiphers: ['AES-256-CBC'], tlsAuth: true } as const;
+  const plain = {};
+  for (const [trace, common] of [
+    ['01-tlscrypt-gcm-ekm-2614', plain],
+    ['02-tlsauth-cbc-sha256-2614', tlsAuth],
+    ['05-epoch-tlscrypt-276', plain],
+    ['09-prf-client2511-server2614', plain],
+  ] as [TraceName, Partial<OptionsStringInput>][]) {
+    for (const peer of ['client', 'server'] as const) {
+      const direction = peer === 'client' ? 'inverse' : 'normal';
+      const keyDirection = common === tlsAuth ? direction : 'bidirectional';
+      const input: OptionsStringInput = { ...client, ...common, mode: `tls-${peer}`, keyDirection };
+      const log = readLog(trace, peer).join('\n');
+      const logged = (name: string) => new RegExp(`${name} Options String .*'(.*)'`).exec(log)?.[1];
+      assert.equal(optionsString(crypto, input, 'local'), logged('Local'), trace);
+      assert.equal(optionsString(crypto, input, 'remote'), logged('Expected Remote'), trace);
+    }
   }
 });
 
