@@ -147,7 +147,7 @@ export class EpochSealer implements DataSealer {
 
   seal(packet: Packet, header: Uint8Array): boolean {
     const blocks = Math.ceil(packet.length / 16);
-    if (this.#counter + this.#blocks + blocks >= this.#usageLimit || this.#counter === COUNTER_LAST) {
+    if (this.#counter + 1 + this.#blocks + blocks >= this.#usageLimit || this.#counter === COUNTER_LAST) {
       if (this.#key.epoch >= LAST_EPOCH) {
         this.#limit = epochHard;
         return false;

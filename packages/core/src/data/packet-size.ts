@@ -2,7 +2,7 @@
  * What a data packet costs on the wire, and the sizes that follow from `mssfix` and `fragment`.
  *
  *   outer packet = | IP 20 or 40 | UDP 8 or TCP 20 | [length 2] | header 0, 1 or 4 | crypto | payload |
- *   payload      = | [fragment 4] | [compression 0 or 1] | [Ethernet 14] | IP packet |
+ *   payload      = | [fragment 4] | [compression 0 or 1] | [Ethernet 32] | IP packet |
  *
  * In CBC the packet id belongs to the payload, and the ciphertext is a whole number of blocks with at least one byte
  * of padding.
@@ -47,14 +47,15 @@ export interface SizeLimit {
 export const defaultMssfix: SizeLimit = { size: 1_492, mode: 'mtu' };
 
 const IPV4_AND_TCP = 40;
-const ETHERNET_HEADER_SIZE = 14;
+/** Upstream's tun-mtu-extra for tap: an Ethernet header with tags, and some air. */
+const TAP_EXTRA = 32;
 
 /** `PeerSettings.mssClamp` for a limit; 0 when there is no room or no limit. */
 export function mssClamp(limit: SizeLimit, shape: PacketShape): number {
   if (limit.size === 0) return 0;
   if (limit.mode === 'fixed') return Math.max(0, limit.size - IPV4_AND_TCP);
   let inside = IPV4_AND_TCP + packetIdInPayload(shape);
-  if (shape.device === 'tap') inside += ETHERNET_HEADER_SIZE;
+  if (shape.device === 'tap') inside += TAP_EXTRA;
   if (shape.compression === 'lzo-no' || shape.compression === 'stub') inside += 1;
   if (shape.fragment) inside += FRAGMENT_HEADER_SIZE;
   return Math.max(0, plaintextRoom(limit, shape) - inside);
