@@ -89,6 +89,16 @@ export {
   ReplayWindow,
   type ReplayWindowOptions,
 } from './replay/replay-window.js';
+export {
+  type KeyAuthentication,
+  type KeyEvent,
+  type KeyFailure,
+  KeyState,
+  type KeyStateName,
+} from './session/key-state.js';
+export { Session, type SessionOutput } from './session/session.js';
+export type { AcceptedPacket, ControlProtection, LocalHello, SessionSettings } from './session/session-settings.js';
+export { TlsSession } from './session/tls-session.js';
 export type {
   PeerCertificate,
   TlsConnection,

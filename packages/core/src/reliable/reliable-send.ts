@@ -1,7 +1,7 @@
 /**
  * The sending half of the reliability layer: messages in a window of six, resent until they are acknowledged.
  *
- *   queue ──▶ waiting ──due()──▶ in flight ──due() after the time-out, twice as long each time──▶ in flight …
+ *   queue ──▶ waiting ──due()──▶ in flight ──due() after the time-out, twice as long up to four times──▶ in flight …
  *                                    └── acknowledge(id) ──▶ gone
  *
  * A message is also due again as soon as three messages after it have been acknowledged.
@@ -42,6 +42,8 @@ interface Entry {
 }
 
 const OVERTAKEN_LIMIT = 3;
+/** Differs from OpenVPN 2.x, which doubles without end and so has five tries within the hand-window; this makes nine. */
+const BACKOFF_LIMIT = 4;
 
 export class ReliableSend {
   readonly #tlsTimeout: Millis;
@@ -102,7 +104,7 @@ export class ReliableSend {
     const { messageId, opcode, payload, resends } = entry;
     entry.resends += 1;
     entry.next = now + entry.timeout;
-    entry.timeout *= 2;
+    entry.timeout = Math.min(entry.timeout * 2, this.#tlsTimeout * BACKOFF_LIMIT);
     entry.overtaken = 0;
     return { messageId, opcode, payload, resends };
   }

@@ -28,4 +28,22 @@ export type DropReason =
   /** The session id that a first packet acknowledges is not one that we gave to this address lately. */
   | 'bad-cookie'
   /** A key exchange message of another key method than 2. */
-  | 'bad-key-method';
+  | 'bad-key-method'
+  /** No session of this peer has the packet's session id. */
+  | 'unknown-session'
+  /** It answers another session than the one it came to. */
+  | 'wrong-session-id'
+  /** No key of the session has the packet's key id. */
+  | 'wrong-key-id'
+  /** A reset whose message id is not 0. */
+  | 'wrong-message-id'
+  /** Not something that the peer may say now: a reset in the wrong direction, a renegotiation before the first key. */
+  | 'wrong-state'
+  /** Received before; acknowledged again. */
+  | 'duplicate'
+  /** Too far ahead of what was received; it will come again. */
+  | 'outside-window'
+  /** A second TLS session under `single-session`. */
+  | 'single-session'
+  /** A newcomer is still being authenticated. */
+  | 'busy';

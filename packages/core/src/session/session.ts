@@ -1,0 +1,275 @@
+/**
+ * All TLS sessions with one peer: `active`, `initial` (a newcomer that takes over once it is authenticated) and
+ * `lameDuck` (the session that was taken over, kept for its data keys).
+ *
+ *   hard reset from the peer ─▶ initial ──granted──▶ active ──taken over──▶ lameDuck ──transition window──▶ gone
+ *
+ * Driven one way: `handle…` mutates, `poll` is drained, then wait for the next input or `nextTimeout`.
+ * upstream: `struct tls_multi` with TM_ACTIVE, TM_INITIAL, TM_LAME_DUCK; `tls_pre_decrypt`, `tls_multi_process` (ssl.c, 2.6).
+ */
+import type { Millis, UnixSeconds } from '../bytes/millis.js';
+import { encodeControlMessage } from '../wire/control-message.js';
+import { type ControlPacket, parseControlHeader } from '../wire/control-packet.js';
+import type { DropReason } from '../wire/drop-reason.js';
+import { parseEarlyNegotiation } from '../wire/early-negotiation.js';
+import { Opcode } from '../wire/opcode.js';
+import { randomSessionId, type SessionId, sameSessionId } from '../wire/session-id.js';
+import type { ControlWrap } from '../wrap/control-wrap.js';
+import type { KeyEvent, KeyState } from './key-state.js';
+import type { AcceptedPacket, SessionSettings } from './session-settings.js';
+import { TlsSession } from './tls-session.js';
+
+export type SessionOutput =
+  /** A control packet for the peer; the receiver owns the bytes. */
+  | { readonly output: 'transmit'; readonly bytes: Uint8Array }
+  | (KeyEvent & { readonly output: 'key' })
+  /** An authenticated newcomer has taken the place of the active session: push again. */
+  | { readonly output: 'taken-over'; readonly key: KeyState };
+
+const EMPTY = new Uint8Array(0);
+
+export class Session {
+  readonly #settings: SessionSettings;
+  readonly #queue: SessionOutput[] = [];
+  #active: TlsSession | undefined;
+  #initial: TlsSession | undefined;
+  #lameDuck: TlsSession | undefined;
+  #now: Millis = 0;
+  #wallClock: UnixSeconds = 0;
+
+  constructor(settings: SessionSettings) {
+    this.#settings = settings;
+  }
+
+  get active(): TlsSession | undefined {
+    return this.#active;
+  }
+
+  /** The keys that data may arrive under, newest first. */
+  get keys(): readonly KeyState[] {
+    const keys = [this.#active?.primary, this.#active?.lameDuck, this.#lameDuck?.primary, this.#lameDuck?.lameDuck];
+    return keys.filter((key) => key !== undefined);
+  }
+
+  /** A client's beginning: sends the hard reset. */
+  start(now: Millis): void {
+    const { protection, role } = this.#settings;
+    const wrapped = protection.wrappedClientKey !== undefined;
+    const initialOpcode =
+      role === 'server' ? Opcode.hardResetServerV2 : wrapped ? Opcode.hardResetClientV3 : Opcode.hardResetClientV2;
+    this.#active = this.#createSession(protection.open(), undefined, initialOpcode, now);
+    this.#active.open(EMPTY, now);
+    this.#settle(now);
+  }
+
+  /** A server's beginning: `accepted` is the client's hard reset, unwrapped. */
+  startFromReset(accepted: AcceptedPacket, now: Millis): DropReason | undefined {
+    this.#active = this.#answerReset(accepted, now);
+    const drop = this.#active.handlePacket(accepted.packet, now);
+    this.#settle(now);
+    return drop;
+  }
+
+  /** A server's beginning when the cookie came back: both resets have been exchanged, `accepted` is what followed. */
+  startFromCookie(cookie: SessionId, accepted: AcceptedPacket, now: Millis): DropReason | undefined {
+    this.#active = new TlsSession(
+      this.#settings,
+      {
+        sessionId: cookie,
+        peerSessionId: accepted.packet.sessionId.slice(),
+        wrap: accepted.wrap,
+        initialOpcode: Opcode.hardResetServerV2,
+        afterCookie: true,
+      },
+      this.#emitKey,
+      now,
+    );
+    const drop = this.#active.handlePacket(accepted.packet, now);
+    this.#settle(now);
+    return drop;
+  }
+
+  /** Takes a control packet from the peer's address. The bytes are borrowed. */
+  handlePacket(bytes: Uint8Array, now: Millis, wallClock: UnixSeconds): DropReason | undefined {
+    const header = parseControlHeader(bytes);
+    if (typeof header === 'string') return header;
+    const { opcode, keyId, sessionId } = header;
+    const fromClient = opcode === Opcode.hardResetClientV2 || opcode === Opcode.hardResetClientV3;
+    const fromServer = opcode === Opcode.hardResetServerV2;
+    if (fromClient || fromServer) {
+      if (keyId !== 0) return 'wrong-key-id';
+      if (fromClient !== (this.#settings.role === 'server')) return 'wrong-state';
+    }
+
+    const session = this.#sessionOf(sessionId);
+    let drop: DropReason | undefined;
+    if (session !== undefined) drop = this.#handleKnown(session, bytes, now, wallClock);
+    else if (fromClient) drop = this.#handleNewcomer(bytes, now, wallClock);
+    else if (fromServer) drop = this.#handleServerReset(bytes, now, wallClock);
+    else drop = 'unknown-session';
+    if (drop !== undefined && drop !== 'duplicate') return drop;
+    this.#settle(now);
+    return drop;
+  }
+
+  handleTimeout(now: Millis): void {
+    this.#settle(now);
+  }
+
+  /** The engine accepts the peer's chain: what it says under this key is read from now on. */
+  admit(key: KeyState, now: Millis): void {
+    key.admit();
+    this.#settle(now);
+  }
+
+  /** The engine lets the peer in under this key; a newcomer takes over. */
+  grant(key: KeyState, now: Millis): void {
+    key.authentication = 'granted';
+    if (this.#initial?.primary === key) {
+      this.#lameDuck?.close();
+      this.#lameDuck = this.#active;
+      if (this.#lameDuck !== undefined) this.#lameDuck.primary.deadline = now + this.#settings.tranWindow;
+      this.#active = this.#initial;
+      this.#initial = undefined;
+      this.#queue.push({ output: 'taken-over', key });
+    }
+    this.#settle(now);
+  }
+
+  /** Writes one control message under the active key; false when there is none yet. The text gets its NUL here. */
+  sendMessage(text: string, now: Millis): boolean {
+    return this.sendMessageUnder(this.#active?.primary, text, now);
+  }
+
+  /** The same under a given key: a newcomer that is refused is told so under its own. */
+  sendMessageUnder(key: KeyState | undefined, text: string, now: Millis): boolean {
+    if (key === undefined || !key.isActive) return false;
+    key.writeMessage(encodeControlMessage(text));
+    this.#settle(now);
+    return true;
+  }
+
+  renegotiate(now: Millis): boolean {
+    const started = this.#active?.renegotiate(now) ?? false;
+    this.#settle(now);
+    return started;
+  }
+
+  /** Ends the newcomer whose negotiation failed; the active session is not touched. */
+  dropInitial(): void {
+    this.#initial?.close();
+    this.#initial = undefined;
+  }
+
+  isInitial(key: KeyState): boolean {
+    return this.#initial?.primary === key;
+  }
+
+  poll(now: Millis, wallClock: UnixSeconds): SessionOutput | undefined {
+    this.#now = now;
+    this.#wallClock = wallClock;
+    const event = this.#queue.shift();
+    if (event !== undefined) return event;
+    for (const session of [this.#active, this.#initial, this.#lameDuck]) {
+      const bytes = session?.poll(this.#now, this.#wallClock);
+      if (bytes !== undefined) return { output: 'transmit', bytes };
+    }
+    return undefined;
+  }
+
+  nextTimeout(): Millis | undefined {
+    const times = [this.#active, this.#initial, this.#lameDuck].map((session) => session?.nextTimeout());
+    return times.reduce(
+      (least, time) => (time === undefined || (least !== undefined && least <= time) ? least : time),
+      undefined,
+    );
+  }
+
+  close(): void {
+    for (const session of [this.#active, this.#initial, this.#lameDuck]) session?.close();
+    this.#active = undefined;
+    this.#initial = undefined;
+    this.#lameDuck = undefined;
+    this.#queue.length = 0;
+  }
+
+  readonly #emitKey = (event: KeyEvent): void => {
+    this.#queue.push({ output: 'key', ...event });
+  };
+
+  #settle(now: Millis): void {
+    if (this.#lameDuck !== undefined && now >= this.#lameDuck.primary.deadline) {
+      this.#lameDuck.close();
+      this.#lameDuck = undefined;
+    }
+    this.#active?.advance(now);
+    this.#initial?.advance(now);
+  }
+
+  #handleKnown(session: TlsSession, bytes: Uint8Array, now: Millis, wallClock: UnixSeconds): DropReason | undefined {
+    const bare = this.#settings.protection.withoutClientKey(bytes);
+    const packet = typeof bare === 'string' ? bare : session.unwrap(bare, wallClock);
+    return typeof packet === 'string' ? packet : session.handlePacket(packet, now);
+  }
+
+  /** The first answer to our hard reset: it names the server's session and may ask for the wrapped client key again. */
+  #handleServerReset(bytes: Uint8Array, now: Millis, wallClock: UnixSeconds): DropReason | undefined {
+    const session = this.#active;
+    if (session === undefined || session.peerSessionId !== undefined) return 'unknown-session';
+    const packet = session.unwrap(bytes, wallClock);
+    if (typeof packet === 'string') return packet;
+    if (packet.messageId !== 0) return 'wrong-message-id';
+    const early = parseEarlyNegotiation(packet.payload);
+    if (typeof early === 'string') return early;
+    session.primary.resendClientKey =
+      early.resendWrappedKey && this.#settings.protection.wrappedClientKey !== undefined;
+    return session.handlePacket(packet, now);
+  }
+
+  #handleNewcomer(bytes: Uint8Array, now: Millis, wallClock: UnixSeconds): DropReason | undefined {
+    if (this.#settings.singleSession && this.#active !== undefined) return 'single-session';
+    const accepted = this.#settings.protection.accept(bytes, wallClock);
+    if (typeof accepted === 'string') return accepted;
+    if (accepted.packet.messageId !== 0) return 'wrong-message-id';
+    // One newcomer at a time: an attacker who knows the wrap key must not pile them up (upstream keeps one too).
+    if (this.#initial?.primary.isNegotiating && this.#initial.primary.connection.state !== 'handshaking') return 'busy';
+    this.dropInitial();
+    const session = this.#answerReset(accepted, now);
+    if (this.#active === undefined) this.#active = session;
+    else this.#initial = session;
+    return session.handlePacket(accepted.packet, now);
+  }
+
+  #answerReset(accepted: AcceptedPacket, now: Millis): TlsSession {
+    const session = this.#createSession(accepted.wrap, accepted.packet.sessionId, Opcode.hardResetServerV2, now);
+    // With state there is no need to see the client's wrapped key again.
+    session.open(EMPTY, now);
+    return session;
+  }
+
+  #createSession(
+    wrap: ControlWrap,
+    peer: SessionId | undefined,
+    initialOpcode: ControlPacket['opcode'],
+    now: Millis,
+  ): TlsSession {
+    return new TlsSession(
+      this.#settings,
+      {
+        sessionId: randomSessionId(this.#settings.random),
+        peerSessionId: peer?.slice(),
+        wrap,
+        initialOpcode,
+        afterCookie: false,
+      },
+      this.#emitKey,
+      now,
+    );
+  }
+
+  #sessionOf(peerSessionId: SessionId): TlsSession | undefined {
+    return [this.#active, this.#initial, this.#lameDuck].find(
+      (session) => session?.peerSessionId !== undefined && sameSessionId(session.peerSessionId, peerSessionId),
+    );
+  }
+}
