@@ -1,3 +1,5 @@
+export { createProtection, type ProtectionKeys } from './control-protection.js';
+export type { ChannelAbilities, Product } from './local-hello.js';
 export { formatIpv4, formatIpv6, parseIpv4, parseIpv6, parseIpv6Prefix } from './options/address.js';
 export { type ClientConfig, plainClientConfig } from './options/client-config.js';
 export { ConfigError, type ConfigSpan, type ConfigWarning } from './options/config-error.js';
@@ -17,3 +19,7 @@ export { type PulledOptions, type PushOutcome, PushReader } from './options/pull
 export { encodePushReply, pushWithoutOwnRoutes } from './options/push.js';
 export { startWarnings } from './options/start-warnings.js';
 export { directiveTable } from './options/table.js';
+export type * from './output.js';
+export { PointToPoint, type PointToPointSettings, type TunnelSignal } from './point-to-point.js';
+export { Multi } from './server/multi.js';
+export type { TopSettings } from './server/top.js';

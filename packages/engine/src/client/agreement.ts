@@ -1,0 +1,81 @@
+/**
+ * What this end and the other have agreed on, once: from a server's push, from a p2p peer's own announcement, or from
+ * the configuration alone. Renegotiations keep to it.
+ *
+ * upstream: init.c `do_deferred_options`, ssl_ncp.c `p2p_mode_ncp` (2.6).
+ */
+import { type Crypto, exportP2pPeerId, type KeyState, type PeerId, parsePeerInfo, toHex } from '@seikan/core';
+
+import { dataCiphers } from '../local-hello.js';
+import { Capability, can, capabilitiesOf, type Negotiated } from '../negotiation.js';
+import type { Connection, Options } from '../options/options.js';
+import type { PulledOptions } from '../options/pull.js';
+
+export interface Agreement {
+  /** Own and pulled options together. */
+  readonly options: Options;
+  readonly connection: Connection;
+  readonly negotiated: Negotiated;
+  readonly peerId: PeerId | undefined;
+  /** Of what the tun depends on: unchanged on a reconnect, the tun can stay. */
+  readonly digest: string;
+}
+
+/** The agreement, or why the push cannot be used, in upstream's words. */
+export function agreeOnPush(own: Options, pulled: PulledOptions, crypto: Crypto): Agreement | string {
+  const { options, connection, protocolFlags, peerId } = pulled;
+  const cipher = pulled.cipher ?? own.data.cipher;
+  const ciphers = dataCiphers(own, crypto);
+  if (pulled.cipher !== undefined && !ciphers.includes(pulled.cipher)) {
+    return `Error: negotiated cipher not allowed - ${pulled.cipher} not in ${ciphers.join(':')}`;
+  }
+  if (
+    crypto.cipher(cipher) === undefined ||
+    (pulled.cipher === undefined && !own.data.fallback && !ciphers.includes(cipher))
+  ) {
+    return `OPTIONS ERROR: failed to negotiate cipher with server.  Add the server's cipher ('${cipher}') to --data-ciphers (currently '${ciphers.join(':')}') if you want to connect to this server.`;
+  }
+  if (protocolFlags.has('aead-epoch') && crypto.cipher(cipher)?.mode !== 'aead') {
+    return `OPTIONS ERROR: the server pushed aead-epoch with a cipher that is none: ${cipher}`;
+  }
+  return {
+    options,
+    connection,
+    peerId,
+    digest: toHex(crypto.hash('SHA256', new TextEncoder().encode(pulled.digestInput))),
+    negotiated: {
+      cipher,
+      digest: options.data.auth,
+      keyDerivation: protocolFlags.has('tls-ekm') ? 'tls-ekm' : 'prf',
+      epoch: protocolFlags.has('aead-epoch'),
+      exitNotify: protocolFlags.has('cc-exit'),
+      dynamicTlsCrypt: protocolFlags.has('dyn-tls-crypt'),
+    },
+  };
+}
+
+/** Both ends know both lists; the TLS server's order counts. */
+export function agreeAsPeers(options: Options, connection: Connection, key: KeyState, crypto: Crypto): Agreement {
+  const peerInfo = parsePeerInfo(key.peerHello?.peerInfo ?? '');
+  const capabilities = capabilitiesOf(peerInfo);
+  const negotiable = can(capabilities, Capability.ncpP2p);
+  const exporting = negotiable && can(capabilities, Capability.keyExport);
+  const own = dataCiphers(options, crypto);
+  const theirs = peerInfo.get('IV_CIPHERS')?.split(':') ?? [];
+  const [first, second] = options.tls.role === 'server' ? [own, theirs] : [theirs, own];
+  const common = negotiable ? first.find((name) => second.includes(name)) : undefined;
+  return {
+    options,
+    connection,
+    peerId: exporting ? exportP2pPeerId(key.connection) : undefined,
+    digest: '',
+    negotiated: {
+      cipher: common ?? options.data.cipher,
+      digest: options.data.auth,
+      keyDerivation: exporting ? 'tls-ekm' : 'prf',
+      epoch: false,
+      exitNotify: negotiable && can(capabilities, Capability.exitNotify),
+      dynamicTlsCrypt: negotiable && can(capabilities, Capability.dynamicTlsCrypt),
+    },
+  };
+}

@@ -1,0 +1,279 @@
+/**
+ * One tunnel's state: its TLS sessions, data keys and place in the data channel. In client and p2p mode there is one
+ * `p2p` context; in server mode each Instance has one child, and the top context is no tunnel at all (see Top).
+ *
+ * Lifetimes (upstream c0/c1/c2): what survives a soft restart is held by the owner (PointToPoint, Multi); a Context is
+ * level 2 and dies with every restart. Children never open or close the tun or the UDP socket: only owners ask for these.
+ *
+ * upstream: `struct context` (openvpn.h), `struct context_2`.
+ */
+import {
+  type ControlProtection,
+  type Crypto,
+  type DataChannelCommand,
+  type DropReason,
+  type Endpoint,
+  type KeyFailure,
+  type KeyState,
+  type LinkId,
+  type Millis,
+  type PeerRef,
+  type PeerSettings,
+  Session,
+  type SessionSettings,
+  splitControlMessages,
+} from '@seikan/core';
+
+import { DataKeys } from './data-keys.js';
+import type { Negotiated } from './negotiation.js';
+import type { Time } from './output.js';
+
+export type ContextMode = 'p2p' | 'child-udp' | 'child-tcp';
+
+/** Who is told what happens in a tunnel: PointToPoint or Instance. */
+export interface ContextOwner {
+  command(command: DataChannelCommand): void;
+  /** TLS is up and the chain passed the policy: call `admit` when nothing else speaks against it. */
+  secured(key: KeyState, time: Time): void;
+  /** The peer's strings are read: authenticate. */
+  exchanged(key: KeyState, time: Time): void;
+  active(key: KeyState, time: Time): void;
+  message(key: KeyState, text: string, time: Time): void;
+  failed(key: KeyState, failure: KeyFailure, time: Time): void;
+  /** A newcomer has become the active session. */
+  takenOver(key: KeyState, time: Time): void;
+}
+
+export interface ContextSettings {
+  readonly mode: ContextMode;
+  readonly crypto: Crypto;
+  readonly session: Omit<SessionSettings, 'protection'>;
+  readonly protection: ControlProtection;
+  readonly link: LinkId;
+  readonly remote: Endpoint;
+  readonly replayWindow: number;
+  readonly replayTime: Millis;
+  readonly renegotiation: Renegotiation;
+}
+
+/** When a key is to be replaced; 0 is never. */
+export interface Renegotiation {
+  readonly after: Millis;
+  readonly bytes: number;
+  readonly packets: number;
+}
+
+export class Context {
+  readonly mode: ContextMode;
+  readonly session: Session;
+  readonly #owner: ContextOwner;
+  readonly #settings: ContextSettings;
+  readonly #keys: DataKeys;
+  #link: LinkId;
+  #remote: Endpoint;
+  #peer: PeerRef | undefined;
+  #negotiated: Negotiated | undefined;
+  #draining = false;
+
+  constructor(settings: ContextSettings, owner: ContextOwner) {
+    this.mode = settings.mode;
+    this.#settings = settings;
+    this.#owner = owner;
+    this.#link = settings.link;
+    this.#remote = settings.remote;
+    const { handWindow, role } = settings.session;
+    const { after } = settings.renegotiation;
+    this.session = new Session({ ...settings.session, protection: settings.protection });
+    this.#keys = new DataKeys(
+      {
+        crypto: settings.crypto,
+        role,
+        replayWindow: settings.replayWindow,
+        replayTime: settings.replayTime,
+        switchDelay: after === 0 ? handWindow : Math.min(handWindow, after / 2),
+      },
+      (command) => owner.command(command),
+    );
+  }
+
+  get link(): LinkId {
+    return this.#link;
+  }
+
+  get remote(): Endpoint {
+    return this.#remote;
+  }
+
+  get peer(): PeerRef | undefined {
+    return this.#peer;
+  }
+
+  get negotiated(): Negotiated | undefined {
+    return this.#negotiated;
+  }
+
+  /** The key that packets are sealed under; its negotiation tells the TLS parameters. */
+  get sendingKey(): KeyState | undefined {
+    return this.#keys.sending;
+  }
+
+  start(time: Time): void {
+    this.session.start(time.now);
+    this.#drain(time);
+  }
+
+  /** A control packet from the peer's address. The bytes are borrowed. */
+  handleControl(bytes: Uint8Array, time: Time): DropReason | undefined {
+    const drop = this.session.handlePacket(bytes, time.now, time.wallClock);
+    if (drop === undefined && this.#peer !== undefined) this.#owner.command({ verb: 'touchPeer', peer: this.#peer });
+    this.#drain(time);
+    return drop;
+  }
+
+  /** Runs what `first` does to a fresh session (a server's beginning) and sends what comes of it. */
+  begin(first: (session: Session) => DropReason | undefined, time: Time): DropReason | undefined {
+    const drop = first(this.session);
+    this.#drain(time);
+    return drop;
+  }
+
+  admit(key: KeyState, time: Time): void {
+    this.session.admit(key, time.now);
+    this.#drain(time);
+  }
+
+  grant(key: KeyState, time: Time): void {
+    this.session.grant(key, time.now);
+    this.#drain(time);
+  }
+
+  send(text: string, time: Time): boolean {
+    return this.sendUnder(this.session.active?.primary, text, time);
+  }
+
+  sendUnder(key: KeyState | undefined, text: string, time: Time): boolean {
+    const sent = this.session.sendMessageUnder(key, text, time.now);
+    this.#drain(time);
+    return sent;
+  }
+
+  /** Puts the peer into the data channel. `negotiated` holds for all keys from here on. */
+  openPeer(peer: PeerRef, settings: Omit<PeerSettings, 'link' | 'remote'>, negotiated: Negotiated): void {
+    this.#peer = peer;
+    this.#negotiated = negotiated;
+    this.#owner.command({ verb: 'newPeer', peer, settings: { ...settings, link: this.#link, remote: this.#remote } });
+    const primary = this.session.active?.primary;
+    if (negotiated.dynamicTlsCrypt && primary !== undefined) this.#useDynamicTlsCrypt(primary);
+  }
+
+  /** Makes the data keys of a negotiation that is active and granted. */
+  installKey(key: KeyState, time: Time): void {
+    const session = this.session.active;
+    if (this.#peer === undefined || this.#negotiated === undefined || session === undefined) return;
+    this.#keys.install(this.#peer, key, session.sessionId, this.#negotiated, time.now);
+  }
+
+  hasKey(key: KeyState): boolean {
+    return this.#keys.has(key);
+  }
+
+  /** A newcomer is the active session: old keys go, renegotiations take their wrap from the new one. */
+  #renew(key: KeyState): void {
+    if (this.#peer !== undefined) this.#keys.reset(this.#peer);
+    if (this.#negotiated?.dynamicTlsCrypt === true) this.#useDynamicTlsCrypt(key);
+  }
+
+  renegotiate(time: Time): boolean {
+    const started = this.session.renegotiate(time.now);
+    this.#drain(time);
+    return started;
+  }
+
+  /** The data channel has moved the peer. */
+  moveTo(link: LinkId, remote: Endpoint): void {
+    this.#link = link;
+    this.#remote = remote;
+  }
+
+  handleTimeout(time: Time): void {
+    const primary = this.session.active?.primary;
+    const { after } = this.#settings.renegotiation;
+    if (after > 0 && primary?.state === 'generated' && time.now >= (primary.establishedAt ?? 0) + after) {
+      this.session.renegotiate(time.now);
+    }
+    this.session.handleTimeout(time.now);
+    this.#drain(time);
+  }
+
+  nextTimeout(): Millis | undefined {
+    const primary = this.session.active?.primary;
+    const { after } = this.#settings.renegotiation;
+    const renegotiation =
+      after > 0 && primary?.state === 'generated' ? (primary.establishedAt ?? 0) + after : undefined;
+    return earliest(this.session.nextTimeout(), this.#keys.nextTimeout(), renegotiation);
+  }
+
+  /** Takes the peer out of the data channel and frees every key. */
+  close(): void {
+    if (this.#peer !== undefined) this.#owner.command({ verb: 'delPeer', peer: this.#peer });
+    this.#peer = undefined;
+    this.#keys.clear();
+    this.session.close();
+  }
+
+  #useDynamicTlsCrypt(key: KeyState): void {
+    this.session.active?.useRenegotiationWrap(this.#settings.protection.renegotiationWrap(key.connection));
+  }
+
+  /** Handlers of events may act on the session again; the outermost call sends everything, in order. */
+  #drain(time: Time): void {
+    if (this.#draining) return;
+    this.#draining = true;
+    for (;;) {
+      const output = this.session.poll(time.now, time.wallClock);
+      if (output === undefined) break;
+      switch (output.output) {
+        case 'transmit':
+          this.#owner.command({ verb: 'sendControl', link: this.#link, to: this.#remote, bytes: output.bytes });
+          break;
+        case 'taken-over':
+          this.#renew(output.key);
+          this.#owner.takenOver(output.key, time);
+          break;
+        case 'key':
+          this.#dispatch(output, time);
+          break;
+        default:
+          output satisfies never;
+      }
+    }
+    if (this.#peer !== undefined) this.#keys.update(this.#peer, this.session.keys, time.now);
+    this.#draining = false;
+  }
+
+  #dispatch(output: Extract<ReturnType<Session['poll']>, { output: 'key' }>, time: Time): void {
+    const { key } = output;
+    switch (output.event) {
+      case 'secured':
+        return this.#owner.secured(key, time);
+      case 'exchange':
+        return this.#owner.exchanged(key, time);
+      case 'active':
+        return this.#owner.active(key, time);
+      case 'failed':
+        return this.#owner.failed(key, output.failure, time);
+      case 'message':
+        for (const text of splitControlMessages(output.plaintext).messages) this.#owner.message(key, text, time);
+        return undefined;
+      default:
+        return output satisfies never;
+    }
+  }
+}
+
+/** The earliest of several deadlines, some of which may not be set. */
+export function earliest(...times: readonly (Millis | undefined)[]): Millis | undefined {
+  let least: Millis | undefined;
+  for (const time of times) if (time !== undefined && (least === undefined || time < least)) least = time;
+  return least;
+}

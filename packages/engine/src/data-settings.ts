@@ -1,0 +1,59 @@
+/** What the data channel is told of a peer, from the effective options and what was negotiated. */
+import {
+  type Crypto,
+  type Endpoint,
+  fragmentSize,
+  mssClamp,
+  type PacketShape,
+  type PeerId,
+  type PeerSettings,
+} from '@seikan/core';
+
+import type { Negotiated } from './negotiation.js';
+import type { Connection, Options } from './options/options.js';
+
+export interface PeerSettingsInput {
+  readonly options: Options;
+  readonly connection: Connection;
+  readonly negotiated: Negotiated;
+  readonly remote: Endpoint;
+  /** Undefined: P_DATA_V1 both ways. */
+  readonly peerId: PeerId | undefined;
+  readonly crypto: Crypto;
+}
+
+export function peerSettings(input: PeerSettingsInput): Omit<PeerSettings, 'link' | 'remote'> {
+  const { options, connection, peerId } = input;
+  const isServer = options.mode === 'server';
+  const shape = packetShape(input);
+  const { fragment, fragmentIncludesTransport, mssfix } = connection;
+  const limit = { size: fragment, mode: fragmentIncludesTransport ? ('mtu' as const) : ('payload' as const) };
+  return {
+    sendPeerId: peerId,
+    receivePeerId: isServer ? peerId : undefined,
+    float: isServer || connection.float,
+    pingInterval: options.timers.ping * 1000,
+    pingTimeout: options.timers.pingTimeout * 1000,
+    mssClamp: mssClamp({ size: mssfix.size, mode: mssfix.measure === 'packet' ? 'payload' : mssfix.measure }, shape),
+    fragmentSize: fragment > 0 ? fragmentSize(limit, shape) : 0,
+    compression: shape.compression,
+    guardRecursion: options.mode === 'p2p' && !options.device.allowRecursiveRouting,
+    blockIpv6: options.routing.blockIpv6,
+  };
+}
+
+function packetShape({ options, connection, negotiated, remote, peerId, crypto }: PeerSettingsInput): PacketShape {
+  const cipher = crypto.cipher(negotiated.cipher);
+  return {
+    family: remote.family,
+    transport: connection.protocol === 'udp' ? 'udp' : 'tcp',
+    headerSize: peerId === undefined ? 1 : 4,
+    format: cipher?.mode !== 'aead' ? 'block' : negotiated.epoch ? 'epoch' : 'aead',
+    cipher,
+    digestSize: negotiated.digest === 'none' ? 0 : (crypto.digestSize(negotiated.digest) ?? 0),
+    longPacketId: false,
+    compression: options.data.compression.framing,
+    fragment: connection.fragment > 0,
+    device: options.device.type === 'tap' ? 'tap' : 'tun',
+  };
+}

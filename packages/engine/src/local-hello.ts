@@ -1,0 +1,64 @@
+/**
+ * What we say of ourselves in the key method 2 message: the options string, and as client the peer info.
+ * upstream: ssl.c `push_peer_info` (2.6).
+ */
+import type { Crypto } from '@seikan/core';
+
+import { Capability } from './negotiation.js';
+import type { Connection, Options } from './options/options.js';
+
+/** What this build is, for IV_ variables. */
+export interface Product {
+  /** The OpenVPN version that servers may rely on: features are told by IV_PROTO, but some look at this. */
+  readonly openvpnVersion: string;
+  readonly name: string;
+  readonly version: string;
+  readonly platform: string;
+}
+
+export interface ChannelAbilities {
+  /** The data channel speaks the epoch format. */
+  readonly epoch: boolean;
+}
+
+/** IV_PROTO as we announce it. */
+export function localCapabilities(options: Options, abilities: ChannelAbilities, crypto: Crypto): number {
+  let bits = Capability.dataV2 | Capability.keyExport | Capability.exitNotify | Capability.dynamicTlsCrypt;
+  if (options.pull)
+    bits |= Capability.requestPush | Capability.authPendingKeyword | Capability.authFailTemp | Capability.dnsOptionV2;
+  else bits |= Capability.ncpP2p;
+  // Epoch keys are AEAD only: with another cipher in the list the choice would be the server's alone.
+  if (abilities.epoch && dataCiphers(options, crypto).every((name) => crypto.cipher(name)?.mode === 'aead'))
+    bits |= Capability.dataEpoch;
+  return bits;
+}
+
+/** Our data ciphers that exist here, in upstream's spelling, without the `?` of optional ones. */
+export function dataCiphers(options: Options, crypto: Crypto): readonly string[] {
+  return options.data.dataCiphers
+    .map((name) => (name.startsWith('?') ? name.slice(1) : name))
+    .filter((name) => crypto.cipher(name) !== undefined);
+}
+
+/** The peer info of a client or a p2p peer: lines `KEY=value`. */
+export function peerInfoText(
+  options: Options,
+  connection: Connection,
+  product: Product,
+  abilities: ChannelAbilities,
+  crypto: Crypto,
+): string {
+  const ciphers = dataCiphers(options, crypto);
+  const lines = [`IV_VER=${product.openvpnVersion}`, `IV_PLAT=${product.platform}`, 'IV_TCPNL=1'];
+  lines.push(`IV_MTU=${Math.max(connection.tunMtuMaximum, connection.tunMtu, 1600)}`);
+  if (ciphers.includes('AES-128-GCM') && ciphers.includes('AES-256-GCM')) lines.push('IV_NCP=2');
+  lines.push(`IV_CIPHERS=${ciphers.join(':')}`, `IV_PROTO=${localCapabilities(options, abilities, crypto)}`);
+  if (options.data.compression.framing === 'none' || options.data.compression.allow !== 'no') {
+    lines.push('IV_LZO_STUB=1', 'IV_COMP_STUB=1', 'IV_COMP_STUBv2=1');
+  }
+  lines.push(`IV_GUI_VER=${product.name}_${product.version}`);
+  for (const { name, value } of options.environment) {
+    if (name.startsWith('UV_') || name.startsWith('IV_')) lines.push(`${name}=${value}`);
+  }
+  return `${lines.join('\n')}\n`;
+}

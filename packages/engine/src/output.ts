@@ -1,0 +1,162 @@
+/**
+ * What the engine says to the outside: it is a pure machine and does nothing itself.
+ * The runtime drains `poll()` after every input, in order.
+ */
+import type { DataChannelCommand, Endpoint, LinkId, Millis, UnixSeconds } from '@seikan/core';
+import type { EventRequest, EventVerdict } from '@seikan/plugin-sdk';
+
+/** The two clocks of one input: `now` for deadlines, `wallClock` for what is written down. */
+export interface Time {
+  readonly now: Millis;
+  readonly wallClock: UnixSeconds;
+}
+
+export type AskId = number;
+
+export type EngineOutput =
+  | { readonly output: 'command'; readonly command: DataChannelCommand }
+  /** Answered by `handleAnswer(id, …)`, once; an answer after the cancel is ignored, but what it opened is closed. */
+  | ({ readonly output: 'ask'; readonly id: AskId } & Ask)
+  | { readonly output: 'cancel'; readonly id: AskId }
+  | { readonly output: 'close-link'; readonly link: LinkId }
+  | ({ readonly output: 'log' } & LogLine)
+  | ({ readonly output: 'state' } & StateChange)
+  | { readonly output: 'write-file'; readonly path: string; readonly text: string }
+  /** The process ends, or reads its configuration anew (`SIGHUP`). Everything that the engine holds is closed. */
+  | { readonly output: 'end'; readonly cause: EndCause };
+
+export type EndCause =
+  | {
+      readonly why: 'signal';
+      readonly signal: 'SIGTERM' | 'SIGINT' | 'SIGHUP';
+      readonly source: SignalSource;
+      readonly text: string;
+    }
+  | { readonly why: 'fatal'; readonly text: string };
+
+/** As upstream prints it: `SIGTERM[hard,] received` or `SIGUSR1[soft,ping-restart] received`. */
+export type SignalSource = 'hard' | 'soft' | 'delayed-exit' | 'connection-failed';
+
+export interface LogLine {
+  /** Upstream's verb level from which on the line is shown; 0 is always. */
+  readonly verb: number;
+  readonly severity: 'error' | 'warning' | 'notice' | 'debug';
+  /** The client that the line is about, `CN/198.51.100.7:1194`; a line of the top context has none. */
+  readonly prefix: string | undefined;
+  readonly text: string;
+}
+
+/** Upstream's management states. */
+export type TunnelState =
+  | 'CONNECTING'
+  | 'RESOLVE'
+  | 'TCP_CONNECT'
+  | 'WAIT'
+  | 'AUTH'
+  | 'AUTH_PENDING'
+  | 'GET_CONFIG'
+  | 'ASSIGN_IP'
+  | 'ADD_ROUTES'
+  | 'CONNECTED'
+  | 'RECONNECTING'
+  | 'EXITING';
+
+export interface StateChange {
+  readonly state: TunnelState;
+  /** `SUCCESS`, `ERROR`, `ROUTE_ERROR`, or why it reconnects: `ping-restart`, `tls-error`. */
+  readonly detail: string;
+  readonly virtualAddress: string | undefined;
+  readonly virtualAddressIpv6: string | undefined;
+  readonly remote: Endpoint | undefined;
+}
+
+/** What the engine needs from outside, with what comes back. */
+export interface AskMap {
+  resolve: { ask: ResolveAsk; answer: { readonly addresses: readonly Endpoint[] } | AskFailure };
+  /** A TCP connection is only begun: the data channel says when it is up. */
+  'open-link': { ask: OpenLinkAsk; answer: { readonly local: Endpoint | undefined } | AskFailure };
+  'open-tun': { ask: OpenTunAsk; answer: { readonly name: string; readonly mtu: number } | AskFailure };
+  /** Applies addresses and routes to the open tun; what was applied before and is not asked for any more is taken back. */
+  'configure-tun': { ask: ConfigureTunAsk; answer: { readonly routeErrors: readonly string[] } | AskFailure };
+  /** Takes back addresses and routes, in reverse, and closes the tun. */
+  'close-tun': { ask: object; answer: object | AskFailure };
+  event: { ask: { readonly request: EventRequest }; answer: EventVerdict };
+  /** A file or inline secret, as text. */
+  'read-file': { ask: { readonly path: string }; answer: { readonly text: string } | AskFailure };
+  /** User name and password for the server, from file, terminal or management. */
+  credentials: {
+    ask: { readonly purpose: 'Auth'; readonly retry: boolean };
+    answer: { readonly username: string; readonly password: string } | AskFailure;
+  };
+}
+
+export type AskName = keyof AskMap;
+
+export type Ask = { readonly [Name in AskName]: { readonly ask: Name } & AskMap[Name]['ask'] }[AskName];
+
+export interface AskFailure {
+  /** As a log line shows it, the system's reason included. */
+  readonly error: string;
+}
+
+export interface ResolveAsk {
+  readonly host: string;
+  readonly port: number;
+  readonly family: 4 | 6 | undefined;
+}
+
+export interface OpenLinkAsk {
+  readonly link: LinkId;
+  readonly protocol: 'udp' | 'tcp-client' | 'tcp-server';
+  /** Where to bind; undefined leaves it to the system. */
+  readonly bind:
+    | {
+        readonly address: string | undefined;
+        readonly port: number;
+        readonly family: 4 | 6;
+        readonly ipv6Only: boolean;
+      }
+    | undefined;
+  /** Where to connect to, or the only peer of a UDP link; undefined on a server. */
+  readonly remote: Endpoint | undefined;
+}
+
+export interface OpenTunAsk {
+  /** `tun`: the next free one; or a whole name. */
+  readonly device: string;
+  readonly type: 'tun' | 'tap';
+  readonly mtu: number;
+  readonly txQueueLength: number | undefined;
+  readonly macAddress: string | undefined;
+}
+
+/** What the host's network shall be while the tunnel is up; netconf plans and applies it, and takes it back. */
+export interface ConfigureTunAsk {
+  readonly mtu: number;
+  readonly txQueueLength: number | undefined;
+  readonly addresses: readonly { readonly address: string; readonly prefixLength: number; readonly peer?: string }[];
+  /** What `vpn_gateway` means. */
+  readonly gateway4: string | undefined;
+  readonly gateway6: string | undefined;
+  /** Destinations and gateways may be OpenVPN's words: `vpn_gateway`, `net_gateway`, `remote_host`. */
+  readonly routes: readonly {
+    readonly destination: string;
+    readonly prefixLength: number;
+    readonly gateway?: string;
+    readonly metric?: number;
+  }[];
+  /** The server's real address, to be reached around the tunnel. */
+  readonly remote: string | undefined;
+  readonly redirect: RedirectAsk | undefined;
+}
+
+/** `redirect-gateway` and `redirect-private`. */
+export interface RedirectAsk {
+  /** False with `redirect-private`: everything but the default route itself. */
+  readonly reroute: boolean;
+  readonly ipv4: boolean;
+  readonly ipv6: boolean;
+  readonly def1: boolean;
+  readonly local: 'never' | 'auto' | 'always';
+  readonly blockLocal: boolean;
+}

@@ -1,0 +1,67 @@
+/**
+ * What scripts and plugins of a server see of a client, by OpenVPN's names.
+ * upstream: ssl_verify.c `setenv_*`, multi.c `multi_client_connect_setenv`, manual "Environmental Variables" (2.6).
+ */
+import { type Endpoint, type PeerCertificate, toHex, type UnixSeconds } from '@seikan/core';
+
+import { sanitizeSubject } from '../certificate-policy.js';
+import { bitsNetmask, formatIpv4 } from '../options/address.js';
+
+/** `tls_id_0`, `tls_serial_0`, `X509_0_CN` … of a whole chain, and the address it came from. */
+export function certificateEnvironment(
+  chain: readonly PeerCertificate[],
+  remote: Endpoint,
+  track: readonly { readonly name: string; readonly fullChain: boolean }[],
+): Record<string, string> {
+  const env: Record<string, string> = addressEnvironment('untrusted', remote);
+  for (const certificate of chain.toSorted((a, b) => b.depth - a.depth)) {
+    const { depth } = certificate;
+    env[`tls_id_${depth}`] = sanitizeSubject(certificate.subject);
+    env[`tls_digest_${depth}`] = colonHex(certificate.sha1);
+    env[`tls_digest_sha256_${depth}`] = colonHex(certificate.sha256);
+    env[`tls_serial_${depth}`] = certificate.serialDecimal;
+    env[`tls_serial_hex_${depth}`] = certificate.serialHex;
+    for (const { name, value } of certificate.subjectFields) {
+      if (track.length > 0 && !track.some((wanted) => wanted.name === name && (depth === 0 || wanted.fullChain)))
+        continue;
+      // A field that occurs several times is numbered from the second on, as setenv_x509 does.
+      let key = `X509_${depth}_${name}`;
+      for (let n = 1; env[key] !== undefined && env[key] !== value; n += 1) key = `X509_${depth}_${name}_${n}`;
+      env[key] = value;
+    }
+  }
+  return env;
+}
+
+/** `trusted_ip`, `trusted_port`; IPv6 is `trusted_ip6`. */
+export function addressEnvironment(
+  kind: 'trusted' | 'untrusted',
+  { family, address, port }: Endpoint,
+): Record<string, string> {
+  return { [`${kind}_ip${family === 6 ? '6' : ''}`]: address, [`${kind}_port`]: String(port) };
+}
+
+/** The addresses that a client was given. */
+export function poolEnvironment(given: {
+  readonly ipv4: string | undefined;
+  /** The server's end in net30 and p2p. */
+  readonly ipv4Peer: string | undefined;
+  /** Subnet topology and tap. */
+  readonly netmaskBits: number | undefined;
+  readonly ipv6: string | undefined;
+}): Record<string, string> {
+  const env: Record<string, string> = {};
+  if (given.ipv4 !== undefined) env['ifconfig_pool_remote_ip'] = given.ipv4;
+  if (given.ipv4Peer !== undefined) env['ifconfig_pool_local_ip'] = given.ipv4Peer;
+  if (given.netmaskBits !== undefined) env['ifconfig_pool_netmask'] = formatIpv4(bitsNetmask(given.netmaskBits));
+  if (given.ipv6 !== undefined) env['ifconfig_pool_remote_ip6'] = given.ipv6;
+  return env;
+}
+
+export function timeEnvironment(since: UnixSeconds, formatTime: (time: UnixSeconds) => string): Record<string, string> {
+  return { time_ascii: formatTime(since), time_unix: String(since) };
+}
+
+function colonHex(bytes: Uint8Array): string {
+  return toHex(bytes).replace(/..(?=.)/g, '$&:');
+}

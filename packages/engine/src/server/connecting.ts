@@ -1,0 +1,277 @@
+/**
+ * From an authenticated client to a connected one, step by step, each step free to take its time:
+ *
+ *   same name elsewhere ─▶ client-config-dir ─▶ pool ─▶ client-connect (plugins, script) ─▶ cipher ─▶ addresses, routes
+ *
+ * and back: client-disconnect with the final counters.
+ * upstream: multi.c `multi_connection_established`, `multi_client_connect_*`, `multi_select_virtual_addr` (2.6).
+ */
+import type { PeerCounters, PeerRoute } from '@seikan/core';
+import type { EventName } from '@seikan/plugin-sdk';
+
+import { peerSettings } from '../data-settings.js';
+import { netmaskBits, parseIpv4, parseIpv6, parseIpv6Prefix } from '../options/address.js';
+import { type ClientConfig, plainClientConfig } from '../options/client-config.js';
+import { ConfigError } from '../options/config-error.js';
+import { parseClientConfig } from '../options/parse.js';
+import type { Time } from '../output.js';
+import { poolEnvironment } from './client-environment.js';
+import type { Instance } from './instance.js';
+import { negotiate } from './negotiate.js';
+import type { AddressPool } from './pool.js';
+import type { Top } from './top.js';
+
+/** What only the Multi can do. */
+export interface ConnectingHost {
+  addRoute(instance: Instance, route: PeerRoute, text: string, time: Time): void;
+  /** Another connected client of the same common name. */
+  sameName(instance: Instance): Instance | undefined;
+  close(instance: Instance, why: string, time: Time): void;
+  poolChanged(time: Time): void;
+  /** Asks in the name of a client that is gone. */
+  askAfter(instance: Instance, event: EventName, env: Readonly<Record<string, string>>): void;
+}
+
+/** Each link of the chain sees the config that the ones before it made. */
+const CONNECT_EVENTS: readonly EventName[] = ['client-connect', 'client-connect-v2', 'client-connect-script'];
+
+const NO_FILES = { read: (): undefined => undefined };
+
+export class Connecting {
+  readonly #top: Top;
+  readonly #pool: AddressPool;
+  readonly #host: ConnectingHost;
+  readonly #routes = new WeakMap<Instance, string[]>();
+
+  constructor(top: Top, pool: AddressPool, host: ConnectingHost) {
+    this.#top = top;
+    this.#pool = pool;
+    this.#host = host;
+  }
+
+  /** The virtual addresses and networks of a connected client, as the status file lists them. */
+  routesOf(instance: Instance): readonly string[] {
+    return this.#routes.get(instance) ?? [];
+  }
+
+  start(instance: Instance, time: Time): void {
+    const { options } = this.#top;
+    const other =
+      options.server.duplicateCn || instance.commonName === undefined ? undefined : this.#host.sameName(instance);
+    if (other !== undefined) {
+      instance.log.info(
+        1,
+        `MULTI: new connection by client '${instance.commonName}' will cause previous active sessions by this client to be dropped.  ` +
+          'Remember to use the --duplicate-cn option if you want multiple clients using the same certificate or username to concurrently connect.',
+      );
+      this.#host.close(other, 'SIGTERM[soft,duplicate-cn] received, client-instance exiting', time);
+    }
+    instance.config = plainClientConfig(options);
+    const { clientConfigDir } = options.server;
+    if (clientConfigDir === undefined) this.#assign(instance, time);
+    else this.#readClientConfig(instance, [instance.commonName ?? 'UNDEF', 'DEFAULT'], clientConfigDir, time);
+  }
+
+  /** client-disconnect runs when everything else is already taken back. */
+  disconnected(instance: Instance, counters: PeerCounters | undefined, time: Time): void {
+    if (!this.#top.asksFor('client-disconnect')) return;
+    this.#host.askAfter(instance, 'client-disconnect', {
+      ...instance.environment,
+      script_type: 'client-disconnect',
+      bytes_received: String(counters?.linkRead ?? 0),
+      bytes_sent: String(counters?.linkWritten ?? 0),
+      time_duration: String(time.wallClock - instance.connectedAt),
+    });
+  }
+
+  #readClientConfig(instance: Instance, names: readonly string[], directory: string, time: Time): void {
+    const [name, ...rest] = names;
+    if (name === undefined) {
+      if (this.#top.options.server.ccdExclusive) {
+        instance.log.error(
+          `TLS Auth Error: --client-config-dir authentication failed for common name '${instance.commonName ?? ''}'`,
+        );
+        instance.refuse(undefined, time);
+      } else this.#assign(instance, time);
+      return;
+    }
+    // The name came from a certificate: it stays inside the directory.
+    if (name.includes('/') || name === '.' || name === '..') {
+      this.#readClientConfig(instance, rest, directory, time);
+      return;
+    }
+    const path = `${directory}/${name}`;
+    instance.asks.ask('read-file', { path }, (answer, at) => {
+      if ('error' in answer) this.#readClientConfig(instance, rest, directory, at);
+      else if (this.#apply(instance, answer.text, path)) this.#assign(instance, at);
+      else instance.refuse(undefined, at);
+    });
+  }
+
+  /** Adds what a file or a script says; false: it cannot be understood. */
+  #apply(instance: Instance, text: string, source: string): boolean {
+    try {
+      const base = instance.config ?? plainClientConfig(this.#top.options);
+      const { client, warnings } = parseClientConfig(text, source, {
+        options: this.#top.options,
+        base,
+        files: NO_FILES,
+      });
+      for (const warning of warnings) instance.log.warning(warning.text);
+      instance.config = client;
+      return true;
+    } catch (error) {
+      if (!(error instanceof ConfigError)) throw error;
+      instance.log.error(error.message);
+      return false;
+    }
+  }
+
+  #assign(instance: Instance, time: Time): void {
+    const { config } = instance;
+    if (config === undefined) return;
+    if (config.disable) {
+      instance.log.error("MULTI: client has been rejected due to 'disable' directive");
+      instance.refuse(undefined, time);
+      return;
+    }
+    this.#selectAddresses(instance, config);
+    this.#runConnectEvents(instance, CONNECT_EVENTS, time);
+  }
+
+  #selectAddresses(instance: Instance, config: ClientConfig): void {
+    const byHand = config.ifconfigPush;
+    const byHandIpv6 = config.ifconfigIpv6Push;
+    if (this.#pool.size > 0 && instance.lease === undefined && (byHand === undefined || byHandIpv6 === undefined)) {
+      instance.lease = this.#pool.acquire(instance.commonName ?? 'UNDEF');
+      if (instance.lease === undefined) instance.log.warning('MULTI: no free --ifconfig-pool addresses are available');
+      else {
+        const { ipv4, ipv6 } = instance.lease;
+        instance.log.info(
+          1,
+          `MULTI_sva: pool returned IPv4=${ipv4 ?? '(Not enabled)'}, IPv6=${ipv6 ?? '(Not enabled)'}`,
+        );
+      }
+    }
+    instance.virtualAddress = byHand?.local ?? instance.lease?.ipv4;
+    instance.virtualAddressIpv6 = byHandIpv6?.local ?? instance.lease?.ipv6;
+    const netmask = parseIpv4(this.#top.options.addresses.ipv4?.remoteOrNetmask ?? '');
+    const isSubnet = this.#top.options.device.type === 'tap' || this.#top.options.device.topology === 'subnet';
+    instance.setEnvironment(
+      poolEnvironment({
+        ipv4: instance.virtualAddress,
+        ipv4Peer: isSubnet ? undefined : (instance.lease?.ipv4Peer ?? this.#top.options.addresses.ipv4?.local),
+        netmaskBits: isSubnet && netmask !== undefined ? netmaskBits(netmask) : undefined,
+        ipv6: instance.virtualAddressIpv6,
+      }),
+    );
+  }
+
+  #runConnectEvents(instance: Instance, events: readonly EventName[], time: Time): void {
+    const [event, ...rest] = events;
+    if (event === undefined) {
+      this.#finish(instance, time);
+      return;
+    }
+    if (!this.#top.asksFor(event)) {
+      this.#runConnectEvents(instance, rest, time);
+      return;
+    }
+    instance.ask(
+      { event, argv: [], env: { ...instance.environment, script_type: 'client-connect' } },
+      (verdict, at) => {
+        if (verdict.result === 'failure') {
+          instance.log.error(
+            `WARNING: client-connect refused the client${verdict.cause === undefined ? '' : `: ${verdict.cause}`}`,
+          );
+          instance.refuse(verdict.reason, at);
+          return;
+        }
+        if (verdict.result !== 'success') return;
+        if (verdict.config !== undefined && !this.#apply(instance, verdict.config, event)) {
+          instance.refuse(undefined, at);
+          return;
+        }
+        const { config } = instance;
+        if (config?.disable === true) {
+          instance.log.error("MULTI: client has been rejected due to 'disable' directive");
+          instance.refuse(undefined, at);
+          return;
+        }
+        if (config !== undefined) this.#selectAddresses(instance, config);
+        this.#runConnectEvents(instance, rest, at);
+      },
+    );
+  }
+
+  #finish(instance: Instance, time: Time): void {
+    const { config } = instance;
+    const key = instance.context.session.active?.primary;
+    if (config === undefined || key === undefined) return;
+    const negotiated = negotiate(this.#top, instance, config);
+    if (typeof negotiated === 'string') {
+      instance.log.error(`MULTI: client has no shared data cipher: ${negotiated}`);
+      instance.refuse('Data channel cipher negotiation failed (no shared cipher)', time);
+      return;
+    }
+    const [connection] = this.#top.options.connections;
+    if (connection === undefined) return;
+    const peerId = negotiated.dataV2 ? instance.peer.index : undefined;
+    const settings = peerSettings({
+      options: {
+        ...this.#top.options,
+        timers: config.timers,
+        data: { ...this.#top.options.data, compression: config.compression },
+      },
+      connection: { ...connection, tunMtu: negotiated.tunMtu },
+      negotiated: negotiated.data,
+      remote: instance.remote,
+      peerId,
+      crypto: this.#top.settings.crypto,
+    });
+    instance.tunMtu = negotiated.tunMtu;
+    instance.context.openPeer(instance.peer, settings, negotiated.data);
+    this.#addRoutes(instance, config, time);
+    this.#host.poolChanged(time);
+    instance.connected(time);
+  }
+
+  #addRoutes(instance: Instance, config: ClientConfig, time: Time): void {
+    const texts: string[] = [];
+    const add = (route: PeerRoute, text: string): void => {
+      if (texts.length >= config.maxRoutesPerClient) {
+        instance.log.warning(
+          `MULTI: the client has too many routes (max-routes-per-client ${config.maxRoutesPerClient}): ${text}`,
+        );
+        return;
+      }
+      texts.push(text);
+      this.#host.addRoute(instance, route, text, time);
+    };
+    const isTun = this.#top.options.device.type === 'tun';
+    if (isTun && instance.virtualAddress !== undefined) {
+      add({ family: 4, network: ipv4Bytes(instance.virtualAddress), bits: 32 }, instance.virtualAddress);
+      instance.log.info(1, `MULTI: primary virtual IP for ${instance.prefix}: ${instance.virtualAddress}`);
+    }
+    const ipv6 = parseIpv6(instance.virtualAddressIpv6 ?? '');
+    if (isTun && ipv6 !== undefined && instance.virtualAddressIpv6 !== undefined) {
+      add({ family: 6, network: ipv6, bits: 128 }, instance.virtualAddressIpv6);
+      instance.log.info(1, `MULTI: primary virtual IPv6 for ${instance.prefix}: ${instance.virtualAddressIpv6}`);
+    }
+    for (const { network, bits } of config.iroutes) {
+      instance.log.info(1, `MULTI: internal route ${network}/${bits} -> ${instance.prefix}`);
+      add({ family: 4, network: ipv4Bytes(network), bits }, `${network}/${bits}`);
+    }
+    for (const { network, bits } of config.iroutesIpv6) {
+      const prefix = parseIpv6Prefix(`${network}/${bits}`);
+      if (prefix !== undefined) add({ family: 6, network: prefix.address, bits }, `${network}/${bits}`);
+    }
+    this.#routes.set(instance, texts);
+  }
+}
+
+function ipv4Bytes(text: string): Uint8Array {
+  const bytes = new Uint8Array(4);
+  new DataView(bytes.buffer).setUint32(0, parseIpv4(text) ?? 0);
+  return bytes;
+}

@@ -1,0 +1,376 @@
+/**
+ * One client of a server: a child context, who the client is, what it was given, and how far it has come.
+ *
+ *   handshaking ─▶ authenticating ─▶ connecting ─▶ established
+ *        └──────────────┴──── refused ────┴──▶ closed
+ *
+ * Every question to the outside (scripts, plugins, files) is asynchronous and belongs to this instance alone.
+ * upstream: `struct multi_instance` (multi.h); multi.c `multi_process_post`, `multi_connection_established` (2.6).
+ */
+import {
+  type ControlProtection,
+  type DataChannelCommand,
+  type DropReason,
+  type Endpoint,
+  formatEndpoint,
+  type KeyFailure,
+  type KeyState,
+  type LinkId,
+  type Millis,
+  type PeerCertificate,
+  type PeerRef,
+  parsePeerInfo,
+  type Session,
+  type VerifyError,
+} from '@seikan/core';
+import type { EventRequest, EventVerdict } from '@seikan/plugin-sdk';
+
+import { Asks } from '../asks.js';
+import { commonNameOf, judgeCertificate, sanitizeSubject } from '../certificate-policy.js';
+import { Context, type ContextOwner, earliest } from '../context.js';
+import type { PeerInfo } from '../negotiation.js';
+import type { ClientConfig } from '../options/client-config.js';
+import type { Connection } from '../options/options.js';
+import type { AskId, EngineOutput, Time } from '../output.js';
+import { afInet, TunnelLog } from '../tunnel-log.js';
+import { certificateEnvironment } from './client-environment.js';
+import type { Lease } from './pool.js';
+import type { Top } from './top.js';
+
+export type InstancePhase = 'handshaking' | 'authenticating' | 'connecting' | 'established' | 'refused' | 'closed';
+
+/** What the Multi does for its instances. */
+export interface InstanceHost {
+  readonly top: Top;
+  emit(output: EngineOutput): void;
+  /** The first key is authenticated: give it its place (config, address, routes); ends in `instance.connected`. */
+  connect(instance: Instance, time: Time): void;
+  /** Closes and forgets the instance. */
+  close(instance: Instance, why: string, time: Time): void;
+  nextAskId(): { next: AskId };
+}
+
+/** How long a refused client's AUTH_FAILED may take to arrive; upstream schedules the exit after 5 s. */
+const REFUSAL_GRACE: Millis = 5_000;
+
+export class Instance implements ContextOwner {
+  readonly clientId: number;
+  readonly peer: PeerRef;
+  readonly context: Context;
+  readonly connectedAt: number;
+  readonly asks: Asks;
+  readonly log: TunnelLog;
+  /** Set by the Multi while connecting. */
+  lease: Lease | undefined;
+  config: ClientConfig | undefined;
+  virtualAddress: string | undefined;
+  virtualAddressIpv6: string | undefined;
+  tunMtu = 1500;
+  /** Pushed instead of the password from now on. */
+  authToken: string | undefined;
+  pushSentAt: Millis | undefined;
+  readonly #host: InstanceHost;
+  readonly #chains = new WeakMap<KeyState, PeerCertificate[]>();
+  #phase: InstancePhase = 'handshaking';
+  #commonName: string | undefined;
+  #username: string | undefined;
+  #peerInfo: PeerInfo = new Map();
+  #environment: Readonly<Record<string, string>> = {};
+  #leafHash: string | undefined;
+  #closeAt: Millis | undefined;
+  #refusal: string | undefined;
+  #pushRequested = false;
+  /** `Peer Connection Initiated` is logged once. */
+  #initiated = false;
+
+  constructor(
+    host: InstanceHost,
+    options: {
+      readonly clientId: number;
+      readonly peer: PeerRef;
+      readonly link: LinkId;
+      readonly remote: Endpoint;
+      readonly transport: 'udp' | 'tcp';
+      readonly connection: Connection;
+      readonly protection: ControlProtection;
+    },
+    time: Time,
+  ) {
+    this.#host = host;
+    this.clientId = options.clientId;
+    this.peer = options.peer;
+    this.connectedAt = time.wallClock;
+    const emit = (output: EngineOutput): void => host.emit(output);
+    this.log = new TunnelLog(emit, () => this.prefix);
+    this.asks = new Asks(emit, host.nextAskId());
+    this.context = new Context(host.top.childSettings(this, options), this);
+  }
+
+  get phase(): InstancePhase {
+    return this.#phase;
+  }
+
+  get remote(): Endpoint {
+    return this.context.remote;
+  }
+
+  get commonName(): string | undefined {
+    return this.#commonName;
+  }
+
+  get username(): string | undefined {
+    return this.#username;
+  }
+
+  get peerInfo(): PeerInfo {
+    return this.#peerInfo;
+  }
+
+  /** The SHA-256 of the client's certificate: who may take over an address. */
+  get leafHash(): string | undefined {
+    return this.#leafHash;
+  }
+
+  get pushRequested(): boolean {
+    return this.#pushRequested;
+  }
+
+  /** The push reply is on its way. */
+  pushed(now: Millis): void {
+    this.pushSentAt = now;
+    this.#pushRequested = false;
+  }
+
+  /** What scripts see of this client: certificate, peer info, addresses; set piece by piece. */
+  get environment(): Readonly<Record<string, string>> {
+    return this.#environment;
+  }
+
+  setEnvironment(variables: Readonly<Record<string, string>>): void {
+    this.#environment = { ...this.#environment, ...variables };
+  }
+
+  /** `CN/198.51.100.7:1194`, or the address alone while nobody knows the name. */
+  get prefix(): string {
+    const address = formatEndpoint(this.remote);
+    return this.#commonName === undefined || this.#phase === 'handshaking' ? address : `${this.#commonName}/${address}`;
+  }
+
+  begin(first: (session: Session) => DropReason | undefined, time: Time): DropReason | undefined {
+    return this.context.begin(first, time);
+  }
+
+  /** The verdict of a script or plugin comes back through the instance's own table of questions. */
+  ask(request: Omit<EventRequest, 'context'>, then: (verdict: EventVerdict, time: Time) => void): void {
+    this.asks.ask('event', { request: { ...request, context: this.clientId } }, then);
+  }
+
+  /** The Multi has given the client its place. */
+  connected(time: Time): void {
+    this.#phase = 'established';
+    this.#settle(time);
+  }
+
+  /** Says no: with a reason to the client if one may be told, and closes a little later. */
+  refuse(reason: string | undefined, time: Time): void {
+    if (this.#phase === 'refused' || this.#phase === 'closed') return;
+    this.#phase = 'refused';
+    this.#refusal = reason === undefined || reason === '' ? 'AUTH_FAILED' : `AUTH_FAILED,${reason}`;
+    this.asks.cancelAll();
+    this.#settle(time);
+  }
+
+  close(): void {
+    if (this.#phase === 'closed') return;
+    this.#phase = 'closed';
+    this.asks.cancelAll();
+    this.context.close();
+  }
+
+  handleTimeout(time: Time): void {
+    if (this.#closeAt !== undefined && time.now >= this.#closeAt) {
+      this.#host.close(this, 'SIGTERM[soft,delayed-exit] received, client-instance exiting', time);
+      return;
+    }
+    this.context.handleTimeout(time);
+  }
+
+  nextTimeout(): Millis | undefined {
+    return earliest(this.#closeAt, this.context.nextTimeout());
+  }
+
+  /** Called by the context inside the TLS handshake. */
+  verify(key: KeyState, certificate: PeerCertificate, error: VerifyError | undefined): 'accept' | 'reject' {
+    const { options, revokedSerials } = this.#host.top;
+    const { verdict, log } = judgeCertificate({ verify: options.verify, revokedSerials }, certificate, error);
+    for (const { severity, verb, text } of log) this.log.write(severity, verb, text);
+    const chain = this.#chains.get(key) ?? [];
+    chain.push(certificate);
+    this.#chains.set(key, chain);
+    return verdict;
+  }
+
+  // What the Context says.
+
+  command(command: DataChannelCommand): void {
+    this.#host.emit({ output: 'command', command });
+  }
+
+  secured(key: KeyState, time: Time): void {
+    const chain = this.#chains.get(key) ?? [];
+    const leaf = chain.find(({ depth }) => depth === 0);
+    const { verify } = this.#host.top.options;
+    if (leaf !== undefined) {
+      const name = commonNameOf(leaf, verify.usernameFields);
+      if (name === undefined) {
+        this.#fail(
+          key,
+          'VERIFY ERROR: could not extract the common name (or x509-username-field) from the certificate',
+          time,
+        );
+        return;
+      }
+      const hash = Array.from(leaf.sha256, (byte) => byte.toString(16).padStart(2, '0')).join('');
+      if (this.#leafHash !== undefined && (this.#leafHash !== hash || this.#commonName !== name)) {
+        // A session keeps its identity: another certificate under a running one is refused (6.6).
+        this.#fail(
+          key,
+          `TLS Auth Error: TLS object CN attempted to change from '${this.#commonName}' to '${name}' -- tunnel disabled`,
+          time,
+        );
+        return;
+      }
+      this.#commonName = name;
+      this.#leafHash = hash;
+      this.setEnvironment(certificateEnvironment(chain, this.remote, verify.track));
+    }
+    this.#runTlsVerify(
+      key,
+      chain.toSorted((a, b) => b.depth - a.depth),
+      time,
+    );
+  }
+
+  exchanged(key: KeyState, time: Time): void {
+    const { peerHello } = key;
+    if (peerHello === undefined) return;
+    this.#peerInfo = parsePeerInfo(peerHello.peerInfo ?? '');
+    for (const [name, value] of this.#peerInfo) {
+      if (this.#phase === 'handshaking') this.log.info(1, `peer info: ${name}=${value}`);
+      if (name.startsWith('IV_') || name.startsWith('UV_')) this.setEnvironment({ [name]: value });
+    }
+    if (this.#phase === 'handshaking') this.#phase = 'authenticating';
+    this.#host.top.authenticator.authenticate(this, key, time);
+  }
+
+  /** The authenticator's word. `username` replaces the common name with username-as-common-name. */
+  authenticated(
+    key: KeyState,
+    result: { readonly username: string | undefined; readonly commonName: string | undefined },
+    time: Time,
+  ): void {
+    if (this.#phase === 'refused' || this.#phase === 'closed') return;
+    if (this.#username !== undefined && this.#username !== result.username) {
+      this.#fail(
+        key,
+        `TLS Auth Error: username attempted to change from '${this.#username}' to '${result.username}' -- tunnel disabled`,
+        time,
+      );
+      return;
+    }
+    this.#username = result.username;
+    if (result.commonName !== undefined) this.#commonName = result.commonName;
+    this.context.grant(key, time);
+    if (this.#phase === 'authenticating') {
+      this.#phase = 'connecting';
+      this.#host.connect(this, time);
+    }
+    this.#settle(time);
+  }
+
+  active(key: KeyState, time: Time): void {
+    this.log.info(1, `Control Channel: ${key.connection.describe()}`);
+    if (!this.#initiated) {
+      this.#initiated = true;
+      this.log.info(1, `[${this.#commonName ?? ''}] Peer Connection Initiated with ${afInet(this.remote)}`);
+    }
+    this.#settle(time);
+  }
+
+  message(key: KeyState, text: string, time: Time): void {
+    if (text === 'PUSH_REQUEST') {
+      this.log.info(4, `PUSH: Received control message: 'PUSH_REQUEST'`);
+      this.#pushRequested = true;
+      this.#settle(time);
+    } else if (text === 'EXIT') {
+      this.log.info(1, 'CC-EEN exit message received by peer');
+      // State stays for a while, so that late retransmissions do not open a new session (2.12).
+      this.#closeAt ??= time.now + REFUSAL_GRACE;
+      this.command({ verb: 'setPeer', peer: this.peer, settings: { pingInterval: 0, pingTimeout: 0 } });
+    } else this.log.info(3, `Received unknown control message: ${text.split(',')[0]}`);
+    void key;
+  }
+
+  failed(key: KeyState, failure: KeyFailure, time: Time): void {
+    this.log.error(`TLS Error: ${failure.reason}`);
+    this.log.error('TLS Error: TLS handshake failed');
+    if (this.context.session.isInitial(key)) this.context.session.dropInitial();
+    else this.#host.close(this, 'SIGUSR1[soft,tls-error] received, client-instance restarting', time);
+  }
+
+  takenOver(_key: KeyState, time: Time): void {
+    this.#pushRequested = false;
+    this.pushSentAt = undefined;
+    this.#settle(time);
+  }
+
+  /** Does whatever has become possible: tell a refusal, install a key, push. */
+  #settle(time: Time): void {
+    const key = this.context.session.active?.primary;
+    if (key === undefined || !key.isActive) return;
+    if (this.#phase === 'refused') {
+      if (this.#refusal !== undefined) {
+        this.log.info(1, `SENT CONTROL [${this.#commonName ?? 'UNDEF'}]: '${this.#refusal}' (status=1)`);
+        const text = this.#refusal;
+        this.#refusal = undefined;
+        this.#closeAt = time.now + REFUSAL_GRACE;
+        this.context.send(text, time);
+      }
+      return;
+    }
+    if (this.#phase !== 'established' || key.authentication !== 'granted') return;
+    if (!this.context.hasKey(key)) this.context.installKey(key, time);
+    this.#host.top.push(this, time);
+  }
+
+  #runTlsVerify(key: KeyState, chain: readonly PeerCertificate[], time: Time): void {
+    const [certificate, ...rest] = chain;
+    if (certificate === undefined || !this.#host.top.asksFor('tls-verify')) {
+      this.context.admit(key, time);
+      return;
+    }
+    const { depth, der } = certificate;
+    const subject = sanitizeSubject(certificate.subject);
+    this.ask(
+      {
+        event: 'tls-verify',
+        argv: [String(depth), subject],
+        env: { ...this.environment, script_type: 'tls-verify' },
+        certificate: { depth, der },
+      },
+      (verdict, at) => {
+        if (verdict.result === 'success') {
+          this.log.info(1, `VERIFY SCRIPT OK: depth=${depth}, ${subject}`);
+          this.#runTlsVerify(key, rest, at);
+        } else {
+          this.#fail(key, `VERIFY SCRIPT ERROR: depth=${depth}, ${subject}`, at);
+        }
+      },
+    );
+  }
+
+  #fail(key: KeyState, reason: string, time: Time): void {
+    this.log.error(reason);
+    this.failed(key, { fault: 'auth-failed', reason: 'certificate verification failed' }, time);
+  }
+}

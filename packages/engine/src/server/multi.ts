@@ -1,0 +1,624 @@
+/**
+ * The main machine of a server: it registers the instances, brings control packets to them, gives each client its
+ * place (config, address, routes) and takes it back.
+ *
+ *   start: link ─▶ tun ─▶ addresses ─▶ "Initialization Sequence Completed"
+ *   end:   instances ─▶ addresses and tun ─▶ links
+ *
+ * upstream: multi.c (`multi_init`, `multi_top_init`, `multi_uninit`, `multi_top_free`), openvpn.c `tunnel_server` (2.6).
+ */
+import {
+  type DataChannelEvent,
+  type DropReason,
+  type Endpoint,
+  formatEndpoint,
+  type LinkId,
+  type Millis,
+  OccType,
+  type PeerCounters,
+  type PeerRef,
+  type PeerRoute,
+  SessionCookie,
+} from '@seikan/core';
+
+import { Asks } from '../asks.js';
+import { planTun } from '../client/tun-plan.js';
+import { earliest } from '../context.js';
+import { parseIpv4, parseIpv6 } from '../options/address.js';
+import type { Connection } from '../options/options.js';
+import type { AskId, EngineOutput, SignalSource, Time } from '../output.js';
+import { afInet, TunnelLog } from '../tunnel-log.js';
+import { Authenticator } from './authenticator.js';
+import { addressEnvironment, timeEnvironment } from './client-environment.js';
+import { Connecting } from './connecting.js';
+import { ExternalMultiplexer, ReplyLimit } from './external-multiplexer.js';
+import { Instance, type InstanceHost } from './instance.js';
+import { AddressPool } from './pool.js';
+import { pushToClient } from './push.js';
+import { formatServerStatus, type ServerStatus } from './status-file.js';
+import { Top, type TopSettings } from './top.js';
+
+interface OpenLink {
+  readonly link: LinkId;
+  readonly transport: 'udp' | 'tcp';
+  readonly connection: Connection;
+}
+
+/** Between RESTART to all clients and the end, so that it arrives (12.17). */
+const SHUTDOWN_NOTICE: Millis = 1_000;
+
+export class Multi implements InstanceHost {
+  readonly top: Top;
+  readonly #settings: TopSettings;
+  readonly #outputs: EngineOutput[] = [];
+  readonly #log: TunnelLog;
+  readonly #ids: { next: AskId } = { next: 1 };
+  readonly #asks: Asks;
+  readonly #multiplexer: ExternalMultiplexer<Instance>;
+  readonly #pool: AddressPool;
+  readonly #connecting: Connecting;
+  /** By peer index; the generation tells reused indices apart. */
+  readonly #peers: (Instance | undefined)[] = [];
+  readonly #generations: number[] = [];
+  /** Clients whose final counters are awaited before client-disconnect runs. */
+  readonly #leaving = new Map<string, (counters: PeerCounters, time: Time) => void>();
+  readonly #links = new Map<LinkId, OpenLink>();
+  readonly #drops = new Map<string, number>();
+  #nextLink: LinkId = 1;
+  #nextClientId = 0;
+  #tunOpen = false;
+  #phase: 'idle' | 'starting' | 'running' | 'leaving' | 'ended' = 'idle';
+  #endAt: { readonly at: Millis; readonly signal: 'SIGTERM' | 'SIGINT'; readonly source: SignalSource } | undefined;
+  #statusAt: Millis | undefined;
+  #poolWriteAt: Millis | undefined;
+
+  constructor(settings: TopSettings) {
+    this.#settings = settings;
+    const { options, crypto, random } = settings;
+    const emit = (output: EngineOutput): void => this.emit(output);
+    this.#log = new TunnelLog(emit);
+    this.#asks = new Asks(emit, this.#ids);
+    const authenticator = new Authenticator(options, (event) => settings.asksFor(event));
+    this.top = new Top(settings, authenticator, (instance, time) => pushToClient(this.top, instance, time));
+    this.#pool = new AddressPool({
+      ipv4: options.server.pool,
+      ipv6: options.server.poolIpv6,
+      topology: options.device.topology,
+      device: options.device.type === 'tap' ? 'tap' : 'tun',
+      duplicateCn: options.server.duplicateCn,
+    });
+    this.#connecting = new Connecting(this.top, this.#pool, {
+      addRoute: (instance, route, text, time) => this.#learn(instance, route, text, time),
+      sameName: (instance) =>
+        this.#instances().find(
+          (other) => other !== instance && other.phase === 'established' && other.commonName === instance.commonName,
+        ),
+      close: (instance, why, time) => this.close(instance, why, time),
+      poolChanged: (time) => this.#schedulePoolWrite(time),
+      askAfter: (instance, event, env) => {
+        this.#asks.ask('event', { request: { event, context: instance.clientId, argv: [], env } }, () => undefined);
+      },
+    });
+    const secret = new Uint8Array(32);
+    random(secret);
+    this.#multiplexer = new ExternalMultiplexer({
+      cookies: new SessionCookie({ crypto, secret, handWindow: options.tls.handWindow }),
+      protection: () => settings.protection(this.#connection),
+      limit: new ReplyLimit(options.server.connectFreqInitial),
+      forceCookie: this.#connection.wrap.tlsCryptV2?.forceCookie ?? false,
+    });
+  }
+
+  get #connection(): Connection {
+    const [connection] = this.#settings.options.connections;
+    if (connection === undefined) throw new RangeError('a server configuration without a listening place');
+    return connection;
+  }
+
+  poll(): EngineOutput | undefined {
+    return this.#outputs.shift();
+  }
+
+  emit(output: EngineOutput): void {
+    this.#outputs.push(output);
+  }
+
+  nextAskId(): { next: AskId } {
+    return this.#ids;
+  }
+
+  handleStart(time: Time): void {
+    this.#phase = 'starting';
+    const persist = this.top.options.server.poolPersist;
+    if (persist === undefined) {
+      this.#openLink(time);
+      return;
+    }
+    this.#asks.ask('read-file', { path: persist.file }, (answer, at) => {
+      if ('text' in answer) {
+        for (const line of this.#pool.restore(answer.text)) {
+          this.#log.warning(`WARNING: ifconfig-pool-persist file ${persist.file}: cannot use line '${line}'`);
+        }
+      }
+      this.#openLink(at);
+    });
+  }
+
+  handleSignal(signal: 'SIGUSR1' | 'SIGUSR2' | 'SIGHUP' | 'SIGTERM' | 'SIGINT', time: Time): void {
+    switch (signal) {
+      case 'SIGUSR2':
+        for (const line of this.#formatStatus(1, time).split('\n')) if (line !== '') this.#log.write('notice', 0, line);
+        return;
+      case 'SIGTERM':
+      case 'SIGINT':
+        this.#leave(signal, time);
+        return;
+      case 'SIGUSR1':
+      case 'SIGHUP':
+        // A server has nothing of its own to keep on a soft restart: its clients come back either way.
+        this.#end({ signal: 'SIGHUP', source: 'hard' }, time);
+        return;
+      default:
+        signal satisfies never;
+    }
+  }
+
+  handleAnswer(id: AskId, answer: unknown, interim: boolean, time: Time): boolean {
+    if (this.#asks.handleAnswer(id, answer, interim, time)) return true;
+    return this.#peers.some((instance) => instance?.asks.handleAnswer(id, answer, interim, time) === true);
+  }
+
+  handleEvent(event: DataChannelEvent, time: Time): void {
+    switch (event.event) {
+      case 'control':
+        return this.#control(event.link, event.from, event.bytes, time);
+      case 'linkUp':
+        return this.#linkUp(event.link, event.listener);
+      case 'linkDown':
+        return this.#linkDown(event.link, event.reason, time);
+      case 'tunDown':
+        return this.#fatal(`ERROR: the tun device is gone: ${event.reason}`);
+      case 'float':
+        return this.#float(event.peer, event.link, event.to);
+      case 'floatConflict':
+        return this.#floatConflict(event.peer, event.link, event.to, event.holder, time);
+      case 'peerTimeout': {
+        const instance = this.#instanceOf(event.peer);
+        if (instance === undefined) return undefined;
+        instance.log.write(
+          'notice',
+          0,
+          `[${instance.commonName ?? 'UNDEF'}] Inactivity timeout (--ping-restart), restarting`,
+        );
+        return this.close(instance, 'SIGUSR1[soft,ping-restart] received, client-instance restarting', time);
+      }
+      case 'peerDeleted': {
+        const key = peerKey(event.peer);
+        const then = this.#leaving.get(key);
+        this.#leaving.delete(key);
+        return then?.(event.counters, time);
+      }
+      case 'keyLimit':
+        this.#instanceOf(event.peer)?.context.renegotiate(time);
+        return undefined;
+      case 'message': {
+        const instance = this.#instanceOf(event.peer);
+        if (instance !== undefined && event.plaintext[0] === OccType.exit) {
+          this.close(instance, 'SIGTERM[soft,remote-exit] received, client-instance exiting', time);
+        }
+        return undefined;
+      }
+      case 'learned': {
+        const instance = this.#instanceOf(event.peer);
+        const mac = Array.from(event.mac, (byte) => byte.toString(16).padStart(2, '0')).join(':');
+        if (instance !== undefined) this.#learned(instance, 'add', mac, time);
+        return undefined;
+      }
+      default:
+        return event satisfies never;
+    }
+  }
+
+  handleTimeout(time: Time): void {
+    for (const instance of this.#instances()) instance.handleTimeout(time);
+    if (this.#statusAt !== undefined && time.now >= this.#statusAt) this.#writeStatus(time);
+    if (this.#poolWriteAt !== undefined && time.now >= this.#poolWriteAt) this.#writePool();
+    if (this.#endAt !== undefined && time.now >= this.#endAt.at) this.#end(this.#endAt, time);
+  }
+
+  nextTimeout(): Millis | undefined {
+    let next = earliest(this.#statusAt, this.#endAt?.at, this.#poolWriteAt);
+    for (const instance of this.#instances()) next = earliest(next, instance.nextTimeout());
+    return next;
+  }
+
+  /** Drops of control packets that belong to no instance, by reason. */
+  get drops(): ReadonlyMap<string, number> {
+    return this.#drops;
+  }
+
+  // InstanceHost.
+
+  connect(instance: Instance, time: Time): void {
+    instance.setEnvironment({
+      ...addressEnvironment('trusted', instance.remote),
+      ...timeEnvironment(time.wallClock, this.#settings.formatTime),
+    });
+    this.#connecting.start(instance, time);
+  }
+
+  close(instance: Instance, why: string, _time: Time): void {
+    const { index } = instance.peer;
+    if (this.#peers[index] !== instance) return;
+    instance.log.write('notice', 0, why);
+    const wasConnected = instance.phase === 'established';
+    const hadPeer = instance.context.peer !== undefined;
+    this.#peers[index] = undefined;
+    this.#multiplexer.remove(instance.context.link, instance.remote, instance);
+    const link = this.#links.get(instance.context.link);
+    const { link: linkId } = instance.context;
+    const finish = (counters: PeerCounters | undefined, at: Time): void => {
+      if (instance.lease !== undefined) this.#pool.release(instance.lease.handle, at.now);
+      if (wasConnected) this.#connecting.disconnected(instance, counters, at);
+    };
+    if (hadPeer) this.#leaving.set(peerKey(instance.peer), finish);
+    instance.close();
+    if (!hadPeer) finish(undefined, _time);
+    if (link?.transport === 'tcp') this.emit({ output: 'close-link', link: linkId });
+  }
+
+  // Starting.
+
+  #openLink(time: Time): void {
+    const connection = this.#connection;
+    const link = this.#nextLink;
+    this.#nextLink = link + 1;
+    const transport = connection.protocol === 'udp' ? 'udp' : 'tcp';
+    const family = connection.family ?? (connection.localAddress?.includes(':') === true ? 6 : 4);
+    if (connection.family === undefined && connection.localAddress === undefined) {
+      this.#log.notice(`Could not determine IPv4/IPv6 protocol. Using AF_INET${family === 6 ? '6' : ''}`);
+    }
+    const bind = {
+      address: connection.localAddress,
+      port: connection.localPort,
+      family,
+      ipv6Only: connection.ipv6Only,
+    } as const;
+    this.#asks.ask('open-link', { link, protocol: connection.protocol, bind, remote: undefined }, (answer, at) => {
+      if ('error' in answer) {
+        this.#fatal(answer.error);
+        return;
+      }
+      this.#links.set(link, { link, transport, connection });
+      const name = transport === 'udp' ? `UDPv${family}` : `TCPv${family}_SERVER`;
+      this.#log.notice(`${name} link local (bound): ${answer.local === undefined ? '[undef]' : afInet(answer.local)}`);
+      this.#log.notice(`${name} link remote: [AF_UNSPEC]`);
+      this.#openTun(at);
+    });
+    void time;
+  }
+
+  #openTun(time: Time): void {
+    const { options } = this.top;
+    const { name = 'tun', type, txQueueLength, macAddress } = options.device;
+    const mtu = this.#connection.tunMtu;
+    if (type === 'null') {
+      this.#started(time);
+      return;
+    }
+    this.#tunOpen = true;
+    this.#asks.ask('open-tun', { device: name, type, mtu, txQueueLength, macAddress }, (answer, at) => {
+      if ('error' in answer) {
+        this.#fatal(answer.error);
+        return;
+      }
+      this.#log.notice(`TUN/TAP device ${answer.name} opened`);
+      const { configure, problems } = planTun(options, mtu, undefined);
+      for (const problem of problems) this.#log.warning(problem);
+      this.#asks.ask('configure-tun', configure, (configured, done) => {
+        if ('error' in configured) this.#fatal(configured.error);
+        else {
+          for (const error of configured.routeErrors) this.#log.warning(error);
+          this.#started(done);
+        }
+      });
+      void at;
+    });
+  }
+
+  #started(time: Time): void {
+    this.#phase = 'running';
+    const { maxClients } = this.top.options.server;
+    this.#log.notice(`MULTI: multi_init called, r=256 v=256`);
+    if (this.#pool.size > 0)
+      this.#log.notice(`IFCONFIG POOL IPv4: base=${this.top.options.server.pool?.start ?? ''} size=${this.#pool.size}`);
+    this.#log.info(4, `MULTI: room for ${maxClients} clients`);
+    this.#log.write('notice', 0, 'Initialization Sequence Completed');
+    if (this.top.options.log.status !== undefined) this.#statusAt = time.now;
+    this.emit({
+      output: 'state',
+      state: 'CONNECTED',
+      detail: 'SUCCESS',
+      virtualAddress: this.top.options.addresses.ipv4?.local,
+      virtualAddressIpv6: this.top.options.addresses.ipv6?.local,
+      remote: undefined,
+    });
+  }
+
+  // Packets and links.
+
+  #control(link: LinkId, from: Endpoint, bytes: Uint8Array, time: Time): void {
+    const known = this.#multiplexer.find(link, from);
+    if (known !== undefined) {
+      const drop = known.context.handleControl(bytes, time);
+      if (drop !== undefined) this.#drop(drop);
+      return;
+    }
+    const open = this.#links.get(link);
+    if (open === undefined || this.#phase !== 'running') return;
+    const verdict = this.#multiplexer.judge(bytes, from, open.transport, time);
+    switch (verdict.verdict) {
+      case 'drop':
+        this.#drop(verdict.reason);
+        if (verdict.reason === 'bad-hmac' || verdict.reason === 'bad-client-key') {
+          this.#log.info(1, `TLS Error: cannot locate HMAC in incoming packet from ${afInet(from)}`);
+        }
+        return;
+      case 'reply':
+        this.emit({ output: 'command', command: { verb: 'sendControl', link, to: from, bytes: verdict.bytes } });
+        return;
+      case 'create': {
+        const index = this.#freeIndex();
+        if (index === undefined) {
+          this.#log.warning(
+            `MULTI: new incoming connection would exceed maximum number of clients (${this.top.options.server.maxClients})`,
+          );
+          return;
+        }
+        const generation = (this.#generations[index] ?? 0) + 1;
+        this.#generations[index] = generation;
+        const instance = new Instance(
+          this,
+          {
+            clientId: this.#nextClientId,
+            peer: { index, generation },
+            link,
+            remote: from,
+            transport: open.transport,
+            connection: open.connection,
+            protection: verdict.protection,
+          },
+          time,
+        );
+        this.#nextClientId += 1;
+        this.#peers[index] = instance;
+        this.#multiplexer.add(link, from, instance);
+        instance.log.info(3, 'MULTI: multi_create_instance called');
+        instance.log.info(1, `TLS: Initial packet from ${afInet(from)}`);
+        const { cookie, accepted } = verdict;
+        const drop = instance.begin(
+          (session) =>
+            cookie === undefined
+              ? session.startFromReset(accepted, time.now)
+              : session.startFromCookie(cookie, accepted, time.now),
+          time,
+        );
+        if (drop !== undefined) this.#drop(drop);
+        return;
+      }
+      default:
+        verdict satisfies never;
+    }
+  }
+
+  #linkUp(link: LinkId, listener: LinkId | undefined): void {
+    const parent = listener === undefined ? undefined : this.#links.get(listener);
+    if (parent !== undefined) this.#links.set(link, { ...parent, link });
+  }
+
+  #linkDown(link: LinkId, reason: string, time: Time): void {
+    this.#links.delete(link);
+    for (const instance of this.#instances()) {
+      if (instance.context.link !== link) continue;
+      instance.log.write('notice', 0, `Connection reset, restarting [${reason}]`);
+      this.close(instance, 'SIGUSR1[soft,connection-reset] received, client-instance restarting', time);
+    }
+  }
+
+  #float(peer: PeerRef, link: LinkId, to: Endpoint): void {
+    const instance = this.#instanceOf(peer);
+    if (instance === undefined) return;
+    instance.log.info(
+      1,
+      `peer ${peer.index} (${instance.commonName ?? 'UNDEF'}) floated from ${afInet(instance.remote)} to ${afInet(to)}`,
+    );
+    this.#multiplexer.remove(instance.context.link, instance.remote, instance);
+    instance.context.moveTo(link, to);
+    this.#multiplexer.add(link, to, instance);
+  }
+
+  /** The address belongs to somebody: only the same certificate may take it over. */
+  #floatConflict(peer: PeerRef, link: LinkId, to: Endpoint, holder: PeerRef, time: Time): void {
+    const instance = this.#instanceOf(peer);
+    const other = this.#instanceOf(holder);
+    if (instance === undefined || other === undefined) return;
+    if (instance.leafHash === undefined || instance.leafHash !== other.leafHash) {
+      this.#log.warning(`Disallow float to an address taken by another client ${formatEndpoint(to)}`);
+      return;
+    }
+    this.close(other, 'closing instance due to float collision', time);
+    this.emit({ output: 'command', command: { verb: 'setPeer', peer, settings: { link, remote: to } } });
+    this.#float(peer, link, to);
+  }
+
+  // Virtual addresses.
+
+  #learn(instance: Instance, route: PeerRoute, text: string, time: Time): void {
+    this.emit({ output: 'command', command: { verb: 'addRoute', peer: instance.peer, route } });
+    instance.log.info(1, `MULTI: Learn: ${text} -> ${instance.prefix}`);
+    this.#learned(instance, 'add', text, time);
+  }
+
+  #learned(instance: Instance, operation: 'add' | 'update' | 'delete', address: string, _time: Time): void {
+    if (!this.top.asksFor('learn-address')) return;
+    const argv = operation === 'delete' ? [operation, address] : [operation, address, instance.commonName ?? ''];
+    instance.ask(
+      { event: 'learn-address', argv, env: { ...instance.environment, script_type: 'learn-address' } },
+      (verdict) => {
+        if (verdict.result !== 'failure') return;
+        instance.log.warning(`MULTI: Learn: ${address} was refused by learn-address`);
+        const route = routeOf(address);
+        if (route !== undefined)
+          this.emit({ output: 'command', command: { verb: 'delRoute', peer: instance.peer, route } });
+      },
+    );
+  }
+
+  // Writing down.
+
+  #schedulePoolWrite(time: Time): void {
+    const persist = this.top.options.server.poolPersist;
+    if (persist !== undefined && persist.refresh > 0) this.#poolWriteAt ??= time.now;
+  }
+
+  #writePool(): void {
+    const persist = this.top.options.server.poolPersist;
+    this.#poolWriteAt = undefined;
+    if (persist !== undefined) this.emit({ output: 'write-file', path: persist.file, text: this.#pool.encode() });
+  }
+
+  #writeStatus(time: Time): void {
+    const { status, statusVersion } = this.top.options.log;
+    if (status === undefined) return;
+    this.#statusAt = time.now + Math.max(1, status.interval) * 1000;
+    this.emit({ output: 'write-file', path: status.file, text: this.#formatStatus(statusVersion, time) });
+  }
+
+  #formatStatus(version: 1 | 2 | 3, time: Time): string {
+    return formatServerStatus(this.#status(), version, time.wallClock, this.#settings.formatTime);
+  }
+
+  #status(): ServerStatus {
+    const connected = this.#instances().filter(({ phase }) => phase === 'established');
+    return {
+      title: `OpenVPN ${this.#settings.product.openvpnVersion} ${this.#settings.product.platform} ${this.#settings.product.name} ${this.#settings.product.version}`,
+      clients: connected.map((instance) => {
+        const counters = this.#settings.readCounters(instance.peer);
+        return {
+          commonName: instance.commonName ?? 'UNDEF',
+          realAddress: formatEndpoint(instance.remote),
+          virtualAddress: instance.virtualAddress,
+          virtualAddressIpv6: instance.virtualAddressIpv6,
+          bytesReceived: counters?.linkRead ?? 0,
+          bytesSent: counters?.linkWritten ?? 0,
+          connectedSince: instance.connectedAt,
+          username: instance.username,
+          clientId: instance.clientId,
+          peerId: instance.peer.index,
+          cipher: instance.context.negotiated?.cipher,
+        };
+      }),
+      routes: connected.flatMap((instance) =>
+        this.#connecting.routesOf(instance).map((virtualAddress) => ({
+          virtualAddress,
+          commonName: instance.commonName ?? 'UNDEF',
+          realAddress: formatEndpoint(instance.remote),
+          lastReference: instance.connectedAt,
+        })),
+      ),
+      maxQueueLength: 0,
+    };
+  }
+
+  // Ending.
+
+  #leave(signal: 'SIGTERM' | 'SIGINT', time: Time): void {
+    if (this.#phase === 'leaving' || this.#phase === 'ended') return;
+    const notify = this.#connection.explicitExitNotify;
+    const connected = this.#instances().filter(({ phase }) => phase === 'established');
+    this.#phase = 'leaving';
+    if (notify === 0 || connected.length === 0 || this.#connection.protocol !== 'udp') {
+      this.#end({ signal, source: 'hard' }, time);
+      return;
+    }
+    for (const instance of connected) instance.context.send(notify === 2 ? 'RESTART,[N]' : 'RESTART', time);
+    this.#log.notice(`${signal} received, sending exit notification to ${connected.length} clients`);
+    this.#endAt = { at: time.now + SHUTDOWN_NOTICE, signal, source: 'delayed-exit' };
+  }
+
+  #end({ signal, source }: { signal: 'SIGTERM' | 'SIGINT' | 'SIGHUP'; source: SignalSource }, time: Time): void {
+    this.#finish(time, () => {
+      const text = `${signal}[${source},] received, process ${signal === 'SIGHUP' ? 'restarting' : 'exiting'}`;
+      this.#log.write('notice', 0, text);
+      this.emit({ output: 'end', cause: { why: 'signal', signal, source, text } });
+    });
+  }
+
+  #fatal(text: string): void {
+    this.#log.write('error', 0, text);
+    this.#finish(undefined, () => this.emit({ output: 'end', cause: { why: 'fatal', text } }));
+  }
+
+  /** Orderly: instances, what was written down, tun, links. */
+  #finish(time: Time | undefined, then: () => void): void {
+    if (this.#phase === 'ended') return;
+    this.#phase = 'ended';
+    this.#endAt = undefined;
+    this.#asks.cancelAll();
+    if (time !== undefined) {
+      for (const instance of this.#instances())
+        this.close(instance, 'SIGTERM[soft,server-exit] received, client-instance exiting', time);
+      if (this.top.options.log.status !== undefined) this.#writeStatus(time);
+      this.#statusAt = undefined;
+      if ((this.top.options.server.poolPersist?.refresh ?? 0) > 0) this.#writePool();
+    }
+    const closeLinks = (): void => {
+      for (const link of this.#links.keys()) this.emit({ output: 'close-link', link });
+      this.#links.clear();
+      then();
+    };
+    if (!this.#tunOpen) closeLinks();
+    else {
+      this.#asks.ask('close-tun', {}, (answer) => {
+        if ('error' in answer) this.#log.warning(answer.error);
+        closeLinks();
+      });
+    }
+  }
+
+  #instances(): Instance[] {
+    return this.#peers.filter((instance) => instance !== undefined);
+  }
+
+  #instanceOf(peer: PeerRef): Instance | undefined {
+    const instance = this.#peers[peer.index];
+    return instance?.peer.generation === peer.generation ? instance : undefined;
+  }
+
+  /** The lowest free index (12.18). */
+  #freeIndex(): number | undefined {
+    const { maxClients } = this.top.options.server;
+    for (let index = 0; index < maxClients; index += 1) if (this.#peers[index] === undefined) return index;
+    return undefined;
+  }
+
+  #drop(reason: DropReason | 'rate-limited'): void {
+    this.#drops.set(reason, (this.#drops.get(reason) ?? 0) + 1);
+  }
+}
+
+function peerKey({ index, generation }: PeerRef): string {
+  return `${index}.${generation}`;
+}
+
+function routeOf(text: string): PeerRoute | undefined {
+  const [address = '', bits] = text.split('/');
+  const ipv4 = parseIpv4(address);
+  if (ipv4 !== undefined) {
+    const network = new Uint8Array(4);
+    new DataView(network.buffer).setUint32(0, ipv4);
+    return { family: 4, network, bits: bits === undefined ? 32 : Number(bits) };
+  }
+  const ipv6 = parseIpv6(address);
+  return ipv6 === undefined ? undefined : { family: 6, network: ipv6, bits: bits === undefined ? 128 : Number(bits) };
+}

@@ -1,0 +1,75 @@
+/**
+ * The push reply to one client: what is configured for it, its addresses, and what was negotiated.
+ * upstream: push.c `prepare_push_reply`, `send_push_reply`, `process_incoming_push_request` (2.6).
+ */
+import type { Millis } from '@seikan/core';
+
+import { Capability, can, capabilitiesOf } from '../negotiation.js';
+import { encodePushReply, pushWithoutOwnRoutes } from '../options/push.js';
+import type { Time } from '../output.js';
+import { redact } from '../tunnel-log.js';
+import type { Instance } from './instance.js';
+import type { Top } from './top.js';
+
+/** A request that comes again so soon is a retransmission (9.5). */
+const REPEAT_INTERVAL: Millis = 30_000;
+
+/** Pushes when it is time: at once to a client that can take it unasked, otherwise when it has asked. */
+export function pushToClient(top: Top, instance: Instance, time: Time): void {
+  const unasked = can(capabilitiesOf(instance.peerInfo), Capability.requestPush);
+  if (!instance.pushRequested && !unasked) return;
+  if (
+    instance.pushSentAt !== undefined &&
+    (!instance.pushRequested || time.now < instance.pushSentAt + REPEAT_INTERVAL)
+  )
+    return;
+  instance.pushed(time.now);
+  const reply = encodePushReply(pushOptions(top, instance));
+  if ('tooLong' in reply) {
+    instance.log.error(`PUSH: an option is too long to be pushed: ${reply.tooLong}`);
+    instance.refuse(undefined, time);
+    return;
+  }
+  for (const message of reply.messages) {
+    instance.log.info(1, `SENT CONTROL [${instance.commonName ?? 'UNDEF'}]: '${redact(message)}' (status=1)`);
+    instance.context.send(message, time);
+  }
+}
+
+/** The options in upstream's order (8.6). */
+export function pushOptions(top: Top, instance: Instance): readonly string[] {
+  const { options } = top;
+  const { config } = instance;
+  const { negotiated } = instance.context;
+  if (config === undefined || negotiated === undefined) return [];
+  const own: string[] = [];
+  const { addresses, device } = options;
+  if (instance.virtualAddressIpv6 !== undefined && !config.ifconfigIpv6Blocked) {
+    const bits = config.ifconfigIpv6Push?.bits ?? options.server.poolIpv6?.bits ?? addresses.ipv6?.bits ?? 64;
+    const remote = config.ifconfigIpv6Push?.remote ?? addresses.ipv6?.local ?? '';
+    own.push(`ifconfig-ipv6 ${instance.virtualAddressIpv6}/${bits} ${remote}`.trimEnd());
+  }
+  if (instance.virtualAddress !== undefined && !config.ifconfigBlocked) {
+    const second =
+      config.ifconfigPush?.remoteOrNetmask ??
+      (device.type === 'tap' || device.topology === 'subnet'
+        ? (options.server.pool?.netmask ?? addresses.ipv4?.remoteOrNetmask)
+        : (instance.lease?.ipv4Peer ?? addresses.ipv4?.local));
+    own.push(`ifconfig ${config.ifconfigPush?.alias ?? instance.virtualAddress} ${second ?? ''}`.trimEnd());
+  }
+  const capabilities = capabilitiesOf(instance.peerInfo);
+  if (can(capabilities, Capability.dataV2)) own.push(`peer-id ${instance.peer.index}`);
+  if (instance.authToken !== undefined) own.push(`auth-token ${instance.authToken}`);
+  // Peers without any negotiation (IV_NCP, IV_CIPHERS absent) know only the cipher of their own configuration.
+  if (instance.peerInfo.has('IV_CIPHERS') || instance.peerInfo.has('IV_NCP')) own.push(`cipher ${negotiated.cipher}`);
+  const flags = [
+    negotiated.exitNotify ? 'cc-exit' : undefined,
+    negotiated.keyDerivation === 'tls-ekm' ? 'tls-ekm' : undefined,
+    negotiated.dynamicTlsCrypt ? 'dyn-tls-crypt' : undefined,
+    negotiated.epoch ? 'aead-epoch' : undefined,
+  ].filter((flag) => flag !== undefined);
+  if (negotiated.exitNotify) own.push(`protocol-flags ${flags.join(' ')}`);
+  else if (negotiated.keyDerivation === 'tls-ekm') own.push('key-derivation tls-ekm');
+  if (instance.peerInfo.has('IV_MTU')) own.push(`tun-mtu ${instance.tunMtu}`);
+  return [...pushWithoutOwnRoutes(config), ...own];
+}

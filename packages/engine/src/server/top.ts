@@ -1,0 +1,120 @@
+/**
+ * What a server process is configured with, and what all its clients share. It is no tunnel: it owns the tun, the
+ * listening links and the settings from which each child context is made.
+ *
+ * upstream: the context with mode CM_TOP; init.c `inherit_context_child` (2.6).
+ */
+import type {
+  ControlProtection,
+  Crypto,
+  Endpoint,
+  LinkId,
+  PeerCounters,
+  PeerRef,
+  RandomFill,
+  TlsContext,
+  UnixSeconds,
+} from '@seikan/core';
+import type { EventName } from '@seikan/plugin-sdk';
+
+import type { ContextSettings } from '../context.js';
+import type { ChannelAbilities, Product } from '../local-hello.js';
+import type { Connection, Options } from '../options/options.js';
+import { localOptionsString } from '../options-string.js';
+import type { Time } from '../output.js';
+import type { Authenticator } from './authenticator.js';
+import type { Instance } from './instance.js';
+
+export interface TopSettings {
+  readonly options: Options;
+  readonly crypto: Crypto;
+  readonly random: RandomFill;
+  readonly tls: TlsContext;
+  /** Made anew for each client. */
+  readonly protection: (connection: Connection) => ControlProtection;
+  readonly product: Product;
+  readonly abilities: ChannelAbilities;
+  readonly revokedSerials: ReadonlySet<string> | undefined;
+  /** Whether a script or a plugin stands behind an event; without one it is not asked. */
+  readonly asksFor: (event: EventName) => boolean;
+  readonly readCounters: (peer: PeerRef) => PeerCounters | undefined;
+  /** Local time as `2026-11-21 02:49:36`. */
+  readonly formatTime: (time: UnixSeconds) => string;
+}
+
+export class Top {
+  readonly settings: TopSettings;
+  readonly authenticator: Authenticator;
+  readonly push: (instance: Instance, time: Time) => void;
+
+  constructor(settings: TopSettings, authenticator: Authenticator, push: (instance: Instance, time: Time) => void) {
+    this.settings = settings;
+    this.authenticator = authenticator;
+    this.push = push;
+  }
+
+  get options(): Options {
+    return this.settings.options;
+  }
+
+  get revokedSerials(): ReadonlySet<string> | undefined {
+    return this.settings.revokedSerials;
+  }
+
+  asksFor(event: EventName): boolean {
+    return this.settings.asksFor(event);
+  }
+
+  /** What a client's context is made of. */
+  childSettings(
+    instance: Instance,
+    child: {
+      readonly link: LinkId;
+      readonly remote: Endpoint;
+      readonly transport: 'udp' | 'tcp';
+      readonly connection: Connection;
+      readonly protection: ControlProtection;
+    },
+  ): ContextSettings {
+    const { options, crypto, random, tls } = this.settings;
+    const { connection, remote, transport } = child;
+    const overhead = (remote.family === 4 ? 20 : 40) + (transport === 'udp' ? 8 : 22);
+    return {
+      mode: transport === 'udp' ? 'child-udp' : 'child-tcp',
+      crypto,
+      protection: child.protection,
+      link: child.link,
+      remote,
+      replayWindow: options.data.replayWindow,
+      replayTime: options.data.replayTime * 1000,
+      renegotiation: {
+        after: this.#renegotiateAfter() * 1000,
+        bytes: options.tls.renegBytes ?? 0,
+        packets: options.tls.renegPackets,
+      },
+      session: {
+        role: 'server',
+        crypto,
+        random,
+        tls,
+        tlsTimeout: options.tls.timeout * 1000,
+        handWindow: options.tls.handWindow * 1000,
+        tranWindow: options.tls.tranWindow * 1000,
+        controlSize: connection.maxPacketSize - overhead,
+        singleSession: options.tls.singleSession,
+        hello: () => ({ options: localOptionsString(options, connection, crypto) }),
+        verify: (key, certificate, error) => instance.verify(key, certificate, error),
+      },
+    };
+  }
+
+  /** A server draws from the last tenth, so that its clients do not all come at once (6.1). */
+  #renegotiateAfter(): number {
+    const { renegSec, renegSecMin } = this.options.tls;
+    const least = renegSecMin ?? renegSec * 0.9;
+    const bytes = new Uint8Array(2);
+    this.settings.random(bytes);
+    const share = (((bytes[0] ?? 0) << 8) | (bytes[1] ?? 0)) / 0xffff;
+    return least + (renegSec - least) * share;
+  }
+}

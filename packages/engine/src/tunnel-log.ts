@@ -1,0 +1,46 @@
+/** Log lines on their way out: every machine of the engine has one of these with its own prefix. */
+import type { Endpoint } from '@seikan/core';
+
+import type { EngineOutput, LogLine } from './output.js';
+
+export class TunnelLog {
+  readonly #emit: (output: EngineOutput) => void;
+  readonly #prefix: () => string | undefined;
+
+  /** `prefix` is asked for each line: a client's changes from its address to its name. */
+  constructor(emit: (output: EngineOutput) => void, prefix: () => string | undefined = () => undefined) {
+    this.#emit = emit;
+    this.#prefix = prefix;
+  }
+
+  write(severity: LogLine['severity'], verb: number, text: string): void {
+    this.#emit({ output: 'log', severity, verb, prefix: this.#prefix(), text });
+  }
+
+  /** Shown from verb 1 on: upstream's D_TLS_ERRORS, D_LINK_ERRORS and the like. */
+  error(text: string): void {
+    this.write('error', 1, text);
+  }
+
+  warning(text: string): void {
+    this.write('warning', 1, text);
+  }
+
+  notice(text: string): void {
+    this.write('notice', 1, text);
+  }
+
+  info(verb: number, text: string): void {
+    this.write('notice', verb, text);
+  }
+}
+
+/** An address as upstream's log lines show it: `[AF_INET]198.51.100.7:1194`, `[AF_INET6]2001:db8::1:1194`. */
+export function afInet({ family, address, port }: Endpoint): string {
+  return `[AF_INET${family === 6 ? '6' : ''}]${address}:${port}`;
+}
+
+/** A control message as it may be logged: what a token says is left out. */
+export function redact(message: string): string {
+  return message.replace(/(auth-token )[^,]*/g, '$1[[ redacted ]]');
+}

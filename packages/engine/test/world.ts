@@ -1,0 +1,214 @@
+/**
+ * A server, clients and the network between them in one process with a virtual clock: asks are answered as a machine
+ * with working tun devices would, data-channel commands are recorded, control packets travel after a delay.
+ */
+import type { DataChannelCommand, Endpoint } from '@seikan/core';
+import {
+  createProtection,
+  type EngineOutput,
+  Multi,
+  type Options,
+  PointToPoint,
+  parseConfig,
+  type Time,
+} from '@seikan/engine';
+import { createCrypto } from '@seikan/native';
+import { fakeCertificate, ScriptedTls, SeededRandom } from '@seikan/testkit';
+
+export interface Host {
+  readonly name: string;
+  readonly machine: PointToPoint | Multi;
+  readonly address: Endpoint;
+  readonly outputs: EngineOutput[];
+  readonly commands: DataChannelCommand[];
+  readonly log: string[];
+  link: number;
+}
+
+const crypto = createCrypto();
+const staticKey = Uint8Array.from({ length: 256 }, (_, i) => (i * 7) & 255);
+const product = { openvpnVersion: '2.6.14', name: 'Seikan', version: 'test', platform: 'linux' };
+
+interface Flight {
+  readonly at: number;
+  readonly to: Host;
+  readonly from: Host;
+  readonly bytes: Uint8Array;
+}
+
+export class World {
+  now = 1_000;
+  /** Events that a script stands behind. */
+  readonly asked = new Set<string>();
+  readonly random: SeededRandom;
+  readonly hosts: Host[] = [];
+  readonly #flying: Flight[] = [];
+  /** Decides the fate of each packet: how many copies arrive. */
+  copies: (bytes: Uint8Array) => number = () => 1;
+  delay: () => number = () => 5;
+  corrupt: (bytes: Uint8Array) => void = () => undefined;
+  events: (host: Host, request: { event: string; env: Readonly<Record<string, string>> }) => object = () => ({
+    result: 'success',
+  });
+
+  constructor(seed: number) {
+    this.random = new SeededRandom(seed);
+  }
+
+  get time(): Time {
+    return { now: this.now, wallClock: 1_795_000_000 + Math.floor(this.now / 1000) };
+  }
+
+  add(name: string, config: string, address: string): Host {
+    const { options } = parseConfig(config, `${name}.conf`, { read: () => undefined });
+    const role = options.tls.role === 'server' ? 'server' : 'client';
+    const tls = new ScriptedTls({
+      role,
+      seed: this.random.below(2 ** 31),
+      chain: [
+        fakeCertificate(name, {
+          extendedKeyUsage: [role === 'server' ? '1.3.6.1.5.5.7.3.1' : '1.3.6.1.5.5.7.3.2'],
+          keyUsage: 0xa0,
+        }),
+      ],
+    });
+    const protection = () =>
+      createProtection({ crypto, role, keys: { tlsCrypt: staticKey }, replay: { size: 64, time: 15_000 } });
+    const common = {
+      options,
+      crypto,
+      random: this.random.fill,
+      tls,
+      protection,
+      product,
+      abilities: { epoch: false },
+      revokedSerials: undefined,
+    };
+    const machine =
+      options.mode === 'server'
+        ? new Multi({
+            ...common,
+            asksFor: (event) => this.asked.has(event),
+            readCounters: () => undefined,
+            formatTime: String,
+          })
+        : new PointToPoint(common);
+    const host: Host = {
+      name,
+      machine,
+      address: { family: 4, address, port: 1194 },
+      outputs: [],
+      commands: [],
+      log: [],
+      link: 0,
+    };
+    this.hosts.push(host);
+    machine.handleStart(this.time);
+    this.drain(host);
+    return host;
+  }
+
+  drain(host: Host): void {
+    for (let output = host.machine.poll(); output !== undefined; output = host.machine.poll()) {
+      host.outputs.push(output);
+      if (output.output === 'log') host.log.push(output.text);
+      if (output.output === 'command') this.#command(host, output.command);
+      if (output.output === 'ask') {
+        host.machine.handleAnswer(output.id, this.#answer(host, output), false, this.time);
+      }
+    }
+  }
+
+  #command(host: Host, command: DataChannelCommand): void {
+    host.commands.push(command);
+    if (command.verb === 'delPeer') {
+      host.machine.handleEvent(
+        {
+          event: 'peerDeleted',
+          peer: command.peer,
+          counters: {
+            linkRead: 0,
+            linkWritten: 0,
+            tunRead: 0,
+            tunWritten: 0,
+            packetsRead: 0,
+            packetsWritten: 0,
+            drops: {},
+          },
+        },
+        this.time,
+      );
+    }
+    if (command.verb !== 'sendControl') return;
+    const to = this.hosts.find(
+      (other) => other.address.address === command.to.address && other.address.port === command.to.port,
+    );
+    if (to === undefined) return;
+    for (let copy = 0; copy < this.copies(command.bytes); copy += 1) {
+      const bytes = command.bytes.slice();
+      this.corrupt(bytes);
+      this.#flying.push({ at: this.now + this.delay(), to, from: host, bytes });
+    }
+  }
+
+  #answer(host: Host, ask: EngineOutput & { output: 'ask' }): object {
+    switch (ask.ask) {
+      case 'resolve':
+        return { addresses: [{ family: 4, address: ask.host, port: ask.port }] };
+      case 'open-link':
+        host.link = ask.link;
+        return { local: host.address };
+      case 'open-tun':
+        return { name: 'tun0', mtu: ask.mtu };
+      case 'configure-tun':
+        return { routeErrors: [] };
+      case 'close-tun':
+        return {};
+      case 'read-file':
+        return { error: 'no such file' };
+      case 'credentials':
+        return { username: 'user', password: 'secret' };
+      case 'event':
+        return this.events(host, ask.request);
+      default:
+        throw new Error(ask satisfies never);
+    }
+  }
+
+  #earliestPacket(): Flight | undefined {
+    let first: Flight | undefined;
+    for (const flight of this.#flying) if (first === undefined || flight.at < first.at) first = flight;
+    return first;
+  }
+
+  /** Lets time pass, event by event. */
+  run(until: number): void {
+    for (;;) {
+      const packet = this.#earliestPacket();
+      let next = packet?.at ?? Number.POSITIVE_INFINITY;
+      let timer: Host | undefined;
+      for (const host of this.hosts) {
+        const at = host.machine.nextTimeout() ?? Number.POSITIVE_INFINITY;
+        if (at < next) [next, timer] = [at, host];
+      }
+      if (next > until) break;
+      this.now = Math.max(this.now, next);
+      if (timer !== undefined) {
+        timer.machine.handleTimeout(this.time);
+        this.drain(timer);
+      } else if (packet !== undefined) {
+        this.#flying.splice(this.#flying.indexOf(packet), 1);
+        packet.to.machine.handleEvent(
+          { event: 'control', link: packet.to.link, from: packet.from.address, bytes: packet.bytes },
+          this.time,
+        );
+        // A kept view would see this.
+        packet.bytes.fill(0xaa);
+        this.drain(packet.to);
+      }
+    }
+    this.now = Math.max(this.now, until);
+  }
+}
+
+export type { Options };
