@@ -1,1 +1,1 @@
-export {};
+export { openvpnMain } from './openvpn.js';

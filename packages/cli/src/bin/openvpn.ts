@@ -1,0 +1,3 @@
+import { openvpnMain } from '../openvpn.js';
+
+process.exitCode = await openvpnMain(process.argv.slice(2));

@@ -1,0 +1,59 @@
+/** Opens the sockets that the engine asks for and gives them to the data channel. */
+
+import { type InlineDataChannel, TcpLink, TcpListenLink, UdpLink } from '@seikan/dataplane';
+import type { AskFailure, AskMap, Options } from '@seikan/engine';
+import { type SocketOptions, TcpListener, TcpSocket, UdpSocket } from '@seikan/native';
+
+import { reasonOf } from './materials.js';
+
+type OpenLink = AskMap['open-link'];
+
+export async function openLink(
+  channel: InlineDataChannel,
+  ask: OpenLink['ask'],
+  options: Options,
+): Promise<OpenLink['answer']> {
+  const { protocol, bind, remote, link } = ask;
+  const { socket } = options;
+  const family = remote?.family ?? bind?.family ?? 4;
+  const common: SocketOptions = {
+    family,
+    v6only: family === 6 && (bind?.ipv6Only ?? false),
+    bind: bind === undefined ? undefined : { address: bind.address, port: bind.port },
+    reuseAddress: protocol === 'tcp-server',
+    bindDevice: socket.bindDevice,
+    mark: socket.mark,
+    sendBuffer: socket.sendBuffer,
+    receiveBuffer: socket.receiveBuffer,
+    mtuDiscovery: options.connections[0]?.mtuDiscover,
+  };
+  try {
+    switch (protocol) {
+      case 'udp': {
+        const opened = UdpSocket.open({ ...common, packetInfo: socket.multihome });
+        channel.openLink(link, new UdpLink(opened));
+        return { local: bind === undefined ? undefined : opened.address };
+      }
+      case 'tcp-server': {
+        const listener = TcpListener.open({ ...common, noDelay: true });
+        channel.openLink(link, new TcpListenLink(listener, { queueLimit: options.server.tcpQueueLimit }));
+        return { local: listener.address };
+      }
+      case 'tcp-client': {
+        if (remote === undefined) return { error: 'TCP: no address to connect to' };
+        const opened = TcpSocket.connect(remote, { ...common, noDelay: true });
+        channel.openLink(
+          link,
+          new TcpLink(opened, { remote, connecting: true, queueLimit: options.server.tcpQueueLimit }),
+        );
+        return { local: bind === undefined ? undefined : opened.address };
+      }
+      default:
+        throw new Error(protocol satisfies never);
+    }
+  } catch (error) {
+    const where =
+      bind === undefined ? '' : ` bind [AF_INET${family === 6 ? '6' : ''}]${bind.address ?? '[undef]'}:${bind.port}`;
+    return { error: `TCP/UDP: Socket${where} failed: ${reasonOf(error)}` } satisfies AskFailure;
+  }
+}

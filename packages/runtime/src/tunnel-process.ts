@@ -1,0 +1,302 @@
+/**
+ * One run of a tunnel: the engine's machine, the data channel, and everything that the engine asks for.
+ * This is the only place where the pure machines meet the clock and the kernel.
+ *
+ *   data channel ──events──▶ machine ──outputs──▶ commands to the data channel, asks to the system, log lines
+ *        timer ─────────────────▲ ▲── answers, signals
+ */
+import { randomFillSync } from 'node:crypto';
+import { lookup } from 'node:dns/promises';
+import { readFile, writeFile } from 'node:fs/promises';
+
+import type { DataChannelEvent, Endpoint } from '@seikan/core';
+import { InlineDataChannel } from '@seikan/dataplane';
+import {
+  type AskFailure,
+  type AskMap,
+  type AskName,
+  createProtection,
+  type EndCause,
+  type EngineOutput,
+  type LogLine,
+  Multi,
+  type Options,
+  PointToPoint,
+  type Product,
+  type StateChange,
+  type Time,
+  type TunnelSignal,
+} from '@seikan/engine';
+import { createCrypto } from '@seikan/native';
+import type { EventRequest, EventVerdict } from '@seikan/plugin-sdk';
+
+import { formatLocalTime } from './line-log.js';
+import { openLink } from './links.js';
+import { createTls, readProtectionKeys, readRevokedSerials, reasonOf } from './materials.js';
+import { TunnelTun } from './tunnel-tun.js';
+
+export interface TunnelProcessSettings {
+  readonly options: Options;
+  readonly product: Product;
+  readonly log: (line: LogLine) => void;
+  readonly onState?: ((change: StateChange) => void) | undefined;
+  /** Runs plugins and scripts; without it no event is asked. */
+  readonly events?: EventRunner | undefined;
+  /** User name and password of a client, when the configuration asks for them. */
+  readonly credentials?: (() => Promise<{ username: string; password: string } | AskFailure>) | undefined;
+}
+
+export interface EventRunner {
+  has(event: EventRequest['event']): boolean;
+  /** Answers with at most one interim verdict and one final one; the function given back ends the request. */
+  run(request: EventRequest, answer: (verdict: EventVerdict) => void): () => void;
+}
+
+/** Node's timers hold no longer delay. */
+const LONGEST_DELAY = 2 ** 31 - 1;
+
+export class TunnelProcess {
+  readonly #settings: TunnelProcessSettings;
+  readonly #machine: PointToPoint | Multi;
+  readonly #channel: InlineDataChannel;
+  readonly #tun: TunnelTun;
+  readonly #running = new Map<number, () => void>();
+  readonly #ended: Promise<EndCause>;
+  #end: (cause: EndCause) => void = () => undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #pumping = false;
+
+  /** Reads every file that the configuration names; throws MaterialError. */
+  constructor(settings: TunnelProcessSettings) {
+    this.#settings = settings;
+    const { options, product } = settings;
+    const crypto = createCrypto();
+    const random = (into: Uint8Array): void => void randomFillSync(into);
+    const isServer = options.mode === 'server';
+    this.#ended = new Promise((resolve) => {
+      this.#end = resolve;
+    });
+    this.#channel = new InlineDataChannel({
+      settings: {
+        mode: isServer ? 'server' : 'p2p',
+        device: options.device.type === 'tap' ? 'tap' : 'tun',
+        maxPeers: isServer ? options.server.maxClients : 1,
+        clientToClient: options.server.clientToClient,
+        maxLearned: options.server.maxRoutesPerClient,
+      },
+      crypto,
+      random,
+      clock: {
+        now: () => performance.now(),
+        unixTime: () => Math.floor(Date.now() / 1000),
+        alarm: (delay, ring) => {
+          const timer = setTimeout(ring, Math.min(delay, LONGEST_DELAY));
+          return () => clearTimeout(timer);
+        },
+      },
+      onEvent: (event) => this.#handleEvent(event),
+    });
+    this.#tun = new TunnelTun(this.#channel);
+
+    const keys = new Map(
+      options.connections.map((connection) => [connection.wrap, readProtectionKeys(options, connection)]),
+    );
+    const replay = { size: options.data.replayWindow, time: options.data.replayTime * 1000 };
+    const common = {
+      options,
+      crypto,
+      random,
+      tls: createTls(options),
+      protection: (connection: Options['connections'][number]) =>
+        createProtection({
+          crypto,
+          role: options.tls.role === 'server' ? 'server' : 'client',
+          keys: keys.get(connection.wrap) ?? readProtectionKeys(options, connection),
+          replay,
+        }),
+      product,
+      abilities: { epoch: true },
+      revokedSerials: readRevokedSerials(options),
+    };
+    this.#machine = isServer
+      ? new Multi({
+          ...common,
+          asksFor: (event) => settings.events?.has(event) ?? false,
+          readCounters: (peer) => this.#channel.readCounters(peer),
+          formatTime: (time) => formatLocalTime(time * 1000),
+        })
+      : new PointToPoint(common);
+  }
+
+  /** Runs until the tunnel ends for good, and leaves nothing behind. */
+  async run(): Promise<EndCause> {
+    this.#machine.handleStart(this.#time);
+    this.#pump();
+    const cause = await this.#ended;
+    clearTimeout(this.#timer);
+    for (const cancel of this.#running.values()) cancel();
+    await this.#tun.close();
+    await this.#channel.close();
+    return cause;
+  }
+
+  handleSignal(signal: TunnelSignal): void {
+    this.#machine.handleSignal(signal, this.#time);
+    this.#pump();
+  }
+
+  get #time(): Time {
+    return { now: performance.now(), wallClock: Math.floor(Date.now() / 1000) };
+  }
+
+  #handleEvent(event: DataChannelEvent): void {
+    this.#machine.handleEvent(event, this.#time);
+    this.#pump();
+  }
+
+  #handleTimeout(): void {
+    this.#machine.handleTimeout(this.#time);
+    this.#pump();
+  }
+
+  /** Drains the machine; commands may cause events at once, which the outermost call goes on to drain. */
+  #pump(): void {
+    if (this.#pumping) return;
+    this.#pumping = true;
+    for (let output = this.#machine.poll(); output !== undefined; output = this.#machine.poll()) this.#execute(output);
+    this.#pumping = false;
+    clearTimeout(this.#timer);
+    const next = this.#machine.nextTimeout();
+    if (next === undefined) return;
+    const delay = Math.min(Math.max(0, Math.ceil(next - performance.now())), LONGEST_DELAY);
+    this.#timer = setTimeout(() => this.#handleTimeout(), delay);
+  }
+
+  #execute(output: EngineOutput): void {
+    switch (output.output) {
+      case 'command':
+        this.#channel.handle(output.command);
+        return;
+      case 'ask':
+        this.#ask(output);
+        return;
+      case 'cancel':
+        this.#running.get(output.id)?.();
+        this.#running.delete(output.id);
+        return;
+      case 'close-link':
+        this.#channel.closeLink(output.link);
+        return;
+      case 'log':
+        this.#settings.log(output);
+        return;
+      case 'state':
+        this.#settings.onState?.(output);
+        return;
+      case 'write-file':
+        void this.#writeFile(output.path, output.text);
+        return;
+      case 'end':
+        this.#end(output.cause);
+        return;
+      default:
+        output satisfies never;
+    }
+  }
+
+  #ask(ask: EngineOutput & { output: 'ask' }): void {
+    switch (ask.ask) {
+      case 'event':
+        this.#runEvent(ask.id, ask.request);
+        return;
+      case 'resolve':
+        this.#answerLater(ask.id, resolveHost(ask.host, ask.port, ask.family));
+        return;
+      case 'open-link':
+        this.#answer(ask.id, openLink(this.#channel, ask, this.#settings.options), false);
+        return;
+      case 'open-tun':
+        this.#answerLater(ask.id, this.#tun.open(ask));
+        return;
+      case 'configure-tun':
+        this.#answerLater(ask.id, this.#tun.configure(ask));
+        return;
+      case 'close-tun':
+        this.#answerLater(ask.id, this.#tun.close());
+        return;
+      case 'read-file':
+        this.#answerLater(ask.id, readText(ask.path));
+        return;
+      case 'credentials':
+        this.#answerLater(
+          ask.id,
+          this.#settings.credentials?.() ??
+            Promise.resolve({ error: 'auth-user-pass: nobody can be asked for a user name' }),
+        );
+        return;
+      default:
+        throw new Error(ask satisfies never);
+    }
+  }
+
+  #answerLater<Name extends AskName>(id: number, answer: Promise<AskMap[Name]['answer']>): void {
+    answer.then(
+      (value) => this.#answer(id, value, false),
+      (error: unknown) => this.#answer(id, { error: reasonOf(error) }, false),
+    );
+  }
+
+  #answer(id: number, answer: object, interim: boolean): void {
+    this.#machine.handleAnswer(id, answer, interim, this.#time);
+    this.#pump();
+  }
+
+  #runEvent(id: number, request: EventRequest): void {
+    const { events } = this.#settings;
+    if (events === undefined) {
+      this.#answer(id, { result: 'failure', cause: 'no scripts can be run here' } satisfies EventVerdict, false);
+      return;
+    }
+    const cancel = events.run(request, (verdict) => {
+      const interim = verdict.result === 'deferred' || verdict.result === 'pending';
+      if (!interim) this.#running.delete(id);
+      // Answers come after the ask has been dealt with, whoever runs the event.
+      queueMicrotask(() => this.#answer(id, verdict, interim));
+    });
+    this.#running.set(id, cancel);
+  }
+
+  async #writeFile(path: string, text: string): Promise<void> {
+    try {
+      await writeFile(path, text, { mode: 0o600 });
+    } catch (error) {
+      this.#settings.log({
+        verb: 1,
+        severity: 'warning',
+        prefix: undefined,
+        text: `Cannot write ${path}: ${reasonOf(error)}`,
+      });
+    }
+  }
+}
+
+async function resolveHost(
+  host: string,
+  port: number,
+  family: 4 | 6 | undefined,
+): Promise<{ addresses: Endpoint[] } | AskFailure> {
+  try {
+    const found = await lookup(host, { all: true, family: family ?? 0, order: 'verbatim' });
+    return { addresses: found.map((entry) => ({ family: entry.family === 6 ? 6 : 4, address: entry.address, port })) };
+  } catch (error) {
+    return { error: (error as NodeJS.ErrnoException).code ?? String(error) };
+  }
+}
+
+async function readText(path: string): Promise<{ text: string } | AskFailure> {
+  try {
+    return { text: await readFile(path, 'utf8') };
+  } catch (error) {
+    return { error: reasonOf(error) };
+  }
+}
