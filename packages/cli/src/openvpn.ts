@@ -45,15 +45,8 @@ export async function openvpnMain(argv: readonly string[]): Promise<number> {
 
 function parse(argv: readonly string[]): Configuration | undefined {
   // Files are named relative to where `cd` leads, which stands before everything else that is read.
-  const read = (path: string): string | undefined => {
-    try {
-      return readFileSync(path, 'utf8');
-    } catch {
-      return undefined;
-    }
-  };
   try {
-    return parseArguments(argv, { read });
+    return parseArguments(argv, { read: readIfThere });
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     process.stdout.write(`${error.message}\nUse --help for more information.\n`);
@@ -127,5 +120,13 @@ async function readCredentials(options: Options): Promise<{ username: string; pa
   } catch (error) {
     const path = userPass.from === 'file' ? userPass.path : '[inline]';
     return { error: `Error opening 'Auth' auth file: ${path}: ${(error as Error).message}` };
+  }
+}
+
+function readIfThere(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return undefined;
   }
 }

@@ -89,9 +89,12 @@ export class LineLog {
 /** Local time as `2026-11-21 02:49:36`. */
 export function formatLocalTime(millis: number): string {
   const date = new Date(millis);
-  const two = (value: number): string => String(value).padStart(2, '0');
   return (
     `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())} ` +
     `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`
   );
+}
+
+function two(value: number): string {
+  return String(value).padStart(2, '0');
 }

@@ -32,16 +32,14 @@ export function readMaterial(material: Material, what: string): string {
 /** Makes the TLS context that the configuration describes. `passphrase` is asked for only when a key needs one. */
 export function createTls(options: Options): OpensslContext {
   const { tls, verify } = options;
-  const text = (material: Material | undefined, what: string): string | undefined =>
-    material === undefined ? undefined : readMaterial(material, what);
   try {
     return createTlsContext({
       role: tls.role === 'server' ? 'server' : 'client',
-      ca: text(tls.ca, 'ca'),
+      ca: optional(tls.ca, 'ca'),
       caPath: tls.capath,
-      cert: text(tls.cert, 'cert'),
-      key: text(tls.key, 'key'),
-      extraCerts: text(tls.extraCerts, 'extra-certs'),
+      cert: optional(tls.cert, 'cert'),
+      key: optional(tls.key, 'key'),
+      extraCerts: optional(tls.extraCerts, 'extra-certs'),
       pkcs12: tls.pkcs12 === undefined ? undefined : readPkcs12(tls.pkcs12),
       passphrase: tls.askpass === undefined ? undefined : readPassphrase(tls.askpass),
       crl: verify.crl?.kind === 'file' ? readMaterial(verify.crl.source, 'crl-verify') : undefined,
@@ -52,7 +50,7 @@ export function createTls(options: Options): OpensslContext {
       cipherSuites: tls.ciphersuites,
       groups: tls.groups,
       certProfile: tls.certProfile,
-      dh: text(tls.dh, 'dh'),
+      dh: optional(tls.dh, 'dh'),
     });
   } catch (error) {
     if (!(error instanceof TlsSetupError)) throw error;
@@ -125,4 +123,8 @@ function readPkcs12(material: Material): Uint8Array {
 function readPassphrase(credentials: Credentials): string | undefined {
   if (credentials.from === 'stdin') return undefined;
   return readMaterial(credentials, 'askpass').split(/\r?\n/, 1)[0];
+}
+
+function optional(material: Material | undefined, what: string): string | undefined {
+  return material === undefined ? undefined : readMaterial(material, what);
 }

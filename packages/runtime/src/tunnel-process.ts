@@ -52,6 +52,10 @@ export interface EventRunner {
   run(request: EventRequest, answer: (verdict: EventVerdict) => void): () => void;
 }
 
+function random(into: Uint8Array): void {
+  randomFillSync(into);
+}
+
 /** Node's timers hold no longer delay. */
 const LONGEST_DELAY = 2 ** 31 - 1;
 
@@ -71,7 +75,6 @@ export class TunnelProcess {
     this.#settings = settings;
     const { options, product } = settings;
     const crypto = createCrypto();
-    const random = (into: Uint8Array): void => void randomFillSync(into);
     const isServer = options.mode === 'server';
     this.#ended = new Promise((resolve) => {
       this.#end = resolve;
