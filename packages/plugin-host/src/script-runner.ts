@@ -11,9 +11,12 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { X509Certificate } from 'node:crypto';
+import type { Writable } from 'node:stream';
 import { type EventName, type EventRequest, type EventVerdict, encodeText, isStrict } from '@seikan/plugin-sdk';
 import { AuthFiles, ConnectFiles } from './answer-files.js';
 import { splitCommand } from './command-line.js';
+import { FrameWriter } from './frame.js';
+import { hostProgram } from './host-process.js';
 import { KeptEnv } from './kept-env.js';
 import type { Log } from './log.js';
 import { createTempFile, removeFile } from './temp-file.js';
@@ -154,12 +157,6 @@ export class ScriptRunner {
     if (this.#settings.authVia === 'file') delete env['password'];
     if (this.#settings.security < 3)
       for (const name of Object.keys(env)) if (name.startsWith('password')) delete env[name];
-    if (!argv.every(isStrict) || !Object.values(env).every(isStrict)) {
-      // A process can be given any bytes, but node writes UTF-8 only: a name changed on the way could be another's.
-      this.#warnFailed(command.directive, 'an argument or variable is not UTF-8');
-      call.finish({ result: 'failure', cause: 'an argument or variable of the script is not UTF-8' });
-      return;
-    }
     const usual = ofTheTunnel.has(request.event) ? 0 : 60_000;
     call.spawn(argv, env, request.deadline ?? this.#settings.deadline ?? usual, (ended) => this.#ended(call, ended));
   }
@@ -209,6 +206,22 @@ export class ScriptRunner {
   #warnFailed(directive: string, why: string): void {
     this.#log('warn', `WARNING: Failed running command (--${directive}): ${why}`);
   }
+}
+
+/** execve() as OpenVPN calls it takes a bare name as a file of the working directory; node would search PATH. */
+function execute([program = '', ...rest]: readonly string[], env: Record<string, string>): ChildProcess {
+  const file = program.includes('/') ? program : `./${program}`;
+  return spawn(file, rest, { argv0: program, env, stdio: ['ignore', 'inherit', 'inherit'] });
+}
+
+/** Node hands over UTF-8 only, and a name changed on the way could be somebody else's: the C program hands over bytes. */
+function executeRaw(argv: readonly string[], env: Record<string, string>): ChildProcess {
+  const child = spawn(hostProgram, ['execute'], { env: {}, stdio: ['ignore', 'inherit', 'inherit', 'pipe'] });
+  const strings = Object.entries(env).map(([name, value]) => `${name}=${value}`);
+  const control = child.stdio[3] as Writable | null | undefined;
+  control?.on('error', () => {}); // it has ended already, which its exit tells
+  control?.end(new FrameWriter('S', 0).vector(argv).vector(strings).finish());
+  return child;
 }
 
 interface Command {
@@ -263,10 +276,8 @@ class ScriptCall {
   }
 
   spawn(argv: readonly string[], env: Record<string, string>, deadline: number, ended: (how: Ended) => void): void {
-    const [program = '', ...rest] = argv;
-    // execve() as OpenVPN calls it takes a bare name as a file of the working directory; node would search PATH.
-    const file = program.includes('/') ? program : `./${program}`;
-    const child = spawn(file, rest, { argv0: program, env, stdio: ['ignore', 'inherit', 'inherit'] });
+    const child =
+      argv.every(isStrict) && Object.values(env).every(isStrict) ? execute(argv, env) : executeRaw(argv, env);
     this.#child = child;
     let late = false;
     const timer = setTimeout(() => {

@@ -1,40 +1,11 @@
 /** The C helper and its member against a fixture with the habits of real plugins. */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
+import { test } from 'node:test';
 import { CompiledMember, type Log, type MemberCall, type MemberOutcome, PluginError } from '@seikan/plugin-host';
-
-const skip = existsSync('/usr/include/openvpn/openvpn-plugin.h') ? false : 'openvpn-plugin.h is not installed';
-const folder = mkdtempSync(join(tmpdir(), 'seikan-habits-'));
-after(() => rmSync(folder, { recursive: true }));
-
-const built = new Map<string, string>();
-
-/** The fixture, compiled with these definitions. */
-function fixture(...defines: string[]): string {
-  const key = defines.join(' ');
-  let path = built.get(key);
-  if (path === undefined) {
-    path = join(folder, `habits-${built.size}.so`);
-    const source = fileURLToPath(new URL('../test/fixtures/habits.c', import.meta.url));
-    execFileSync('cc', [
-      '-shared',
-      '-fPIC',
-      '-w',
-      '-o',
-      path,
-      ...defines.map((define) => `-D${define}`),
-      source,
-      '-lpthread',
-    ]);
-    built.set(key, path);
-  }
-  return path;
-}
+import { fixture, folder, skip } from './habits.js';
 
 const version = { major: 2, minor: 6, patch: '.14' };
 
@@ -118,19 +89,20 @@ test('statuses: 0 is yes, 2 is later, anything else is no', { skip }, async () =
   }
 });
 
+async function refused(path: string, pattern: RegExp, ...args: string[]): Promise<void> {
+  const { member: made } = member(path, ...args);
+  await assert.rejects(
+    async () => {
+      await made.load();
+      await made.open({});
+    },
+    (error) => error instanceof PluginError && pattern.test(error.message),
+    String(pattern),
+  );
+  await made.abort();
+}
+
 test('what cannot be a plugin is refused with what to do', { skip }, async () => {
-  const refused = async (path: string, pattern: RegExp, ...args: string[]): Promise<void> => {
-    const { member: made } = member(path, ...args);
-    await assert.rejects(
-      async () => {
-        await made.load();
-        await made.open({});
-      },
-      (error) => error instanceof PluginError && pattern.test(error.message),
-      String(pattern),
-    );
-    await made.abort();
-  };
   await refused(
     '/nonexistent.so',
     /could not load plugin shared object \/nonexistent\.so: .*No such file.*plugin directory/,
@@ -217,7 +189,7 @@ test('the certificate reaches a plugin that is not linked with libcrypto', { ski
   );
   const der = execFileSync('openssl', ['x509', '-in', pem, '-outform', 'DER']);
   const hash = execFileSync('openssl', ['x509', '-in', pem, '-noout', '-subject_hash'], { encoding: 'utf8' }).trim();
-  const { member, said } = await opened(fixture('X509'), 'plain');
+  const { member, said } = await opened(fixture('CERT'), 'plain');
   await member.call(call('tls-verify', { argv: ['1', 'CN=ada'], certificate: { depth: 1, der } }));
   await member.close();
   assert.ok(said().includes('func_v3 4 struct 5 handle=1 client=none depth=1'));

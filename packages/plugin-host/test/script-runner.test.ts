@@ -252,10 +252,14 @@ test('a script that cannot run, dies or runs too long has failed', async () => {
   assert.match(await verdict(script('exit 7').path), /exited with error status: 7/);
 });
 
-test('a name that is no UTF-8 is refused instead of changed', async () => {
-  const { path, tmpDir } = script('exit 0');
+test('bytes that are no UTF-8 reach a script as they are', async () => {
+  const { path, tmpDir } = script(
+    `printf %s "$username" | od -An -tx1 | tr -d ' \\n' > ${home}/bytes; printf %s "$1" | od -An -tx1 >> ${home}/bytes; exit 3`,
+  );
   const settings = { security: 2, tmpDir, commands: { 'auth-user-pass-verify': path } } as const;
-  const { final } = run(settings, { event: 'auth-user-pass-verify', env: { username: 'a\udcff' } });
-  assert.equal((await final).result, 'failure');
+  const { final } = run(settings, { event: 'auth-user-pass-verify', argv: ['é\udc80'], env: { username: 'a\udcff' } });
+  const verdict = await final;
+  assert.ok(verdict.result === 'failure' && verdict.cause?.includes('status: 3'));
+  assert.equal(readFileSync(join(home, 'bytes'), 'utf8'), '61ff c3 a9 80\n');
   assert.deepEqual(readdirSync(tmpDir), []);
 });
