@@ -7,6 +7,17 @@ export {
   type RedirectGateway,
 } from './desired-network.js';
 export {
+  type DnsBackend,
+  type DnsKind,
+  type DnsResult,
+  type DnsServer,
+  type DnsSettings,
+  findDnsKind,
+  isDomain,
+} from './dns/dns-backend.js';
+export { ResolvConfFile, type ResolvConfFileOptions } from './dns/resolv-conf-file.js';
+export { ResolvconfError, ResolvconfProgram, type ResolvconfProgramOptions } from './dns/resolvconf-program.js';
+export {
   broadcastOf,
   type IpFamily,
   ipFamily,

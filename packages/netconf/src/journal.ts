@@ -1,7 +1,7 @@
 /**
  * The journal of one tunnel's changes to the host, so that the next start takes back what a crash left behind.
  *
- *   {"version":1,"boot":"<boot id>","namespace":"net:[4026531840]","pid":77,"started":"12345"}
+ *   {"version":1,"namespace":"net:[4026531840]","boot":"<boot id>","pid":77,"started":"12345"}
  *   {"id":0,"state":"planned","step":{…}}          one line per step, all written and synced before the first is made
  *   {"id":0,"state":"done"}                        one line per change of state, appended
  *
@@ -9,9 +9,10 @@
  * says nothing any more. That is also why appended states need no sync: they only have to outlive this process.
  */
 import { constants } from 'node:fs';
-import { type FileHandle, mkdir, open, readFile, readlink, rename, rm } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, readlink, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
+import { isRunning, ownIdentity, type ProcessIdentity } from './process-identity.js';
 import type { Step } from './step.js';
 
 /**
@@ -31,13 +32,9 @@ export class JournalError extends Error {
   override readonly name = 'JournalError';
 }
 
-interface Owner {
+interface Head extends ProcessIdentity {
   readonly version: 1;
-  readonly boot: string;
   readonly namespace: string;
-  readonly pid: number;
-  /** The process' start time in clock ticks since boot: a pid alone is used again. */
-  readonly started: string;
 }
 
 const FILE_MODE = 0o600;
@@ -65,7 +62,7 @@ export class Journal {
   /** Replaces what the journal says. On return it is on disk; only then may the steps be made. */
   async write(entries: readonly Entry[]): Promise<void> {
     await this.#closeFile();
-    const lines = [await thisOwner(), ...entries].map((line) => `${JSON.stringify(line, encodeBytes)}\n`);
+    const lines = [await thisHead(), ...entries].map((line) => `${JSON.stringify(line, encodeBytes)}\n`);
     const draft = `${this.#path}.new`;
     await rm(draft, { force: true });
     const file = await open(draft, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_APPEND, FILE_MODE);
@@ -113,12 +110,14 @@ async function readLeft(path: string): Promise<readonly Entry[]> {
   const lines = text.split('\n').slice(0, -1);
   const [head, ...rest] = lines.map((line) => parseLine(path, line));
   if (head === undefined) return [];
-  const owner = head as Partial<Owner>;
-  if (owner.version !== 1) throw new JournalError(`${path}: not a journal of this version`);
-  const here = await thisOwner();
-  if (owner.boot !== here.boot || owner.namespace !== here.namespace) return [];
-  if (owner.pid !== undefined && owner.pid !== here.pid && (await startTime(owner.pid)) === owner.started) {
-    throw new JournalError(`${path}: in use by process ${owner.pid}`);
+  const { version, boot, namespace, pid, started } = head as Partial<Head>;
+  if (version !== 1 || boot === undefined || pid === undefined || started === undefined) {
+    throw new JournalError(`${path}: not a journal of this version`);
+  }
+  const here = await thisHead();
+  if (boot !== here.boot || namespace !== here.namespace) return [];
+  if (pid !== here.pid && (await isRunning({ boot, pid, started }))) {
+    throw new JournalError(`${path}: in use by process ${pid}`);
   }
   const entries = new Map<number, Entry>();
   for (const line of rest as Partial<Entry>[]) {
@@ -170,18 +169,6 @@ function decodeBytes(_key: string, value: unknown): unknown {
   return typeof hex === 'string' ? new Uint8Array(Buffer.from(hex, 'hex')) : value;
 }
 
-async function thisOwner(): Promise<Owner> {
-  const boot = (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim();
-  const namespace = await readlink('/proc/self/ns/net');
-  return { version: 1, boot, namespace, pid: process.pid, started: (await startTime(process.pid)) ?? '' };
-}
-
-/** Field 22 of /proc/PID/stat, counted after the command's closing parenthesis; undefined when there is no such process. */
-async function startTime(pid: number): Promise<string | undefined> {
-  try {
-    const text = await readFile(`/proc/${pid}/stat`, 'utf8');
-    return text.slice(text.lastIndexOf(')') + 2).split(' ')[19];
-  } catch {
-    return undefined;
-  }
+async function thisHead(): Promise<Head> {
+  return { version: 1, namespace: await readlink('/proc/self/ns/net'), ...(await ownIdentity()) };
 }
