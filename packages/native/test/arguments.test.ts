@@ -128,6 +128,8 @@ test(`random arguments never leave the buffers (seed ${seed}, ${rounds} rounds)`
 
   let returned = 0;
   const openAtFirst = new Set(readdirSync('/proc/self/fd'));
+  // Node's own event loop and pipes: a read there blocks for ever, a change of its epoll set crashes it.
+  const foreign = new Set([...openAtFirst].map(Number).filter((fd) => !descriptors.includes(fd)));
   const closeStrays = () => {
     for (const fd of readdirSync('/proc/self/fd'))
       if (!openAtFirst.has(fd) && existsSync(`/proc/self/fd/${fd}`)) native['descriptorClose']?.(Number(fd));
@@ -141,6 +143,8 @@ test(`random arguments never leave the buffers (seed ${seed}, ${rounds} rounds)`
       const maker = random.chance(0.03) ? undefined : wanted[kind];
       return (makers[maker ?? random.below(makers.length)] as () => unknown)();
     });
+    const perhapsDescriptors = name in shapes ? argv.slice(0, 1) : argv;
+    if (perhapsDescriptors.some((value) => typeof value === 'number' && foreign.has(value))) continue;
     try {
       native[name]?.(...argv);
       returned += 1;
