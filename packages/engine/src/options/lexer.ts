@@ -35,6 +35,8 @@ export interface LexerSource {
   readonly upstreamName: string;
   /** Warnings are appended here. */
   readonly warnings: ConfigWarning[];
+  /** Throws the problem, or notes it: then the line is left out and reading goes on. */
+  report(problem: ConfigError): void;
 }
 
 /** Bytes of a line with its end; upstream's OPTION_LINE_SIZE. */
@@ -44,21 +46,14 @@ const maximumWords = 16;
 
 const whitespace = ' \t\n\v\f\r';
 
-/** Cuts a configuration text into directives. Throws ConfigError. */
+/** Cuts a configuration text into directives; what cannot be read goes to `report`. */
 export function* readDirectives(source: LexerSource): Generator<Directive> {
   const { text, file, firstLine, upstreamName, warnings } = source;
   const lines = splitLines(text.startsWith('\ufeff') ? text.slice(1) : text);
   for (let index = 0; index < lines.length; index += 1) {
     const line = lines[index] ?? '';
     const at: ConfigSpan = { file, line: firstLine + index, column: 1, upstream: `${upstreamName}:${index + 1}` };
-    if (utf8Length(line) >= maximumLine)
-      throw new ConfigError(at, {
-        upstream: `Options error: In ${at.upstream}: Maximum option line length (${maximumLine}) exceeded, line starts with ${line.slice(0, maximumLine)}`,
-        why: `The line has ${utf8Length(line)} bytes.`,
-        remedy: 'Shorten it, or put long contents into an inline block or a file.',
-        directive: '',
-      });
-    const words = splitWords(line, at);
+    const words = readWords(line, at, source);
     const first = words[0];
     if (first === undefined) continue;
     if (words.length > maximumWords) {
@@ -75,18 +70,38 @@ export function* readDirectives(source: LexerSource): Generator<Directive> {
       const close = `</${tag}>`;
       const start = index + 1;
       index = lines.findIndex((candidate, at) => at >= start && skipSpace(candidate).startsWith(close));
-      if (index < 0)
-        throw new ConfigError(span, {
+      if (index < 0) {
+        const problem = new ConfigError(span, {
           upstream: `ERROR: Endtag ${close} missing`,
-          why: `The block that starts here never ends.`,
+          why: 'The block that starts here never ends.',
           remedy: `Write ${close} on a line of its own after the contents.`,
           directive: tag,
         });
+        source.report(problem);
+        return;
+      }
       const contents = { text: lines.slice(start, index).join(''), column: 1 };
       yield { name: tag, parameters: [contents], inline: { contentLine: firstLine + start }, at: span };
       continue;
     }
     yield { name: withoutDashes(first.text), parameters: words.slice(1), inline: undefined, at: span };
+  }
+}
+
+function readWords(line: string, at: ConfigSpan, source: LexerSource): Parameter[] {
+  try {
+    if (utf8Length(line) >= maximumLine)
+      throw new ConfigError(at, {
+        upstream: `Options error: In ${at.upstream}: Maximum option line length (${maximumLine}) exceeded, line starts with ${line.slice(0, maximumLine)}`,
+        why: `The line has ${utf8Length(line)} bytes.`,
+        remedy: 'Shorten it, or put long contents into an inline block or a file.',
+        directive: '',
+      });
+    return splitWords(line, at);
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    source.report(error);
+    return [];
   }
 }
 

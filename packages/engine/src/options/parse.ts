@@ -35,7 +35,8 @@ const maximumDepth = 10;
 export function parseConfig(text: string, file: string, files: ConfigFiles): Configuration {
   const draft = newDraft(files.tempDirectory ?? '/tmp');
   draft.options.configFile = file;
-  readText({ text, file, draft, context: 'config', reader: makeReader({ draft, context: 'config', files, depth: 1 }) });
+  const reader = makeReader({ draft, context: 'config', files, depth: 1, report: refuse });
+  readText({ text, file, draft, context: 'config', reader, report: refuse });
   return finish(draft);
 }
 
@@ -43,7 +44,7 @@ export function parseConfig(text: string, file: string, files: ConfigFiles): Con
 export function parseArguments(argv: readonly string[], files: ConfigFiles): Configuration {
   const draft = newDraft(files.tempDirectory ?? '/tmp');
   if (argv.length === 0) draft.options.action = { do: 'help' };
-  const reader = makeReader({ draft, context: 'config', files, depth: 0 });
+  const reader = makeReader({ draft, context: 'config', files, depth: 0, report: refuse });
   for (const directive of readArguments(argv)) {
     applyDirective(directive, { draft, context: 'config', reader });
     if (isImmediate(draft)) break;
@@ -53,7 +54,7 @@ export function parseArguments(argv: readonly string[], files: ConfigFiles): Con
 
 /**
  * Reads what a client-config-dir file or a client-connect script says about one client, on top of `base` (the plain one,
- * or what an earlier file said). Throws ConfigError; upstream then logs it and refuses the client.
+ * or what an earlier file said). A line that cannot be used is a warning and left out, as upstream does; nothing is thrown.
  */
 export function parseClientConfig(
   text: string,
@@ -62,9 +63,20 @@ export function parseClientConfig(
 ): { readonly client: ClientConfig; readonly warnings: readonly ConfigWarning[] } {
   const draft = draftOf(options);
   draft.client = copyPlain(base ?? plainClientConfig(options));
-  const reader = makeReader({ draft, context: 'client', files, depth: 1 });
-  readText({ text, file, draft, context: 'client', reader });
-  return { client: resolveClientConfig(draft, draft.client), warnings: draft.warnings };
+  const report = (problem: ConfigError): void => {
+    const { file, line, column, upstream } = problem;
+    draft.warnings.push({ level: 'warning', text: upstream, at: { file, line, column, upstream: '' } });
+  };
+  const reader = makeReader({ draft, context: 'client', files, depth: 1, report });
+  readText({ text, file, draft, context: 'client', reader, report });
+  const { client } = draft;
+  try {
+    return { client: resolveClientConfig(draft, client), warnings: draft.warnings };
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    report(error);
+    return { client, warnings: draft.warnings };
+  }
 }
 
 export interface Application {
@@ -150,15 +162,27 @@ const wrongPlace: Readonly<Record<Context, string>> = {
   pull: 'A server may not set it.',
 };
 
+type Report = (problem: ConfigError) => void;
+
+function refuse(problem: ConfigError): never {
+  throw problem;
+}
+
 interface TextInput extends Application {
   readonly text: string;
   readonly file: string;
+  readonly report: Report;
 }
 
-function readText({ text, file, ...application }: TextInput): void {
-  const source = { text, file, firstLine: 1, upstreamName: file, warnings: application.draft.warnings };
+function readText({ text, file, report, ...application }: TextInput): void {
+  const source = { text, file, firstLine: 1, upstreamName: file, warnings: application.draft.warnings, report };
   for (const directive of readDirectives(source)) {
-    applyDirective(directive, application);
+    try {
+      applyDirective(directive, application);
+    } catch (error) {
+      if (!(error instanceof ConfigError)) throw error;
+      report(error);
+    }
     if (isImmediate(application.draft)) return;
   }
 }
@@ -174,9 +198,10 @@ interface ReaderInput {
   readonly context: Context;
   readonly files: ConfigFiles;
   readonly depth: number;
+  readonly report: Report;
 }
 
-function makeReader({ draft, context, files, depth }: ReaderInput): Reader {
+function makeReader({ draft, context, files, depth, report }: ReaderInput): Reader {
   return {
     include(use: Use) {
       const file = use.word(0);
@@ -196,8 +221,8 @@ function makeReader({ draft, context, files, depth }: ReaderInput): Reader {
           'Check its path and permissions.',
           0,
         );
-      const reader = makeReader({ draft, context, files, depth: depth + 1 });
-      readText({ text, file, draft, context, reader });
+      const reader = makeReader({ draft, context, files, depth: depth + 1, report });
+      readText({ text, file, draft, context, reader, report });
     },
     connection(use) {
       if (!use.inline)
@@ -214,8 +239,9 @@ function makeReader({ draft, context, files, depth }: ReaderInput): Reader {
         firstLine: use.contentLine,
         upstreamName: '[CONNECTION-OPTIONS]',
         warnings: draft.warnings,
+        report: refuse,
       };
-      const reader = makeReader({ draft: block, context: 'connection', files, depth });
+      const reader = makeReader({ draft: block, context: 'connection', files, depth, report: refuse });
       for (const directive of readDirectives(source))
         applyDirective(directive, { draft: block, context: 'connection', reader });
       if (entry.settings.remote === undefined)

@@ -40,6 +40,9 @@ export type PushOutcome =
   | { readonly outcome: 'rejected'; readonly reason: string }
   | { readonly outcome: 'not-a-reply' };
 
+/** Of all messages of one push together: some ten thousand routes. A server may not fill our memory. */
+const maximumPush = 262_144;
+
 /** Longest pushed option in bytes, upstream's OPTION_PARM_SIZE with its end. */
 const maximumOption = 255;
 
@@ -63,6 +66,7 @@ export class PushReader {
   readonly #reader: Reader = { include: neverPushed, connection: neverPushed };
   #digestInput = '';
   #line = 0;
+  #size = 0;
 
   constructor(options: Options, connection: Connection) {
     this.#draft = draftOf(options);
@@ -73,6 +77,9 @@ export class PushReader {
   /** Reads one control message as text, without its final NUL. */
   read(message: string): PushOutcome {
     if (message !== 'PUSH_REPLY' && !message.startsWith('PUSH_REPLY,')) return { outcome: 'not-a-reply' };
+    this.#size += message.length;
+    if (this.#size > maximumPush)
+      return { outcome: 'rejected', reason: `The server pushed more than ${maximumPush} characters of options` };
     const draft = this.#draft;
     draft.pull.continuation = 0;
     for (const option of message.split(',').slice(1)) {

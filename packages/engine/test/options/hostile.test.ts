@@ -110,12 +110,12 @@ test('no command line makes it throw anything else', () => {
   );
 });
 
-test('no client file makes it throw anything else, or touches the server’s options', () => {
+test('no client file makes it throw at all, or touches the server’s options', () => {
   const { options } = parseConfig(bases[2] ?? '', 's', files);
   const before = JSON.stringify(options);
   fc.assert(
     fc.property(fc.array(line, { maxLength: 6 }), (lines) => {
-      refusal(() => parseClientConfig(lines.join('\n'), 'ccd/x', { options, files }));
+      parseClientConfig(lines.join('\n'), 'ccd/x', { options, files });
       assert.equal(JSON.stringify(options), before);
     }),
     { numRuns: 1_000 },

@@ -4,7 +4,11 @@ import { ConfigError, type ConfigWarning } from '@seikan/engine';
 import { type Directive, readArguments, readDirectives } from '#src/options/lexer.js';
 
 function read(text: string, warnings: ConfigWarning[] = []): Directive[] {
-  return [...readDirectives({ text, file: 'f', firstLine: 1, upstreamName: 'f', warnings })];
+  return [...readDirectives({ text, file: 'f', firstLine: 1, upstreamName: 'f', warnings, report })];
+}
+
+function report(problem: ConfigError): never {
+  throw problem;
 }
 
 /** Name and parameters of each directive. */

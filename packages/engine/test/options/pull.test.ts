@@ -140,3 +140,14 @@ test('tokens are handed on', () => {
   assert.equal(authToken, 'SESS_ID_AT_abc');
   assert.equal(authTokenUser, 'dXNlcg==');
 });
+
+test('a server that pushes without end is rejected', () => {
+  const push = reader();
+  const message = `PUSH_REPLY${',route 10.0.0.0 255.0.0.0'.repeat(35)},push-continuation 2`;
+  for (let count = 0; count < 262_144; count += message.length)
+    if (push.read(message).outcome === 'rejected') {
+      assert.ok(count + message.length > 262_144);
+      return;
+    }
+  assert.fail('it was taken');
+});

@@ -74,12 +74,19 @@ test('a client’s own file gives addresses, networks, ciphers and timers', () =
   assert.equal(client.compression.framing, 'lzo-no');
 });
 
-test('a client’s own file may not say what is the server’s', () => {
+test('a line of a client’s own file that cannot be used is left out with a warning, and the rest is used', () => {
   const options = server();
-  for (const line of ['port 1', 'script-security 3', 'up x', 'server 10.0.0.0 255.0.0.0', 'dev tap', 'route 10.0.0.0'])
-    assert.throws(() => parseClientConfig(`${line}\n`, 'ccd/a', { options, files: noFiles }), {
-      upstream: `Options error: option '${line.split(' ')[0]}' cannot be used in this context (ccd/a)`,
-    });
+  const lines = ['port 1', 'script-security 3', 'up x', 'server 10.0.0.0 255.0.0.0', 'dev tap', 'route 10.0.0.0'];
+  const rubbish = ['foo', 'iroute x', 'push "a', `echo ${'x'.repeat(300)}`, 'config missing', 'data-ciphers foo'];
+  const text = [...lines, ...rubbish, 'iroute 10.9.0.0 255.255.0.0', '<ca>'].join('\n');
+  const { client, warnings } = parseClientConfig(text, 'ccd/a', { options, files: noFiles });
+  assert.deepEqual(client.iroutes, [{ network: '10.9.0.0', bits: 16 }]);
+  assert.deepEqual(client.dataCiphers, options.data.dataCiphers);
+  assert.deepEqual(
+    warnings.slice(0, lines.length).map((warning) => warning.text),
+    lines.map((line) => `Options error: option '${line.split(' ')[0]}' cannot be used in this context (ccd/a)`),
+  );
+  assert.equal(warnings.length, lines.length + rubbish.length + 1);
 });
 
 test('routes to a client’s own networks are not pushed to it', () => {
