@@ -84,12 +84,17 @@ export class FromLink {
 
   /** A plaintext that was authenticated and is no replay. */
   accept(
-    { peer }: KeySlot,
+    slot: KeySlot,
     packet: Packet,
     { datagramSize, arrival, now }: { readonly datagramSize: number; readonly arrival: Arrival; readonly now: Millis },
   ): void {
+    const { peer } = slot;
     peer.heard(now);
     peer.counters.addRead(datagramSize);
+    if (!slot.confirmed) {
+      slot.confirmed = true;
+      this.#options.outlets.event({ event: 'keyConfirmed', peer: peer.ref, keyId: slot.keyId });
+    }
     if (!isAtHome(peer, arrival) && !this.#float(peer, arrival, now)) {
       peer.counters.addDrop('wrong-address');
       return;

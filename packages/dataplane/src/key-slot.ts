@@ -35,6 +35,8 @@ export class KeySlot {
   readonly opener: DataOpener;
   /** In front of every datagram under this key. */
   header: Uint8Array = new Uint8Array(0);
+  /** The peer has sent something under this key. */
+  confirmed = false;
   #reportedSend: KeyLimit | undefined;
   #reportedReceive: KeyLimit | undefined;
 

@@ -14,6 +14,7 @@ import {
   type DropReason,
   type Endpoint,
   type KeyFailure,
+  type KeyId,
   type KeyState,
   type LinkId,
   type Millis,
@@ -181,6 +182,11 @@ export class Context {
   #renew(key: KeyState): void {
     if (this.#peer !== undefined) this.#keys.reset(this.#peer);
     if (this.#negotiated?.dynamicTlsCrypt === true) this.#useDynamicTlsCrypt(key);
+  }
+
+  keyConfirmed(keyId: KeyId, time: Time): void {
+    this.#keys.confirmed(keyId, time.now);
+    this.#drain(time);
   }
 
   renegotiate(time: Time): boolean {

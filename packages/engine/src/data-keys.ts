@@ -4,8 +4,10 @@
  *
  *   negotiated ─install─▶ receiving ─switch─▶ sending ─replaced─▶ receiving (lame duck) ─transition window─▶ gone
  *
- * A first key sends at once. A later one sends when the peer has surely installed it too: after the time that
- * authentication may take, min(hand-window, reneg-sec / 2). upstream: `tls_select_encryption_key`, `auth_deferred_expire`.
+ * A first key sends at once. A later one sends when the peer has installed it too: when it has used it, or after the time
+ * that authentication may take, min(hand-window, reneg-sec / 2). upstream: `tls_select_encryption_key`,
+ * `auth_deferred_expire`. Differs from OpenVPN 2.x, which waits in any case and then loses what is on its way under a key
+ * that the other end has given up.
  */
 import {
   type Crypto,
@@ -33,7 +35,7 @@ export interface DataKeysOptions {
 
 interface Installed {
   readonly key: KeyState;
-  readonly switchAt: Millis;
+  switchAt: Millis;
 }
 
 export class DataKeys {
@@ -76,6 +78,12 @@ export class DataKeys {
     this.#installed.set(key.keyId, { key, switchAt: first ? now : now + this.#options.switchDelay });
     key.generated(now);
     if (first) this.#switch(peer, key);
+  }
+
+  /** The peer has used the key: there is no need to wait any longer. */
+  confirmed(keyId: KeyId, now: Millis): void {
+    const installed = this.#installed.get(keyId);
+    if (installed !== undefined && installed.switchAt > now) installed.switchAt = now;
   }
 
   /** Switches to the newest key whose time has come, and takes out those that the session no longer holds. */

@@ -47,11 +47,11 @@ function packetShape({ options, connection, negotiated, remote, peerId, crypto }
   return {
     family: remote.family,
     transport: connection.protocol === 'udp' ? 'udp' : 'tcp',
-    headerSize: peerId === undefined ? 1 : 4,
+    headerSize: options.tls.role === 'none' ? 0 : peerId === undefined ? 1 : 4,
     format: cipher?.mode !== 'aead' ? 'block' : negotiated.epoch ? 'epoch' : 'aead',
     cipher,
     digestSize: negotiated.digest === 'none' ? 0 : (crypto.digestSize(negotiated.digest) ?? 0),
-    longPacketId: false,
+    longPacketId: options.tls.role === 'none',
     compression: options.data.compression.framing,
     fragment: connection.fragment > 0,
     device: options.device.type === 'tap' ? 'tap' : 'tun',

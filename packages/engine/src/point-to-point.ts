@@ -24,14 +24,17 @@ import {
   type Millis,
   OccType,
   type PeerCertificate,
+  type PeerRef,
   type RandomFill,
+  type StaticKey,
+  sameEndpoint,
   type TlsContext,
   type VerifyError,
 } from '@seikan/core';
 
 import { Asks } from './asks.js';
 import { judgeCertificate } from './certificate-policy.js';
-import { type Agreement, agreeAsPeers, agreeOnPush } from './client/agreement.js';
+import { type Agreement, agreeAsPeers, agreeOnPush, agreeOnStaticKey, staticDataKey } from './client/agreement.js';
 import { ConnectionList } from './client/connection-list.js';
 import { planTun } from './client/tun-plan.js';
 import { Context, type ContextOwner, earliest } from './context.js';
@@ -54,17 +57,25 @@ export interface PointToPointSettings {
   readonly abilities: ChannelAbilities;
   /** Serial numbers in the `crl-verify … dir` directory. */
   readonly revokedSerials: ReadonlySet<string> | undefined;
+  /** `secret`: without it there is TLS. */
+  readonly staticKey: StaticKey | undefined;
 }
 
 export type TunnelSignal = 'SIGUSR1' | 'SIGUSR2' | 'SIGHUP' | 'SIGTERM' | 'SIGINT';
 
 /** Upstream asks again after so long, and gives up with the hand-window. */
 const PUSH_REQUEST_INTERVAL: Millis = 5_000;
+/** The address of a peer that has not spoken yet. */
+const NOWHERE: Endpoint = { family: 4, address: '0.0.0.0', port: 0 };
+/** Stock peers look at their state once a second. */
+const SETTLING: Millis = 1_500;
 /** How long EXIT is given to leave before everything is closed. */
 const EXIT_NOTICE: Millis = 1_000;
 
 type Phase =
   | { readonly name: 'idle' | 'resolving' | 'opening' | 'ended' }
+  /** Nobody is known to talk to: the first who comes is the peer (a p2p server). */
+  | { readonly name: 'listening'; readonly link: LinkId }
   /** A TCP connection is being made. */
   | { readonly name: 'dialling'; readonly link: LinkId; readonly remote: Endpoint; readonly deadline: Millis }
   /** The first packet of the server is awaited until `deadline`. */
@@ -72,6 +83,8 @@ type Phase =
   | { readonly name: 'negotiating' }
   | { readonly name: 'pulling'; requestAt: Millis; readonly deadline: Millis }
   | { readonly name: 'configuring' | 'connected' }
+  /** p2p: everything is up here; the peer may take until `until`. */
+  | { readonly name: 'settling'; readonly until: Millis; readonly routeErrors: readonly string[] }
   | { readonly name: 'pausing'; readonly until: Millis }
   /** EXIT was sent; at `until` the tunnel is closed and the process ends. */
   | {
@@ -99,6 +112,11 @@ export class PointToPoint implements ContextOwner {
   #tun: { readonly digest: string } | undefined;
   /** What holds for the session once it is agreed. */
   #agreement: Agreement | undefined;
+  /** Static key mode: the one peer, and whether it was heard. */
+  #staticPeer: { readonly peer: PeerRef; readonly link: LinkId; readonly remote: Endpoint } | undefined;
+  #staticHeard = false;
+  /** Where the connection of a listening p2p peer came from. */
+  #listener: LinkId | undefined;
   /** Dies with the session: `inactive` and `session-timeout`. */
   #connectedAt: Millis | undefined;
 
@@ -145,7 +163,19 @@ export class PointToPoint implements ContextOwner {
     const context = this.#context;
     switch (event.event) {
       case 'control':
+        if (this.#phase.name === 'listening' && this.#phase.link === event.link) {
+          this.#openSession(this.#connections.current, event.link, event.from, time);
+          this.#context?.handleControl(event.bytes, time);
+          return;
+        }
         if (context === undefined || event.link !== context.link) return;
+        if (!this.#connections.current.float && !sameEndpoint(event.from, context.remote)) {
+          this.#log.info(
+            2,
+            `TCP/UDP: Incoming packet rejected from ${afInet(event.from)}[${event.from.family}], expected peer address: ${afInet(context.remote)} (allow this incoming source address/port by removing --remote or adding --float)`,
+          );
+          return;
+        }
         if (this.#phase.name === 'connecting') this.#phase = { name: 'negotiating' };
         context.handleControl(event.bytes, time);
         return;
@@ -159,6 +189,12 @@ export class PointToPoint implements ContextOwner {
       case 'peerTimeout':
         this.#peerTimeout(time);
         return;
+      case 'keyConfirmed':
+        context?.keyConfirmed(event.keyId, time);
+        if (this.#staticPeer === undefined) {
+          if (this.#phase.name === 'settling') this.#completed(this.#phase.routeErrors);
+        } else this.#staticPeerHeard();
+        return;
       case 'keyLimit':
         context?.renegotiate(time);
         return;
@@ -166,10 +202,16 @@ export class PointToPoint implements ContextOwner {
         this.#occMessage(event.plaintext, time);
         return;
       case 'float':
+        if (this.#staticPeer !== undefined) this.#staticPeer = { ...this.#staticPeer, remote: event.to };
         context?.moveTo(event.link, event.to);
         return;
       case 'linkUp':
         if (this.#phase.name === 'dialling' && this.#phase.link === event.link) this.#dialled(undefined, time);
+        else if (this.#phase.name === 'listening' && this.#phase.link === event.listener) {
+          this.#log.notice(`TCP connection established with ${afInet(event.remote)}`);
+          this.#listener = this.#phase.link;
+          this.#openSession(this.#connections.current, event.link, event.remote, time);
+        } else this.#outputs.push({ output: 'close-link', link: event.link });
         return;
       case 'floatConflict':
       case 'peerDeleted':
@@ -184,6 +226,7 @@ export class PointToPoint implements ContextOwner {
     const { now } = time;
     const phase = this.#phase;
     if (phase.name === 'pausing' && now >= phase.until) this.#begin();
+    else if (phase.name === 'settling' && now >= phase.until) this.#completed(phase.routeErrors);
     else if (phase.name === 'leaving' && now >= phase.until) this.#end(phase.signal, phase.source);
     else if (phase.name === 'dialling' && now >= phase.deadline) this.#dialled('Connection timed out', time);
     else if (phase.name === 'connecting' && now >= phase.deadline) {
@@ -207,7 +250,7 @@ export class PointToPoint implements ContextOwner {
     const phase = this.#phase;
     const { sessionTimeout } = this.#options.timers;
     const own =
-      phase.name === 'pausing' || phase.name === 'leaving'
+      phase.name === 'pausing' || phase.name === 'leaving' || phase.name === 'settling'
         ? phase.until
         : phase.name === 'connecting' || phase.name === 'dialling'
           ? phase.deadline
@@ -350,6 +393,7 @@ export class PointToPoint implements ContextOwner {
   }
 
   #openLink(connection: Connection, remote: Endpoint | undefined): void {
+    const { options } = this.#settings;
     this.#phase = { name: 'opening' };
     const link = this.#nextLink;
     this.#nextLink = link + 1;
@@ -370,7 +414,14 @@ export class PointToPoint implements ContextOwner {
         `${name} link local: ${answer.local === undefined ? '(not bound)' : `(bound) ${afInet(answer.local)}`}`,
       );
       this.#log.notice(`${name} link remote: ${remote === undefined ? '[AF_UNSPEC]' : afInet(remote)}`);
-      if (remote === undefined) return;
+      if (options.tls.role === 'none' && connection.protocol === 'udp') {
+        this.#openStatic(connection, link, remote, time);
+        return;
+      }
+      if (remote === undefined) {
+        this.#phase = { name: 'listening', link };
+        return;
+      }
       if (connection.protocol === 'tcp-client')
         this.#phase = { name: 'dialling', link, remote, deadline: time.now + connection.connectTimeout * 1000 };
       else this.#openSession(connection, link, remote, time);
@@ -393,6 +444,10 @@ export class PointToPoint implements ContextOwner {
 
   #openSession(connection: Connection, link: LinkId, remote: Endpoint, time: Time): void {
     const { options, crypto, random, tls } = this.#settings;
+    if (options.tls.role === 'none') {
+      this.#openStatic(connection, link, remote, time);
+      return;
+    }
     this.#pushReader = undefined;
     this.#agreement = undefined;
     const overhead = (remote.family === 4 ? 20 : 40) + (connection.protocol === 'udp' ? 8 : 22);
@@ -427,9 +482,48 @@ export class PointToPoint implements ContextOwner {
       this,
     );
     this.#context = context;
-    this.#phase = { name: 'connecting', deadline: time.now + connection.connectTimeout * 1000 };
     this.#state('WAIT');
-    if (options.tls.role === 'client') context.start(time);
+    if (options.tls.role === 'client') {
+      this.#phase = { name: 'connecting', deadline: time.now + connection.connectTimeout * 1000 };
+      context.start(time);
+    } else this.#phase = { name: 'negotiating' };
+  }
+
+  /** Static key mode: no negotiation, the key is in the file. The peer may be unknown until it speaks. */
+  #openStatic(connection: Connection, link: LinkId, remote: Endpoint | undefined, time: Time): void {
+    const { options, crypto, staticKey } = this.#settings;
+    if (staticKey === undefined) {
+      this.#fatal('static key mode without a static key');
+      return;
+    }
+    this.#generation += 1;
+    const peer = { index: 0, generation: this.#generation };
+    const agreement = agreeOnStaticKey(options, connection);
+    const known = remote ?? NOWHERE;
+    this.#agreement = agreement;
+    this.#staticPeer = { peer, link, remote: known };
+    const settings = peerSettings({ ...agreement, remote: known, crypto });
+    this.command({
+      verb: 'newPeer',
+      peer,
+      settings: { ...settings, link, remote: known, float: settings.float || remote === undefined },
+    });
+    const key = staticDataKey(options, staticKey, crypto);
+    const bits = key.send.cipher.length * 8;
+    for (const direction of ['Outgoing', 'Incoming']) {
+      this.#log.info(2, `${direction} Static Key Encryption: Cipher '${key.cipher}' initialized with ${bits} bit key`);
+    }
+    this.command({ verb: 'newKey', peer, keyId: 0, key });
+    this.command({ verb: 'swapKeys', peer, primary: 0 });
+    this.#phase = { name: 'configuring' };
+    this.#openTun(agreement, time);
+  }
+
+  #staticPeerHeard(): void {
+    if (this.#staticPeer === undefined || this.#staticHeard) return;
+    this.#staticHeard = true;
+    this.#log.notice(`Peer Connection Initiated with ${afInet(this.#staticPeer.remote)}`);
+    if (this.#phase.name === 'settling') this.#completed(this.#phase.routeErrors);
   }
 
   #hello(connection: Connection) {
@@ -550,13 +644,25 @@ export class PointToPoint implements ContextOwner {
     });
   }
 
-  #connected(agreement: Agreement, routeErrors: readonly string[], time: Time): void {
+  #connected(_agreement: Agreement, routeErrors: readonly string[], time: Time): void {
     for (const error of routeErrors) this.#log.warning(error);
-    this.#phase = { name: 'connected' };
     this.#connectedAt = time.now;
     this.#connections.succeeded();
+    const awaited = this.#staticPeer !== undefined ? !this.#staticHeard : !this.#options.pull;
+    if (!awaited) this.#completed(routeErrors);
+    // Nobody says when a p2p peer is ready: it is heard, or has had its time. A static key's may come at any time.
+    else
+      this.#phase = {
+        name: 'settling',
+        until: this.#staticPeer === undefined ? time.now + SETTLING : Number.POSITIVE_INFINITY,
+        routeErrors,
+      };
+  }
+
+  #completed(routeErrors: readonly string[]): void {
+    this.#phase = { name: 'connected' };
     this.#log.write('notice', 0, `Initialization Sequence Completed${routeErrors.length > 0 ? ' With Errors' : ''}`);
-    const { addresses } = agreement.options;
+    const { addresses } = this.#agreement?.options ?? this.#options;
     this.#outputs.push({
       output: 'state',
       state: 'CONNECTED',
@@ -699,6 +805,15 @@ export class PointToPoint implements ContextOwner {
   /** Level 2: session, keys, peer and link. */
   #closeSession(): void {
     const context = this.#context;
+    if (this.#listener !== undefined) this.#outputs.push({ output: 'close-link', link: this.#listener });
+    this.#listener = undefined;
+    if (this.#staticPeer !== undefined) {
+      this.command({ verb: 'delPeer', peer: this.#staticPeer.peer });
+      this.#outputs.push({ output: 'close-link', link: this.#staticPeer.link });
+      this.#staticPeer = undefined;
+      this.#staticHeard = false;
+    }
+    if (this.#phase.name === 'listening') this.#outputs.push({ output: 'close-link', link: this.#phase.link });
     if (this.#phase.name === 'dialling') this.#outputs.push({ output: 'close-link', link: this.#phase.link });
     this.#context = undefined;
     this.#connectedAt = undefined;

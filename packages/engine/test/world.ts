@@ -92,7 +92,7 @@ export class World {
             readCounters: () => undefined,
             formatTime: String,
           })
-        : new PointToPoint(common);
+        : new PointToPoint({ ...common, staticKey: undefined });
     const host: Host = {
       name,
       machine,

@@ -4,7 +4,7 @@
  */
 import { readdirSync, readFileSync } from 'node:fs';
 
-import { type KeyDirection, parseClientKey, parseServerKey, parseStaticKey } from '@seikan/core';
+import { type KeyDirection, parseClientKey, parseServerKey, parseStaticKey, type StaticKey } from '@seikan/core';
 import {
   ConfigError,
   type Connection,
@@ -77,6 +77,13 @@ export function readProtectionKeys(options: Options, { wrap }: Connection): Prot
     tlsCryptV2Client: v2 === undefined || isServer ? undefined : usable(parseClientKey(v2), 'tls-crypt-v2'),
     tlsCryptV2Server: v2 === undefined || !isServer ? undefined : usable(parseServerKey(v2), 'tls-crypt-v2'),
   };
+}
+
+/** The key of static key mode. */
+export function readStaticKey({ data }: Options): StaticKey | undefined {
+  return data.secret === undefined
+    ? undefined
+    : usable(parseStaticKey(readMaterial(data.secret.key, 'secret')), 'secret');
 }
 
 /** The serials for which a file stands in a `crl-verify … dir` directory. */

@@ -32,7 +32,7 @@ import type { EventRequest, EventVerdict } from '@seikan/plugin-sdk';
 
 import { formatLocalTime } from './line-log.js';
 import { openLink } from './links.js';
-import { createTls, readProtectionKeys, readRevokedSerials, reasonOf } from './materials.js';
+import { createTls, readProtectionKeys, readRevokedSerials, readStaticKey, reasonOf } from './materials.js';
 import { TunnelTun } from './tunnel-tun.js';
 
 export interface TunnelProcessSettings {
@@ -81,7 +81,7 @@ export class TunnelProcess {
     });
     this.#channel = new InlineDataChannel({
       settings: {
-        mode: isServer ? 'server' : 'p2p',
+        mode: isServer ? 'server' : options.tls.role === 'none' ? 'static-key' : 'p2p',
         device: options.device.type === 'tap' ? 'tap' : 'tun',
         maxPeers: isServer ? options.server.maxClients : 1,
         clientToClient: options.server.clientToClient,
@@ -128,7 +128,7 @@ export class TunnelProcess {
           readCounters: (peer) => this.#channel.readCounters(peer),
           formatTime: (time) => formatLocalTime(time * 1000),
         })
-      : new PointToPoint(common);
+      : new PointToPoint({ ...common, staticKey: readStaticKey(options) });
   }
 
   /** Runs until the tunnel ends for good, and leaves nothing behind. */

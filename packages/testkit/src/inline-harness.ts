@@ -46,8 +46,13 @@ export function inlineHarness(settings: ChannelSettings): Harness {
     readCounters: (peer) => channel.readCounters(peer),
     readDrops: () => channel.readDrops(),
     takeEvents: () => {
-      const taken = events;
-      events = [];
+      const taken = events.filter(({ event }) => event !== 'keyConfirmed');
+      events = events.filter(({ event }) => event === 'keyConfirmed');
+      return taken;
+    },
+    takeConfirmations: () => {
+      const taken = events.filter((event) => event.event === 'keyConfirmed');
+      events = events.filter(({ event }) => event !== 'keyConfirmed');
       return taken;
     },
     advance: (span) => {

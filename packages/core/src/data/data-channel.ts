@@ -119,6 +119,8 @@ export type DataChannelEvent =
     }
   | { readonly event: 'peerTimeout'; readonly peer: PeerRef }
   | { readonly event: 'peerDeleted'; readonly peer: PeerRef; readonly counters: PeerCounters }
+  /** The first authenticated packet under a key: the peer has it too, so that packets to it may be sealed under it. */
+  | { readonly event: 'keyConfirmed'; readonly peer: PeerRef; readonly keyId: KeyId }
   /** A key is near its end: renegotiate. `hard`: nothing more is sent under it. */
   | {
       readonly event: 'keyLimit';

@@ -4,7 +4,17 @@
  *
  * upstream: init.c `do_deferred_options`, ssl_ncp.c `p2p_mode_ncp` (2.6).
  */
-import { type Crypto, exportP2pPeerId, type KeyState, type PeerId, parsePeerInfo, toHex } from '@seikan/core';
+import {
+  type Crypto,
+  type DataKey,
+  deriveDataKey,
+  exportP2pPeerId,
+  type KeyState,
+  type PeerId,
+  parsePeerInfo,
+  type StaticKey,
+  toHex,
+} from '@seikan/core';
 
 import { dataCiphers } from '../local-hello.js';
 import { Capability, can, capabilitiesOf, type Negotiated } from '../negotiation.js';
@@ -78,4 +88,38 @@ export function agreeAsPeers(options: Options, connection: Connection, key: KeyS
       dynamicTlsCrypt: negotiable && can(capabilities, Capability.dynamicTlsCrypt),
     },
   };
+}
+
+/** Static key mode: the configuration says it all. */
+export function agreeOnStaticKey(options: Options, connection: Connection): Agreement {
+  return {
+    options,
+    connection,
+    peerId: undefined,
+    digest: '',
+    negotiated: {
+      cipher: options.data.cipher,
+      digest: options.data.auth,
+      keyDerivation: 'prf',
+      epoch: false,
+      exitNotify: false,
+      dynamicTlsCrypt: false,
+    },
+  };
+}
+
+/** The data key of static key mode; its packet ids carry the time, since the key outlives every process. */
+export function staticDataKey({ data }: Options, material: StaticKey, crypto: Crypto): DataKey {
+  const direction = data.secret?.direction;
+  return deriveDataKey({
+    crypto,
+    material,
+    direction: direction === undefined ? 'bidirectional' : direction === 0 ? 'normal' : 'inverse',
+    cipher: crypto.cipher(data.cipher),
+    digest: data.auth,
+    epoch: false,
+    replayWindow: data.replayWindow,
+    replayTime: data.replayTime * 1000,
+    longPacketId: true,
+  });
 }

@@ -15,6 +15,7 @@ import { type ClientConfig, plainClientConfig } from '../options/client-config.j
 import { ConfigError } from '../options/config-error.js';
 import { parseClientConfig } from '../options/parse.js';
 import type { Time } from '../output.js';
+import type { TunnelLog } from '../tunnel-log.js';
 import { poolEnvironment } from './client-environment.js';
 import type { Instance } from './instance.js';
 import { negotiate } from './negotiate.js';
@@ -23,6 +24,7 @@ import type { Top } from './top.js';
 
 /** What only the Multi can do. */
 export interface ConnectingHost {
+  readonly log: TunnelLog;
   addRoute(instance: Instance, route: PeerRoute, text: string, time: Time): void;
   /** Another connected client of the same common name. */
   sameName(instance: Instance): Instance | undefined;
@@ -59,8 +61,7 @@ export class Connecting {
     const other =
       options.server.duplicateCn || instance.commonName === undefined ? undefined : this.#host.sameName(instance);
     if (other !== undefined) {
-      instance.log.info(
-        1,
+      this.#host.log.notice(
         `MULTI: new connection by client '${instance.commonName}' will cause previous active sessions by this client to be dropped.  ` +
           'Remember to use the --duplicate-cn option if you want multiple clients using the same certificate or username to concurrently connect.',
       );

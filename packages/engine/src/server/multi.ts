@@ -88,6 +88,7 @@ export class Multi implements InstanceHost {
       duplicateCn: options.server.duplicateCn,
     });
     this.#connecting = new Connecting(this.top, this.#pool, {
+      log: this.#log,
       addRoute: (instance, route, text, time) => this.#learn(instance, route, text, time),
       sameName: (instance) =>
         this.#instances().find(
@@ -198,6 +199,8 @@ export class Multi implements InstanceHost {
         this.#leaving.delete(key);
         return then?.(event.counters, time);
       }
+      case 'keyConfirmed':
+        return this.#instanceOf(event.peer)?.context.keyConfirmed(event.keyId, time);
       case 'keyLimit':
         this.#instanceOf(event.peer)?.context.renegotiate(time);
         return undefined;
@@ -360,9 +363,7 @@ export class Multi implements InstanceHost {
     switch (verdict.verdict) {
       case 'drop':
         this.#drop(verdict.reason);
-        if (verdict.reason === 'bad-hmac' || verdict.reason === 'bad-client-key') {
-          this.#log.info(1, `TLS Error: cannot locate HMAC in incoming packet from ${afInet(from)}`);
-        }
+        this.#logRefused(verdict.reason, from);
         return;
       case 'reply':
         this.emit({ output: 'command', command: { verb: 'sendControl', link, to: from, bytes: verdict.bytes } });
@@ -408,6 +409,20 @@ export class Multi implements InstanceHost {
       }
       default:
         verdict satisfies never;
+    }
+  }
+
+  /** A wrong key is worth a line: it is how people find out that theirs does not match. */
+  #logRefused(reason: DropReason | 'rate-limited', from: Endpoint): void {
+    const { tlsAuth, tlsCryptV2 } = this.#connection.wrap;
+    if (reason === 'bad-client-key' && tlsCryptV2 !== undefined) {
+      this.#log.error(`tls-crypt-v2: client key authentication error (packet from ${afInet(from)})`);
+    } else if (reason === 'bad-hmac' && tlsAuth !== undefined) {
+      this.#log.error('Authenticate/Decrypt packet error: packet HMAC authentication failed');
+      this.#log.error(`TLS Error: incoming packet authentication failed from ${afInet(from)}`);
+    } else if (reason === 'bad-hmac') {
+      this.#log.error('tls-crypt unwrap error: packet authentication failed');
+      this.#log.error(`TLS Error: tls-crypt unwrapping failed from ${afInet(from)}`);
     }
   }
 

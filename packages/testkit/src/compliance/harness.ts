@@ -56,8 +56,10 @@ export interface Harness {
   detachTun(): void;
   readCounters(peer: PeerRef): PeerCounters | undefined;
   readDrops(): Readonly<Record<string, number>>;
-  /** Events since the last call; lent bytes were copied when they came. */
+  /** Events since the last call but `keyConfirmed`; lent bytes were copied when they came. */
   takeEvents(): DataChannelEvent[];
+  /** `keyConfirmed` since the last call: most tests are not about them. */
+  takeConfirmations(): Extract<DataChannelEvent, { event: 'keyConfirmed' }>[];
   advance(span: Millis): Promise<void>;
   settle(): Promise<void>;
   close(): Promise<void>;

@@ -106,6 +106,19 @@ export function seamRules(factory: HarnessFactory): void {
     await bench.close();
   });
 
+  test('the first authentic packet under a key confirms it, once', async () => {
+    const bench = new Bench(factory);
+    const remote = bench.addPeer(3);
+    const packet = ipv4Packet({ from: '10.8.0.5', to: '10.8.0.1', payload: new Uint8Array(100) });
+    const forged = remote.seal(packet);
+    forged[forged.length - 1] = (forged[forged.length - 1] ?? 0) ^ 1;
+    await bench.deliver(remote, forged);
+    assert.deepEqual(bench.harness.takeConfirmations(), []);
+    await bench.deliver(remote, remote.seal(packet), remote.seal(packet));
+    assert.deepEqual(bench.harness.takeConfirmations(), [{ event: 'keyConfirmed', peer: remote.peer, keyId: 0 }]);
+    await bench.close();
+  });
+
   test('the key switch is by key id and idempotent; the old key still opens until it is deleted', async () => {
     const bench = new Bench(factory);
     const remote = bench.addPeer(0);
