@@ -15,7 +15,17 @@ export {
   type Privileges,
 } from './member.js';
 export { type CascadeSettings, PluginCascade } from './plugin-cascade.js';
+export {
+  type DayPlan,
+  type DayReport,
+  type DayStep,
+  formatDay,
+  runDay,
+  type StepReport,
+  usualDay,
+} from './plugin-day.js';
 export { createMember, type PluginLine, type PluginPlace } from './plugin-line.js';
 export { type Cancel, type ScriptDirective, ScriptRunner, type ScriptSettings } from './script-runner.js';
 export { formatTrace, type TraceRecord } from './trace.js';
+export { readTrace, serveTrace } from './trace-socket.js';
 export { TypeScriptMember, type TypeScriptSettings } from './typescript-member.js';

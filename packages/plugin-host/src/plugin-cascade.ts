@@ -48,7 +48,7 @@ export class PluginCascade {
   readonly #log: Log;
   readonly #opened = new Set<Member>();
   readonly #contexts = new Set<EventContext>();
-  #trace: ((record: TraceRecord) => void) | undefined;
+  readonly #watchers = new Set<(record: TraceRecord) => void>();
 
   constructor(members: readonly Member[], settings: CascadeSettings, log: Log) {
     this.#members = members;
@@ -115,10 +115,8 @@ export class PluginCascade {
 
   /** Sees every call with its arguments, environment and result, until the returned function is called. */
   trace(see: (record: TraceRecord) => void): () => void {
-    this.#trace = see;
-    return () => {
-      if (this.#trace === see) this.#trace = undefined;
-    };
+    this.#watchers.add(see);
+    return () => this.#watchers.delete(see);
   }
 
   /** Runs plugins and script for an event; see EventRequest for the order of answers. Nothing is thrown. */
@@ -190,7 +188,7 @@ export class PluginCascade {
         waits.push(outcome.answer);
       } else {
         if (outcome.result !== 'success')
-          failed ??= { ...files.failure(''), ...causeOf(outcome, ''), result: 'failure' };
+          failed ??= { ...files.failure(`plugin ${member.name} said no`), ...causeOf(outcome, '') };
         files.remove();
       }
       if (failed !== undefined && this.#settings.failFast === true) return ask.finish(failed);
@@ -380,7 +378,7 @@ export class PluginCascade {
     const result = outcome.result === 'later' ? 'deferred' : outcome.result;
     this.stats.add(member.name, event, result, ms);
     if (outcome.result === 'none') this.#log('error', `PLUGIN ${outcome.cause}`);
-    this.#trace?.({
+    const record = {
       time: Date.now(),
       plugin: member.name,
       event,
@@ -389,7 +387,8 @@ export class PluginCascade {
       env,
       result,
       ms,
-    });
+    };
+    for (const see of this.#watchers) see(record);
     return outcome;
   }
 
