@@ -1,36 +1,36 @@
 /**
  * What a tunnel wants of the host's network: the input of `planNetwork`. Addresses and routes are in the order in which
- * they shall be made. Everything that the caller leaves out is not touched.
+ * they shall be made. Everything that the caller leaves out, or undefined, is not touched.
  */
 
 export interface DesiredNetwork {
   /** The tunnel's device, which exists already. Left out by callers that only want routes (a bypass for a server). */
-  readonly device?: string;
-  readonly mtu?: number;
-  readonly txQueueLength?: number;
-  readonly addresses?: readonly DesiredAddress[];
+  readonly device?: string | undefined;
+  readonly mtu?: number | undefined;
+  readonly txQueueLength?: number | undefined;
+  readonly addresses?: readonly DesiredAddress[] | undefined;
   /**
    * What `vpn_gateway` means: route-gateway, or the peer of a point-to-point tunnel. IPv4 routes need one. IPv6 routes
    * go by the device alone without one; OpenVPN 2.x gives one for tap only.
    */
-  readonly gateway4?: string;
-  readonly gateway6?: string;
-  readonly routes?: readonly DesiredRoute[];
+  readonly gateway4?: string | undefined;
+  readonly gateway6?: string | undefined;
+  readonly routes?: readonly DesiredRoute[] | undefined;
   /** Real address of the server that the tunnel runs over: must stay reachable outside the tunnel. */
-  readonly remote?: string;
-  readonly redirect?: RedirectGateway;
+  readonly remote?: string | undefined;
+  readonly redirect?: RedirectGateway | undefined;
   /** IPv4 addresses that redirecting leaves reachable through the present default gateway. */
-  readonly bypass?: readonly string[];
+  readonly bypass?: readonly string[] | undefined;
   /** Devices that are no way out: other tunnels of ours. The tunnel's own device never is. */
-  readonly ignoreDevices?: readonly string[];
+  readonly ignoreDevices?: readonly string[] | undefined;
 }
 
 export interface DesiredAddress {
   readonly address: string;
   /** Of the peer's network when there is a peer (32 for net30 and p2p). */
   readonly prefixLength: number;
-  readonly peer?: string;
-  readonly broadcast?: string;
+  readonly peer?: string | undefined;
+  readonly broadcast?: string | undefined;
 }
 
 export const GATEWAY_KEYWORDS = ['vpn_gateway', 'net_gateway', 'remote_host'] as const;
@@ -42,12 +42,12 @@ export interface DesiredRoute {
   readonly destination: string;
   readonly prefixLength: number;
   /** An address or a keyword; left out: `vpn_gateway`. */
-  readonly gateway?: string;
-  readonly metric?: number;
+  readonly gateway?: string | undefined;
+  readonly metric?: number | undefined;
   /** Routing table; left out: main. */
-  readonly table?: number;
+  readonly table?: number | undefined;
   /** Keep this destination out of the tunnel: route it the way that packets to it take now. */
-  readonly exclude?: boolean;
+  readonly exclude?: boolean | undefined;
 }
 
 /** The flags of --redirect-gateway and --redirect-private that mean something on Linux. */

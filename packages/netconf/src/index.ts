@@ -27,7 +27,7 @@ export {
   type Prefix,
   prefixContains,
 } from './ip.js';
-export { JournalError } from './journal.js';
+export { JournalError, journalPathOf } from './journal.js';
 export { AddressFlag, type InterfaceAddress } from './netlink/address.js';
 export {
   NetlinkConnection,
@@ -73,6 +73,7 @@ export {
   type Applied,
   NetworkSetupError,
   readSnapshot,
+  recoverNetworks,
   type StepResult,
   TunnelNetwork,
   type TunnelNetworkOptions,

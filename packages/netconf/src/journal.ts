@@ -10,7 +10,7 @@
  */
 import { constants } from 'node:fs';
 import { type FileHandle, mkdir, open, readlink, rename, rm } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
 
 import { isRunning, ownIdentity, type ProcessIdentity } from './process-identity.js';
 import type { Step } from './step.js';
@@ -24,7 +24,7 @@ export type EntryState = 'planned' | 'done' | 'existed' | 'failed' | 'undone';
 export interface Entry {
   readonly id: number;
   readonly step: Step;
-  readonly state: EntryState;
+  state: EntryState;
 }
 
 /** The file is not a journal that this program wrote, or somebody else could have written it. */
@@ -37,9 +37,20 @@ interface Head extends ProcessIdentity {
   readonly namespace: string;
 }
 
+export const JOURNAL_FOLDER = '/run/seikan/network';
+export const JOURNAL_SUFFIX = '.journal';
 const FILE_MODE = 0o600;
 const { O_APPEND, O_CREAT, O_EXCL, O_NOFOLLOW, O_RDONLY, O_WRONLY } = constants;
 const WRITABLE_BY_OTHERS = 0o022;
+
+/**
+ * Where a device's journal lies by default. The network namespace is part of the name: namespaces share /run, and each
+ * may have its tun0.
+ */
+export async function journalPathOf(device: string, folder = JOURNAL_FOLDER): Promise<string> {
+  const [, inode = ''] = /\[(\d+)\]/.exec(await readlink('/proc/self/ns/net')) ?? [];
+  return join(folder, `${device}-${inode}${JOURNAL_SUFFIX}`);
+}
 
 export class Journal {
   readonly #path: string;
@@ -115,10 +126,10 @@ async function readLeft(path: string): Promise<readonly Entry[]> {
     throw new JournalError(`${path}: not a journal of this version`);
   }
   const here = await thisHead();
-  if (boot !== here.boot || namespace !== here.namespace) return [];
   if (pid !== here.pid && (await isRunning({ boot, pid, started }))) {
     throw new JournalError(`${path}: in use by process ${pid}`);
   }
+  if (boot !== here.boot || namespace !== here.namespace) return [];
   const entries = new Map<number, Entry>();
   for (const line of rest as Partial<Entry>[]) {
     const { id, state } = line;

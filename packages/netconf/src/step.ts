@@ -121,7 +121,15 @@ export function without(snapshot: NetworkSnapshot, steps: readonly Step[]): Netw
  * there any other with both is in the way; a wanted IPv4 route without link or source leaves these to the kernel.
  */
 function sameRoute(there: Route, wanted: Route): boolean {
-  if (routePlace(there) !== routePlace(wanted)) return false;
+  if (
+    there.destination !== wanted.destination ||
+    there.prefixLength !== wanted.prefixLength ||
+    there.table !== wanted.table ||
+    there.tos !== wanted.tos ||
+    effectiveMetric(there) !== effectiveMetric(wanted)
+  ) {
+    return false;
+  }
   if (wanted.family === 6) return true;
   return (
     there.type === wanted.type &&

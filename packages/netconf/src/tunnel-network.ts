@@ -4,8 +4,11 @@
  *
  * Making a step: planned → done | existed (somebody else's, not ours to undo) | failed. Undoing: done | planned → undone.
  */
+import { lstat, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+
 import type { DesiredNetwork } from './desired-network.js';
-import { type Entry, type EntryState, Journal } from './journal.js';
+import { type Entry, type EntryState, JOURNAL_FOLDER, JOURNAL_SUFFIX, Journal, JournalError } from './journal.js';
 import { NetlinkError } from './netlink/connection.js';
 import { RouteNetlink } from './netlink/route-netlink.js';
 import { planNetwork } from './plan.js';
@@ -160,7 +163,7 @@ export class TunnelNetwork {
       if (seen.has(key)) entries.push(this.#entry(step, 'existed'));
       else if (earlier === undefined)
         entries.push(this.#entry(step, standsAlready(step, base) ? 'existed' : 'planned'));
-      else if (standsAlready(step, current)) entries.push({ ...earlier, state: 'done' });
+      else if (standsAlready(step, current)) entries.push(Object.assign(earlier, { state: 'done' }));
       else entries.push(this.#entry(step, 'planned'));
       seen.add(key);
     }
@@ -174,10 +177,11 @@ export class TunnelNetwork {
     );
     const early = await this.#undo(inTheWay, current);
     const results: StepResult[] = [];
-    for (const { id, step, state } of entries) {
+    for (const entry of entries) {
+      const { step, state } = entry;
       if (state === 'done') results.push({ step, outcome: 'kept' });
       else if (state === 'existed') results.push({ step, outcome: 'existed' });
-      else results.push(await this.#make(id, step));
+      else results.push(await this.#make(entry));
     }
     const late = await this.#undo(obsolete, current);
     this.#entries = this.#entries.filter(({ state }) => state !== 'undone');
@@ -185,13 +189,14 @@ export class TunnelNetwork {
     return { results, undone };
   }
 
-  async #make(id: number, step: Step): Promise<StepResult> {
+  async #make(entry: Entry): Promise<StepResult> {
+    const { step } = entry;
     try {
       await make(this.#netlink, step);
     } catch (error) {
       if (!(error instanceof Error)) throw error;
       const existed = error instanceof NetlinkError && error.code === 'EEXIST';
-      await this.#mark(id, existed ? 'existed' : 'failed');
+      await this.#mark(entry, existed ? 'existed' : 'failed');
       if (existed) return { step, outcome: 'existed' };
       if (!this.#tolerant && step.kind !== 'route' && step.kind !== 'remove-route') {
         await this.#undoAll();
@@ -199,7 +204,7 @@ export class TunnelNetwork {
       }
       return { step, outcome: 'failed', error };
     }
-    await this.#mark(id, 'done');
+    await this.#mark(entry, 'done');
     return { step, outcome: 'done' };
   }
 
@@ -220,10 +225,15 @@ export class TunnelNetwork {
   async #undo(entries: readonly Entry[], current: NetworkSnapshot): Promise<Undone> {
     const steps: Step[] = [];
     const failures: UndoFailure[] = [];
-    for (const { id, step } of entries.toReversed()) {
-      if (!this.#entries.some((entry) => entry.id === id && isOurs(entry))) continue;
+    for (const entry of entries.toReversed()) {
+      const { step } = entry;
+      if (!isOurs(entry) || (step.kind === 'route' && !standsAlready(step, current))) {
+        await this.#mark(entry, 'undone');
+        continue;
+      }
       try {
-        if (step.kind !== 'route' || standsAlready(step, current)) await undo(this.#netlink, step);
+        await undo(this.#netlink, step);
+        steps.push(step);
       } catch (error) {
         if (!(error instanceof Error)) throw error;
         if (!(error instanceof NetlinkError && GONE_ALREADY.has(error.code))) {
@@ -231,8 +241,7 @@ export class TunnelNetwork {
           continue;
         }
       }
-      await this.#mark(id, 'undone');
-      steps.push(step);
+      await this.#mark(entry, 'undone');
     }
     return { steps, failures };
   }
@@ -241,9 +250,10 @@ export class TunnelNetwork {
     return { id: this.#nextId++, step, state };
   }
 
-  async #mark(id: number, state: EntryState): Promise<void> {
-    this.#entries = this.#entries.map((entry) => (entry.id === id ? { ...entry, state } : entry));
-    await this.#journal?.mark(id, state);
+  async #mark(entry: Entry, state: EntryState): Promise<void> {
+    if (entry.state === state) return;
+    entry.state = state;
+    await this.#journal?.mark(entry.id, state);
   }
 
   #inTurn<T>(action: () => Promise<T>): Promise<T> {
@@ -251,6 +261,34 @@ export class TunnelNetwork {
     this.#turn = result.catch(() => {});
     return result;
   }
+}
+
+/**
+ * Takes back what processes that died left in the journals of a folder; those that run, and those of other network
+ * namespaces, are left alone. For the start of a service: a crashed tunnel may never start again under its name.
+ */
+export async function recoverNetworks(folder = JOURNAL_FOLDER): Promise<readonly Undone[]> {
+  const all: Undone[] = [];
+  const names = await readdir(folder).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return [];
+    throw error;
+  });
+  const journals: { path: string; changed: number }[] = [];
+  for (const name of names.filter((one) => one.endsWith(JOURNAL_SUFFIX))) {
+    const path = join(folder, name);
+    journals.push({ path, changed: (await lstat(path)).mtimeMs });
+  }
+  // The newest first: it may stand on what an older one made.
+  for (const { path } of journals.toSorted((a, b) => b.changed - a.changed)) {
+    try {
+      const network = await TunnelNetwork.open({ journalPath: path });
+      if (network.recovered.steps.length + network.recovered.failures.length > 0) all.push(network.recovered);
+      await network.close();
+    } catch (error) {
+      if (!(error instanceof JournalError)) throw error;
+    }
+  }
+  return all;
 }
 
 export async function readSnapshot(netlink: RouteNetlink): Promise<NetworkSnapshot> {

@@ -96,6 +96,18 @@ test('a journal of a process that runs is refused; once it is dead, it is read',
   assert.deepEqual((await Journal.open(path)).left, entries);
 });
 
+test('a running process keeps its journal from those in other network namespaces too', async () => {
+  const path = await written('elsewhere');
+  const started = readFileSync('/proc/1/stat', 'utf8')
+    .replace(/^.*\) /, '')
+    .split(' ')[19];
+  const text = readFileSync(path, 'utf8')
+    .replace(/"pid":\d+,"started":"\d+"/, `"pid":1,"started":"${started}"`)
+    .replace(/"namespace":"[^"]*"/, '"namespace":"net:[1]"');
+  writeFileSync(path, text);
+  await assert.rejects(Journal.open(path), /in use by process 1$/);
+});
+
 test('a journal that others could have written is refused', async () => {
   const path = await written('writable');
   chmodSync(path, 0o622);

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -8,8 +8,9 @@ import { fileURLToPath } from 'node:url';
 import { inNetworkNamespace } from '@seikan/testkit';
 import { asyncProperty, assert as check } from 'fast-check';
 import type { DesiredNetwork } from '#src/desired-network.js';
+import { journalPathOf } from '#src/journal.js';
 import { RouteNetlink } from '#src/netlink/route-netlink.js';
-import { NetworkSetupError, TunnelNetwork } from '#src/tunnel-network.js';
+import { NetworkSetupError, recoverNetworks, TunnelNetwork } from '#src/tunnel-network.js';
 
 import { hostState, ip, makeHost, makeTun, RANDOM_RUNS } from './namespace.js';
 import { happenings } from './random-network.js';
@@ -102,6 +103,35 @@ inNetworkNamespace(import.meta.filename, () => {
       assert.equal(existsSync(journalPath), false);
       await network.close();
     }
+  });
+
+  test('a service that starts takes back what all dead tunnels left, and leaves the others alone', async () => {
+    const journals = join(folder, 'journals');
+    const program = fileURLToPath(new URL('doomed-tunnel.js', import.meta.url));
+    const ours = await TunnelNetwork.open({ netlink, journalPath: await journalPathOf('tun1', journals) });
+    await ours.apply({ ...redirectAll, device: 'tun1', redirect: undefined, remote: undefined });
+    const before = hostState();
+    const plainRoute = { routes: [{ destination: '10.77.0.0', prefixLength: 16, gateway: '192.0.2.77' }] };
+    for (const [name, desired, changes] of [
+      ['tun0', redirectAll, '9'],
+      ['tun7', plainRoute, '1'],
+    ] as const) {
+      const args = [program, await journalPathOf(name, journals), JSON.stringify(desired), changes, 'after'];
+      assert.equal(spawnSync(process.execPath, args).signal, 'SIGKILL');
+    }
+    await ours.close();
+    const recover = `import { recoverNetworks } from ${JSON.stringify(new URL('../dist/tunnel-network.js', import.meta.url).href)};
+      console.log((await recoverNetworks(${JSON.stringify(journals)})).map(({ steps }) => steps.length).join(' '));`;
+    const other = spawnSync(process.execPath, ['--input-type=module', '-e', recover], { encoding: 'utf8' });
+    // The newest first.
+    assert.equal(other.stdout, '1 9\n', other.stderr);
+    assert.deepEqual(hostState(), before);
+    const again = await TunnelNetwork.open({ netlink, journalPath: await journalPathOf('tun1', journals) });
+    assert.ok(again.recovered.steps.length > 0);
+    assert.deepEqual(hostState(), clean);
+    await again.close();
+    assert.deepEqual(readdirSync(journals), []);
+    await recoverNetworks(join(folder, 'no such folder'));
   });
 
   test('the default route comes back with its metric', async () => {
