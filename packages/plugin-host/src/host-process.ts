@@ -88,7 +88,8 @@ export class HostProcess {
     const count = frame.u32();
     const list: [string, string][] = [];
     for (let index = 0; index < count; index += 1) list.push([frame.text(), frame.text()]);
-    this.#answer({ status, number, list });
+    // What the plugin logged during the call is readable by now, but may be read after the reply: let it be read first.
+    setImmediate(() => this.#answer({ status, number, list }));
   }
 
   #answer(reply: HostReply | undefined): void {
