@@ -1,5 +1,5 @@
 /**
- * The small files through which plugins and scripts answer: `openvpn_<prefix>_<16 hex digits>.tmp`, empty, mode 0600.
+ * The small files through which plugins and scripts answer: `openvpn_<prefix>_<32 hex digits>.tmp`, empty, mode 0600.
  *
  * Source: OpenVPN 2.6 src/openvpn/platform.c platform_create_temp_file(). Everything here is synchronous: the files
  * are a few bytes in tmp-dir, and a verdict must not wait for the thread pool (one thread under Debian's task limits).
@@ -12,7 +12,7 @@ export type TempPrefix = 'acf' | 'apf' | 'afr' | 'cc' | 'ccr' | 'cr' | 'up' | 'p
 
 /** Creates a temporary file and returns its path. Throws the system's error: tmp-dir full, missing or not writable. */
 export function createTempFile(folder: string, prefix: TempPrefix, content: Uint8Array | string = ''): string {
-  const path = join(folder, `openvpn_${prefix}_${randomBytes(8).toString('hex')}.tmp`);
+  const path = join(folder, `openvpn_${prefix}_${randomBytes(16).toString('hex')}.tmp`);
   const file = openSync(path, 'wx', 0o600);
   try {
     writeFileSync(file, content);

@@ -232,7 +232,7 @@ test('the control files are still named after the login, as in OpenVPN', async (
   const { cascade } = await cascadeOf([member]);
   await run(cascade, 'auth-user-pass-verify', login).final;
   await run(cascade, 'client-disconnect').final;
-  assert.match(member.calls[1]?.env['auth_control_file'] ?? '', /openvpn_acf_[\da-f]{16}\.tmp$/);
+  assert.match(member.calls[1]?.env['auth_control_file'] ?? '', /openvpn_acf_[\da-f]{32}\.tmp$/);
   assert.deepEqual(member.calls[1]?.env['auth_control_file'], member.calls[0]?.env['auth_control_file']);
   cascade.closeContext(1);
   await run(cascade, 'client-disconnect').final;
