@@ -3,7 +3,7 @@ export type { ChannelAbilities, Product } from './local-hello.js';
 export { formatIpv4, formatIpv6, parseIpv4, parseIpv6, parseIpv6Prefix } from './options/address.js';
 export { type ClientConfig, plainClientConfig } from './options/client-config.js';
 export { ConfigError, type ConfigSpan, type ConfigWarning } from './options/config-error.js';
-export type { DirectiveRow } from './options/directive.js';
+export type { DirectiveRow, Permission } from './options/directive.js';
 export type { ProtocolFlag } from './options/draft.js';
 export { checkFiles, type FileProbe } from './options/files.js';
 export { splitCommand } from './options/lexer.js';

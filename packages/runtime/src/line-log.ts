@@ -3,30 +3,65 @@
  *
  *   2026-11-21 02:49:36 [us=123456] [client/198.51.100.7:1194] text
  *   1795223308.123456 40 [prefix] text                              machine-readable-output
+ *   <29>Nov 21 02:49:36 openvpn[123]: [prefix] text                 syslog, a datagram each
  *
  * upstream: error.c `x_msg_va` (2.6).
  */
 import { closeSync, openSync, writeSync } from 'node:fs';
 
 import type { LogLine, LogOptions } from '@seikan/engine';
+import { UnixSocket } from '@seikan/native';
 
 /** upstream M_* flags that machine-readable lines carry. */
 const FLAGS = { error: 0x10 + 0x20, warning: 0x40, notice: 0x01, debug: 0x80 } as const;
 
+/** RFC 5424 severities; the facility is daemon. */
+const SYSLOG_FACILITY = 3;
+const SYSLOG_SEVERITY = { error: 3, warning: 4, notice: 5, debug: 7 } as const;
+
+/** Where lines go that have no file: descriptors, so that tests may give their own. */
+export interface LogOutlets {
+  readonly output: number;
+  readonly errors: number;
+  readonly syslogSocket: string;
+}
+
+const OUTLETS: LogOutlets = { output: 1, errors: 2, syslogSocket: '/dev/log' };
+
 export class LineLog {
   readonly #options: LogOptions;
-  readonly #fd: number;
-  readonly #owned: boolean;
+  readonly #outlets: LogOutlets;
+  readonly #programName: string;
+  readonly #file: number | undefined;
+  #syslog: UnixSocket | undefined;
   #verb: number;
   #last: { readonly verb: number; count: number } | undefined;
 
-  /** Opens the log file if there is one. Throws a system error. `fd` is where lines go without a file. */
-  constructor(options: LogOptions, fd = 1) {
+  /**
+   * Opens the log file if there is one; `again` keeps what an earlier run of this process wrote to it. Throws a system
+   * error. `programName` is what syslog shows.
+   */
+  constructor(
+    options: LogOptions,
+    {
+      programName = 'openvpn',
+      again = false,
+      outlets = OUTLETS,
+    }: {
+      readonly programName?: string | undefined;
+      readonly again?: boolean;
+      readonly outlets?: LogOutlets;
+    } = {},
+  ) {
     this.#options = options;
     this.#verb = options.verb;
+    this.#outlets = outlets;
+    this.#programName = programName;
     const { destination } = options;
-    this.#owned = destination.to === 'file';
-    this.#fd = destination.to === 'file' ? openSync(destination.path, destination.append ? 'a' : 'w', 0o600) : fd;
+    this.#file =
+      destination.to === 'file'
+        ? openSync(destination.path, destination.append || again ? 'a' : 'w', 0o600)
+        : undefined;
   }
 
   get verb(): number {
@@ -39,11 +74,18 @@ export class LineLog {
 
   write(line: LogLine): void {
     if (line.verb > this.#verb || this.#muted(line)) return;
-    this.#put(this.#format(line));
+    this.#put(line);
+  }
+
+  /** Lists and keys: text as it is, to where the log goes. */
+  print(text: string): void {
+    writeWhole(this.#file ?? this.#outlets.output, text);
   }
 
   close(): void {
-    if (this.#owned) closeSync(this.#fd);
+    if (this.#file !== undefined) closeSync(this.#file);
+    this.#syslog?.close();
+    this.#syslog = undefined;
   }
 
   /** `mute n`: of lines of one kind in a row only the first n. */
@@ -54,34 +96,57 @@ export class LineLog {
       const suppressed = (this.#last?.count ?? 0) - mute;
       this.#last = { verb, count: 0 };
       if (suppressed > 0)
-        this.#put(
-          this.#format({
-            verb: 0,
-            severity: 'notice',
-            prefix: undefined,
-            text: `${suppressed} variation(s) on previous ${mute} message(s) suppressed by --mute`,
-          }),
-        );
+        this.#put({
+          verb: 0,
+          severity: 'notice',
+          prefix: undefined,
+          text: `${suppressed} variation(s) on previous ${mute} message(s) suppressed by --mute`,
+        });
     }
     this.#last.count += 1;
     return this.#last.count > mute;
   }
 
+  #put(line: LogLine): void {
+    if (this.#options.destination.to === 'syslog') {
+      this.#toSyslog(line);
+      return;
+    }
+    const toErrors = line.severity === 'error' && line.verb === 0 && this.#options.errorsToStderr;
+    const fd = this.#file ?? (toErrors ? this.#outlets.errors : this.#outlets.output);
+    try {
+      writeWhole(fd, this.#format(line));
+    } catch {
+      // A full disk or a closed pipe at the log is no reason to end the tunnel, and there is nowhere to say so.
+    }
+  }
+
   #format({ severity, prefix, text }: LogLine): string {
     const body = prefix === undefined ? text : `${prefix} ${text}`;
     const now = Date.now();
-    const micros = String((now % 1000) * 1000).padStart(6, '0');
-    if (this.#options.machineReadable)
-      return `${Math.floor(now / 1000)}.${micros} ${FLAGS[severity].toString(16)} ${body}\n`;
+    const micros = (now % 1000) * 1000;
+    if (this.#options.machineReadable) {
+      const fraction = String(micros).padStart(6, '0');
+      return `${Math.floor(now / 1000)}.${fraction} ${FLAGS[severity].toString(16)} ${body}\n`;
+    }
     if (this.#options.suppressTimestamps) return `${body}\n`;
-    return `${formatLocalTime(now)}${this.#verb >= 4 ? ` us=${micros.replace(/^0+(?=\d)/, '')}` : ''} ${body}\n`;
+    return `${formatLocalTime(now)}${this.#verb >= 4 ? ` us=${micros}` : ''} ${body}\n`;
   }
 
-  #put(line: string): void {
-    try {
-      writeSync(this.#fd, line);
-    } catch {
-      // A full disk or a closed pipe at the log is no reason to end the tunnel, and there is nowhere to say so.
+  /** Never waits: a line is lost when the socket takes none now, and the socket is opened again after it was replaced. */
+  #toSyslog({ severity, prefix, text }: LogLine): void {
+    const priority = SYSLOG_FACILITY * 8 + SYSLOG_SEVERITY[severity];
+    const head = `<${priority}>${syslogTime(new Date())} ${this.#programName}[${process.pid}]: `;
+    const bytes = new TextEncoder().encode(`${head}${prefix === undefined ? '' : `${prefix} `}${text}`);
+    for (let attempt = 0; attempt < 2; attempt += 1) {
+      try {
+        this.#syslog ??= UnixSocket.connect({ path: this.#outlets.syslogSocket }, { type: 'datagram' });
+      } catch {
+        return; // nobody logs on this machine
+      }
+      if (this.#syslog.send(bytes) >= 0) return;
+      this.#syslog.close();
+      this.#syslog = undefined;
     }
   }
 }
@@ -89,12 +154,26 @@ export class LineLog {
 /** Local time as `2026-11-21 02:49:36`. */
 export function formatLocalTime(millis: number): string {
   const date = new Date(millis);
-  return (
-    `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())} ` +
-    `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`
-  );
+  return `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())} ${clock(date)}`;
+}
+
+const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'];
+
+/** RFC 3164: `Nov  1 02:49:36`. */
+function syslogTime(date: Date): string {
+  return `${MONTHS[date.getMonth()] ?? ''} ${String(date.getDate()).padStart(2)} ${clock(date)}`;
+}
+
+function clock(date: Date): string {
+  return `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
 }
 
 function two(value: number): string {
   return String(value).padStart(2, '0');
+}
+
+/** A pipe may take a part only. */
+function writeWhole(fd: number, text: string): void {
+  const bytes = Buffer.from(text);
+  for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at);
 }

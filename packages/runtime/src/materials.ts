@@ -5,14 +5,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 
 import { type KeyDirection, parseClientKey, parseServerKey, parseStaticKey, type StaticKey } from '@seikan/core';
-import {
-  ConfigError,
-  type Connection,
-  type Credentials,
-  type Material,
-  type Options,
-  type ProtectionKeys,
-} from '@seikan/engine';
+import { ConfigError, type Connection, type Material, type Options, type ProtectionKeys } from '@seikan/engine';
 import { createTlsContext, type OpensslContext, TlsSetupError } from '@seikan/native';
 
 /** A file or key that cannot be used; upstream's line first, ours after it. */
@@ -29,8 +22,8 @@ export function readMaterial(material: Material, what: string): string {
   }
 }
 
-/** Makes the TLS context that the configuration describes. `passphrase` is asked for only when a key needs one. */
-export function createTls(options: Options): OpensslContext {
+/** Makes the TLS context that the configuration describes; `passphrase` opens an encrypted key. */
+export function createTls(options: Options, passphrase?: string): OpensslContext {
   const { tls, verify } = options;
   try {
     return createTlsContext({
@@ -41,7 +34,7 @@ export function createTls(options: Options): OpensslContext {
       key: optional(tls.key, 'key'),
       extraCerts: optional(tls.extraCerts, 'extra-certs'),
       pkcs12: tls.pkcs12 === undefined ? undefined : readPkcs12(tls.pkcs12),
-      passphrase: tls.askpass === undefined ? undefined : readPassphrase(tls.askpass),
+      passphrase,
       crl: verify.crl?.kind === 'file' ? readMaterial(verify.crl.source, 'crl-verify') : undefined,
       verifyPeer: verify.clientCertificate,
       versionMin: tls.versionMin,
@@ -54,8 +47,47 @@ export function createTls(options: Options): OpensslContext {
     });
   } catch (error) {
     if (!(error instanceof TlsSetupError)) throw error;
-    throw new MaterialError(`OpenSSL: cannot use ${error.fault}: ${error.message}`, { cause: error });
+    throw new MaterialError(`OpenSSL: ${error.message}\n${faultLine(error, options)}`, { cause: error });
   }
+}
+
+/** What could not be used, in upstream's words. */
+function faultLine({ fault }: TlsSetupError, { tls }: Options): string {
+  switch (fault) {
+    case 'ca':
+      return `Cannot load CA certificate file ${nameOf(tls.ca)} (no entries were read)`;
+    case 'cert':
+      return `Cannot load certificate file ${nameOf(tls.cert)}`;
+    case 'key':
+    case 'key-mismatch':
+    case 'passphrase-needed':
+    case 'passphrase-wrong':
+      return `Cannot load private key file ${nameOf(tls.key ?? tls.pkcs12)}\nError: private key password verification failed`;
+    case 'dh':
+      return `Cannot open ${nameOf(tls.dh)} for DH parameters`;
+    case 'extra-certs':
+      return `Error reading extra certificates file ${nameOf(tls.extraCerts)}`;
+    case 'pkcs12':
+      return `Error reading PKCS#12 file ${nameOf(tls.pkcs12)}`;
+    case 'cipherList':
+      return `Failed to set restricted TLS cipher list: ${tls.cipher ?? ''}`;
+    case 'cipherSuites':
+      return `Failed to set restricted TLS 1.3 cipher list: ${tls.ciphersuites ?? ''}`;
+    case 'groups':
+      return `Failed to set allowed TLS group list: ${tls.groups ?? ''}`;
+    case 'capath':
+    case 'crl':
+    case 'version':
+    case 'memory':
+      return `Cannot set up TLS: ${fault}`;
+    default:
+      throw new Error(fault satisfies never);
+  }
+}
+
+/** As upstream names a source in the log. */
+function nameOf(source: Material | undefined): string {
+  return source?.from === 'file' ? source.path : '[[INLINE]]';
 }
 
 /** The keys that wrap the control packets of one place to connect to (or to listen at). */
@@ -68,22 +100,23 @@ export function readProtectionKeys(options: Options, { wrap }: Connection): Prot
       tlsAuth === undefined
         ? undefined
         : {
-            key: usable(parseStaticKey(readMaterial(tlsAuth.key, 'tls-auth')), 'tls-auth'),
+            key: readStaticKey(tlsAuth.key, 'tls-auth'),
             direction: directionName(tlsAuth.direction),
             digest: options.data.auth,
           },
-    tlsCrypt:
-      tlsCrypt === undefined ? undefined : usable(parseStaticKey(readMaterial(tlsCrypt, 'tls-crypt')), 'tls-crypt'),
+    tlsCrypt: tlsCrypt === undefined ? undefined : readStaticKey(tlsCrypt, 'tls-crypt'),
     tlsCryptV2Client: v2 === undefined || isServer ? undefined : usable(parseClientKey(v2), 'tls-crypt-v2'),
     tlsCryptV2Server: v2 === undefined || !isServer ? undefined : usable(parseServerKey(v2), 'tls-crypt-v2'),
   };
 }
 
-/** The key of static key mode. */
-export function readStaticKey({ data }: Options): StaticKey | undefined {
-  return data.secret === undefined
-    ? undefined
-    : usable(parseStaticKey(readMaterial(data.secret.key, 'secret')), 'secret');
+/** A secret of 2048 bits, for `tls-auth`, `tls-crypt` and `secret`. The caller wipes it. */
+export function readStaticKey(material: Material, directive: string): StaticKey {
+  const key = parseStaticKey(readMaterial(material, directive));
+  if (key !== undefined) return key;
+  throw new MaterialError(
+    `Insufficient key material or header text not found in file '${nameOf(material)}' (0/128/256 bytes found/min/max)`,
+  );
 }
 
 /** The serials for which a file stands in a `crl-verify … dir` directory. */
@@ -124,12 +157,6 @@ function readPkcs12(material: Material): Uint8Array {
   } catch (error) {
     throw new MaterialError(`Cannot open file '${material.path}' (pkcs12): ${reasonOf(error)}`, { cause: error });
   }
-}
-
-/** The first line of the askpass file. */
-function readPassphrase(credentials: Credentials): string | undefined {
-  if (credentials.from === 'stdin') return undefined;
-  return readMaterial(credentials, 'askpass').split(/\r?\n/, 1)[0];
 }
 
 function optional(material: Material | undefined, what: string): string | undefined {

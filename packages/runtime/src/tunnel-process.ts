@@ -42,6 +42,8 @@ export interface TunnelProcessSettings {
   readonly onState?: ((change: StateChange) => void) | undefined;
   /** Runs plugins and scripts; without it no event is asked. */
   readonly events?: EventRunner | undefined;
+  /** Opens the private key. */
+  readonly passphrase?: string | undefined;
   /** User name and password of a client, when the configuration asks for them. */
   readonly credentials?: (() => Promise<{ username: string; password: string } | AskFailure>) | undefined;
 }
@@ -109,7 +111,7 @@ export class TunnelProcess {
       options,
       crypto,
       random,
-      tls: createTls(options),
+      tls: createTls(options, settings.passphrase),
       protection: (connection: Options['connections'][number]) =>
         createProtection({
           crypto,
@@ -128,7 +130,10 @@ export class TunnelProcess {
           readCounters: (peer) => this.#channel.readCounters(peer),
           formatTime: (time) => formatLocalTime(time * 1000),
         })
-      : new PointToPoint({ ...common, staticKey: readStaticKey(options) });
+      : new PointToPoint({
+          ...common,
+          staticKey: options.data.secret === undefined ? undefined : readStaticKey(options.data.secret.key, 'secret'),
+        });
   }
 
   /** Runs until the tunnel ends for good, and leaves nothing behind. */

@@ -27,24 +27,33 @@ interface Need {
 
 /**
  * Checks every file that the options name, chroot included; call it when `cd` is the working directory.
- * Throws ConfigError at the first that is missing; answers warnings about secrets that others may read.
+ * Throws one ConfigError about all that are missing, at the place of the first; answers warnings about secrets that
+ * others may read.
  */
 export function checkFiles({ options, places }: Configuration, probe: FileProbe): readonly ConfigWarning[] {
   const warnings: ConfigWarning[] = [];
-  for (const { directive, shown, path, kind, mode, secret } of needs(options)) {
+  const problems: string[] = [];
+  let first: Need | undefined;
+  for (const need of needs(options)) {
+    const { directive, shown, path, kind, mode, secret } = need;
     const at = places.get(directive) ?? wholeConfiguration;
     const problem = kind === 'use' ? probe.access(path, mode) : placeProblem(probe, path, mode);
-    if (problem !== undefined)
-      throw new ConfigError(at, {
-        upstream: `Options error: ${shown} fails with '${path}': ${problem.text} (errno=${problem.errno})`,
-        why: `${path} cannot be used as ${directive} needs it.`,
-        remedy: 'Correct the path or its permissions.',
-        directive,
-      });
+    if (problem !== undefined) {
+      problems.push(`Options error: ${shown} fails with '${path}': ${problem.text} (errno=${problem.errno})`);
+      first ??= need;
+      continue;
+    }
     const permissions = secret ? probe.permissions(path) : undefined;
     if (permissions !== undefined && (permissions & 0o077) !== 0)
       warnings.push({ level: 'warning', text: `WARNING: file '${path}' is group or others accessible`, at });
   }
+  if (first !== undefined)
+    throw new ConfigError(places.get(first.directive) ?? wholeConfiguration, {
+      upstream: [...problems, 'Options error: Please correct these errors.'].join('\n'),
+      why: `${first.path} cannot be used as ${first.directive} needs it.`,
+      remedy: 'Correct the path or its permissions.',
+      directive: first.directive,
+    });
   return warnings;
 }
 

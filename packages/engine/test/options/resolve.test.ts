@@ -213,6 +213,10 @@ test('files are looked for where they will be used, below chroot too', () => {
         access: (path) => (path === 'b' ? { text: 'Permission denied', errno: 13 } : undefined),
         permissions: () => undefined,
       }),
-    { upstream: "Options error: --cert fails with 'b': Permission denied (errno=13)", line: 8 },
+    {
+      upstream:
+        "Options error: --cert fails with 'b': Permission denied (errno=13)\nOptions error: Please correct these errors.",
+      line: 8,
+    },
   );
 });

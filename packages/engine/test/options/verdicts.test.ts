@@ -99,7 +99,7 @@ function answer(text: string): Answer {
     };
   } catch (error) {
     assert.ok(error instanceof ConfigError, String(error));
-    return { taken: false, said: error.upstream, logged: [], started: [] };
+    return { taken: false, said: error.upstream.split('\n', 1)[0] ?? '', logged: [], started: [] };
   }
 }
 
