@@ -1,0 +1,127 @@
+/** Starts command lines for tests: ours as installed, and Debian's openvpn where it is there to compare with. */
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { after } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+export const ours = resolve(import.meta.dirname, '../../../bin/openvpn');
+export const stock = '/usr/sbin/openvpn';
+export const hasStock = existsSync(stock);
+
+export interface Ran {
+  readonly status: number | null;
+  readonly output: string;
+}
+
+/** Runs to the end; output and errors in one text. Without a terminal. */
+export function run(program: string, args: readonly string[], cwd?: string): Ran {
+  const ran = spawnSync('setsid', ['--wait', program, ...args], {
+    encoding: 'utf8',
+    timeout: 30_000,
+    stdio: ['ignore', 'pipe', 'pipe'],
+    cwd,
+  });
+  return { status: ran.status, output: ran.stdout + ran.stderr };
+}
+
+/** Log lines without their times. */
+export function lines({ output }: Ran): string[] {
+  return output
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => line.replace(/^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d (us=\d+ )?/, ''));
+}
+
+/** A folder that vanishes with the test file. */
+export function temporaryFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'seikan-cli-'));
+  after(() => rmSync(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+/** A CA, `server` and `client` with elliptic keys, by the openssl command. */
+export function createPki(folder: string): void {
+  const openssl = (...args: string[]): void => {
+    const ran = spawnSync('openssl', args, { cwd: folder, encoding: 'utf8' });
+    if (ran.status !== 0) throw new Error(ran.stderr);
+  };
+  const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
+  openssl('req', '-x509', ...key, '-keyout', 'ca.key', '-out', 'ca.crt', '-subj', '/CN=Test-CA', '-days', '30');
+  for (const [name, usage] of [
+    ['server', 'serverAuth'],
+    ['client', 'clientAuth'],
+  ] as const) {
+    openssl(
+      'req',
+      '-x509',
+      ...key,
+      '-CA',
+      'ca.crt',
+      '-CAkey',
+      'ca.key',
+      '-days',
+      '30',
+      '-keyout',
+      `${name}.key`,
+      '-out',
+      `${name}.crt`,
+      '-subj',
+      `/C=SE/O=Org/CN=${name}`,
+      '-addext',
+      'basicConstraints=critical,CA:FALSE',
+      '-addext',
+      'keyUsage=digitalSignature',
+      '-addext',
+      `extendedKeyUsage=${usage}`,
+    ); // prettier-ignore
+  }
+}
+
+/** A tunnel's process and what it has written to a file. */
+export class Running {
+  readonly child: ChildProcess;
+  readonly logFile: string;
+
+  constructor(args: readonly string[], options: { cwd: string; logFile: string; env?: Record<string, string> }) {
+    const { cwd, logFile, env = {} } = options;
+    this.logFile = logFile;
+    const all = ['--log', logFile, ...args];
+    this.child = spawn(ours, all, { cwd, stdio: 'ignore', env: { ...process.env, ...env } });
+  }
+
+  get pid(): number {
+    return this.child.pid ?? -1;
+  }
+
+  get log(): string {
+    return existsSync(this.logFile) ? readFileSync(this.logFile, 'utf8') : '';
+  }
+
+  /** Until the log has the text `times` times. */
+  async logged(text: string, times = 1): Promise<void> {
+    await until(
+      `"${text}" in ${this.logFile}`,
+      () => this.log.split(text).length > times,
+      () => this.log,
+    );
+  }
+
+  async exit(): Promise<number | null> {
+    if (this.child.exitCode !== null || this.child.signalCode !== null) return this.child.exitCode;
+    return await new Promise((resolve) => this.child.once('exit', resolve));
+  }
+
+  kill(signal: NodeJS.Signals): void {
+    this.child.kill(signal);
+  }
+}
+
+export async function until(what: string, holds: () => boolean, tell = (): string => ''): Promise<void> {
+  const end = Date.now() + 10_000;
+  while (!holds()) {
+    if (Date.now() > end) throw new Error(`waited in vain for ${what}\n${tell()}`);
+    await sleep(20);
+  }
+}
