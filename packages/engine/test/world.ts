@@ -89,6 +89,7 @@ export class World {
         ? new Multi({
             ...common,
             asksFor: (event) => this.asked.has(event),
+            authTokenKey: new Uint8Array(32),
             readCounters: () => undefined,
             formatTime: String,
           })

@@ -2,9 +2,18 @@
  * What the configuration names by file or carries inline, read and made ready: the TLS context, the keys that protect
  * control packets, the serial numbers of a CRL directory. All of it before the process gives up its privileges.
  */
+import { randomBytes } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 
-import { type KeyDirection, parseClientKey, parseServerKey, parseStaticKey, type StaticKey } from '@seikan/core';
+import {
+  authTokenHmacKey,
+  type KeyDirection,
+  parseAuthTokenKey,
+  parseClientKey,
+  parseServerKey,
+  parseStaticKey,
+  type StaticKey,
+} from '@seikan/core';
 import { ConfigError, type Connection, type Material, type Options, type ProtectionKeys } from '@seikan/engine';
 import { createTlsContext, type OpensslContext, TlsSetupError } from '@seikan/native';
 
@@ -117,6 +126,15 @@ export function readStaticKey(material: Material, directive: string): StaticKey 
   throw new MaterialError(
     `Insufficient key material or header text not found in file '${nameOf(material)}' (0/128/256 bytes found/min/max)`,
   );
+}
+
+/** The key that auth-tokens are signed with: of the file, so that they outlive a restart, or one for this run. */
+export function readAuthTokenKey({ auth }: Options): Uint8Array {
+  const material = auth.genToken?.secret;
+  if (material === undefined) return new Uint8Array(randomBytes(32));
+  return authTokenHmacKey(
+    usable(parseAuthTokenKey(readMaterial(material, 'auth-gen-token-secret')), 'auth-gen-token-secret'),
+  ).slice();
 }
 
 /** The serials for which a file stands in a `crl-verify … dir` directory. */

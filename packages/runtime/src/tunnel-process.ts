@@ -32,7 +32,14 @@ import type { EventRequest, EventVerdict } from '@seikan/plugin-sdk';
 
 import { formatLocalTime } from './line-log.js';
 import { openLink } from './links.js';
-import { createTls, readProtectionKeys, readRevokedSerials, readStaticKey, reasonOf } from './materials.js';
+import {
+  createTls,
+  readAuthTokenKey,
+  readProtectionKeys,
+  readRevokedSerials,
+  readStaticKey,
+  reasonOf,
+} from './materials.js';
 import { TunnelTun } from './tunnel-tun.js';
 
 export interface TunnelProcessSettings {
@@ -126,6 +133,7 @@ export class TunnelProcess {
     this.#machine = isServer
       ? new Multi({
           ...common,
+          authTokenKey: readAuthTokenKey(options),
           asksFor: (event) => settings.events?.has(event) ?? false,
           readCounters: (peer) => this.#channel.readCounters(peer),
           formatTime: (time) => formatLocalTime(time * 1000),

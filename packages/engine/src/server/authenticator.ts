@@ -5,34 +5,59 @@
  *
  * upstream: ssl_verify.c `verify_user_pass` (2.6).
  */
-import type { KeyState, Millis } from '@seikan/core';
+import {
+  type AuthToken,
+  type AuthTokenSecret,
+  isAuthToken,
+  isTokenCurrent,
+  type KeyState,
+  type Millis,
+  type RandomFill,
+  signAuthToken,
+  TOKEN_SESSION_ID_SIZE,
+  toBase64,
+  verifyAuthToken,
+} from '@seikan/core';
 
 import type { Options } from '../options/options.js';
 import type { Time } from '../output.js';
 import type { Instance } from './instance.js';
 
-/** Upstream's limit without PKCS#11: 127 characters and a NUL; Debian's build takes 4095. */
-const CREDENTIAL_LIMIT = 4_095;
+/** What tokens are made with. */
+export interface TokenMint {
+  readonly secret: AuthTokenSecret;
+  readonly random: RandomFill;
+}
+
+/** The states that `external-auth` scripts find in `session_state`. */
+type SessionState = 'Initial' | 'Authenticated' | 'Expired' | 'Invalid' | 'AuthenticatedEmptyUser' | 'ExpiredEmptyUser';
 
 export class Authenticator {
   readonly #options: Options;
   readonly #asksFor: (event: 'auth-user-pass-verify') => boolean;
+  readonly #mint: TokenMint;
 
   /** `asksFor`: a script or a plugin stands behind the event. */
-  constructor(options: Options, asksFor: (event: 'auth-user-pass-verify') => boolean) {
+  constructor(options: Options, asksFor: (event: 'auth-user-pass-verify') => boolean, mint: TokenMint) {
     this.#options = options;
     this.#asksFor = asksFor;
+    this.#mint = mint;
   }
 
   authenticate(instance: Instance, key: KeyState, time: Time): void {
-    const { auth, verify, tls } = this.#options;
-    const { username, password } = key.peerHello ?? {};
+    const { auth, verify } = this.#options;
+    const { username, password, credentialsTooLong = false } = key.peerHello ?? {};
+    if (instance.commonName === undefined && verify.clientCertificate === 'require') {
+      this.#refuse(instance, undefined, 'TLS Error: the client sent no certificate', time);
+      return;
+    }
     if (!this.#asksFor('auth-user-pass-verify')) {
-      if (instance.commonName === undefined && verify.clientCertificate !== 'none') {
-        this.#refuse(instance, undefined, 'TLS Error: the client sent no certificate', time);
-        return;
-      }
       instance.authenticated(key, { username: undefined, commonName: undefined }, time);
+      return;
+    }
+    if (credentialsTooLong) {
+      const reason = 'Username or password is too long. Maximum length is 128 bytes';
+      this.#refuse(instance, reason, 'TLS Auth Error: username or password is too long', time);
       return;
     }
     if (username === undefined || password === undefined) {
@@ -40,17 +65,47 @@ export class Authenticator {
       else this.#refuse(instance, undefined, 'TLS Error: Auth Username/Password was not provided by peer', time);
       return;
     }
-    if (username.length > CREDENTIAL_LIMIT || password.length > CREDENTIAL_LIMIT) {
-      this.#refuse(
-        instance,
-        'Username or password is too long. Maximum length is 128 bytes',
-        'TLS Auth Error: credentials too long',
-        time,
-      );
-      return;
+    if (auth.genToken === undefined || !isAuthToken(password)) this.#ask(instance, key, { username, password }, {});
+    else this.#checkToken(instance, key, { username, password }, time);
+  }
+
+  #checkToken(instance: Instance, key: KeyState, login: Login, time: Time): void {
+    const { genToken } = this.#options.auth;
+    if (genToken === undefined) return;
+    const token = verifyAuthToken(this.#mint.secret, login.username, login.password);
+    const current =
+      token !== undefined &&
+      isTokenCurrent(token, {
+        now: time.wallClock,
+        renewal: genToken.renewal,
+        lifetime: genToken.lifetime,
+        initial: login.password === instance.initialToken,
+      });
+    if (genToken.externalAuth) {
+      const plain = token === undefined ? 'Invalid' : current ? 'Authenticated' : 'Expired';
+      const state: SessionState = token?.emptyUser === true && plain !== 'Invalid' ? `${plain}EmptyUser` : plain;
+      const session = token === undefined ? {} : { session_id: toBase64(token.sessionId) };
+      this.#ask(instance, key, login, { session_state: state, ...session }, current ? token : undefined);
+    } else if (current) {
+      instance.log.info(1, `TLS: Username/auth-token authentication succeeded for username '${login.username}'`);
+      this.#succeed(instance, key, login.username, token, time);
+    } else {
+      const text = `TLS Auth Error: --auth-gen-token: auth-token of '${login.username}' ${token === undefined ? 'is not valid' : 'has expired'}`;
+      this.#refuse(instance, 'SESSION: auth-token expired', text, time);
     }
+  }
+
+  #ask(
+    instance: Instance,
+    key: KeyState,
+    { username, password }: Login,
+    session: Readonly<Record<string, string>>,
+    token?: AuthToken,
+  ): void {
+    const { tls, auth } = this.#options;
     const deadline: Millis = 1000 * (tls.renegSec === 0 ? tls.handWindow : Math.min(tls.handWindow, tls.renegSec / 2));
-    const env = { ...instance.environment, username, password, script_type: 'user-pass-verify' };
+    const initial = auth.genToken?.externalAuth === true ? { session_state: 'Initial' } : {};
+    const env = { ...instance.environment, username, password, ...initial, ...session };
     instance.ask({ event: 'auth-user-pass-verify', argv: [], env, deadline }, (verdict, at) => {
       switch (verdict.result) {
         case 'deferred':
@@ -67,8 +122,7 @@ export class Authenticator {
           return;
         case 'success':
           instance.log.info(1, `TLS: Username/Password authentication succeeded for username '${username}'`);
-          instance.setEnvironment({ username });
-          instance.authenticated(key, { username, commonName: auth.usernameAsCommonName ? username : undefined }, at);
+          this.#succeed(instance, key, username, token, at);
           return;
         default:
           verdict satisfies never;
@@ -76,8 +130,30 @@ export class Authenticator {
     });
   }
 
+  /** Lets the client in, with a new token where tokens are given: its first, or the renewal of `token`. */
+  #succeed(instance: Instance, key: KeyState, username: string, token: AuthToken | undefined, time: Time): void {
+    const { auth } = this.#options;
+    instance.setEnvironment({ username });
+    if (auth.genToken !== undefined) {
+      const { secret, random } = this.#mint;
+      const sessionId = token?.sessionId ?? new Uint8Array(TOKEN_SESSION_ID_SIZE);
+      if (token === undefined) random(sessionId);
+      const issued = token?.issued ?? time.wallClock;
+      instance.giveToken(
+        signAuthToken(secret, username, { sessionId, issued, renewed: time.wallClock }),
+        token === undefined,
+      );
+    }
+    instance.authenticated(key, { username, commonName: auth.usernameAsCommonName ? username : undefined }, time);
+  }
+
   #refuse(instance: Instance, reason: string | undefined, text: string, time: Time): void {
     instance.log.error(text);
     instance.refuse(reason, time);
   }
+}
+
+interface Login {
+  readonly username: string;
+  readonly password: string;
 }

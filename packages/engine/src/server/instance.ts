@@ -66,8 +66,6 @@ export class Instance implements ContextOwner {
   virtualAddress: string | undefined;
   virtualAddressIpv6: string | undefined;
   tunMtu = 1500;
-  /** Pushed instead of the password from now on. */
-  authToken: string | undefined;
   pushSentAt: Millis | undefined;
   readonly #host: InstanceHost;
   readonly #chains = new WeakMap<KeyState, PeerCertificate[]>();
@@ -80,6 +78,9 @@ export class Instance implements ContextOwner {
   #closeAt: Millis | undefined;
   #refusal: string | undefined;
   #pushRequested = false;
+  #authToken: string | undefined;
+  #initialToken: string | undefined;
+  #tokenSent = true;
   /** `Peer Connection Initiated` is logged once. */
   #initiated = false;
 
@@ -131,12 +132,29 @@ export class Instance implements ContextOwner {
     return this.#leafHash;
   }
 
+  /** What the client sends instead of its password from now on. */
+  get authToken(): string | undefined {
+    return this.#authToken;
+  }
+
+  /** The first token of this session: clients that never take a renewal go on sending it. */
+  get initialToken(): string | undefined {
+    return this.#initialToken;
+  }
+
+  giveToken(token: string, first: boolean): void {
+    this.#authToken = token;
+    if (first) this.#initialToken = token;
+    this.#tokenSent = false;
+  }
+
   get pushRequested(): boolean {
     return this.#pushRequested;
   }
 
   /** The push reply is on its way. */
   pushed(now: Millis): void {
+    this.#tokenSent = true;
     this.pushSentAt = now;
     this.#pushRequested = false;
   }
@@ -340,6 +358,11 @@ export class Instance implements ContextOwner {
     }
     if (this.#phase !== 'established' || key.authentication !== 'granted') return;
     if (!this.context.hasKey(key)) this.context.installKey(key, time);
+    // A renewed token goes alone, under the running tunnel (9.8).
+    if (this.pushSentAt !== undefined && !this.#tokenSent && this.#authToken !== undefined) {
+      this.#tokenSent = true;
+      this.context.send(`PUSH_REPLY,auth-token ${this.#authToken}`, time);
+    }
     this.#host.top.push(this, time);
   }
 

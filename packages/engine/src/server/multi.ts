@@ -78,7 +78,10 @@ export class Multi implements InstanceHost {
     const emit = (output: EngineOutput): void => this.emit(output);
     this.#log = new TunnelLog(emit);
     this.#asks = new Asks(emit, this.#ids);
-    const authenticator = new Authenticator(options, (event) => settings.asksFor(event));
+    const authenticator = new Authenticator(options, (event) => settings.asksFor(event), {
+      secret: { crypto, hmacKey: settings.authTokenKey },
+      random,
+    });
     this.top = new Top(settings, authenticator, (instance, time) => pushToClient(this.top, instance, time));
     this.#pool = new AddressPool({
       ipv4: options.server.pool,

@@ -37,6 +37,8 @@ export interface TopSettings {
   readonly revokedSerials: ReadonlySet<string> | undefined;
   /** Whether a script or a plugin stands behind an event; without one it is not asked. */
   readonly asksFor: (event: EventName) => boolean;
+  /** 32 bytes that tokens are signed with (`auth-gen-token-secret`, or random for this run). */
+  readonly authTokenKey: Uint8Array;
   readonly readCounters: (peer: PeerRef) => PeerCounters | undefined;
   /** Local time as `2026-11-21 02:49:36`. */
   readonly formatTime: (time: UnixSeconds) => string;
