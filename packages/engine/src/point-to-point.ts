@@ -515,6 +515,7 @@ export class PointToPoint implements ContextOwner {
     }
     this.command({ verb: 'newKey', peer, keyId: 0, key });
     this.command({ verb: 'swapKeys', peer, primary: 0 });
+    this.#logDataChannel(agreement);
     this.#phase = { name: 'configuring' };
     this.#openTun(agreement, time);
   }
@@ -590,18 +591,22 @@ export class PointToPoint implements ContextOwner {
     this.#agreement = agreement;
     this.#phase = { name: 'configuring' };
     this.#generation += 1;
-    const { negotiated, peerId } = agreement;
+    const { negotiated } = agreement;
     const { crypto } = this.#settings;
     const settings = peerSettings({ ...agreement, remote: context.remote, crypto });
     context.openPeer({ index: 0, generation: this.#generation }, settings, negotiated);
     context.installKey(key, time);
-    const { epoch, cipher, digest } = negotiated;
-    const auth = crypto.cipher(cipher)?.mode === 'aead' ? '' : `, auth '${digest}'`;
-    const flags = `${peerId === undefined ? '' : `, peer-id: ${peerId}`}${epoch ? ', aead-epoch' : ''}`;
-    this.#log.notice(`Data Channel: cipher '${cipher}'${auth}${flags}`);
+    this.#logDataChannel(agreement);
     const { ping, pingTimeout, pingAction } = agreement.options.timers;
     this.#log.notice(`Timers: ping ${ping}, ping-${pingAction} ${pingTimeout}`);
     this.#openTun(agreement, time);
+  }
+
+  #logDataChannel({ negotiated, peerId }: Agreement): void {
+    const { epoch, cipher, digest } = negotiated;
+    const auth = this.#settings.crypto.cipher(cipher)?.mode === 'aead' ? '' : `, auth '${digest}'`;
+    const flags = `${peerId === undefined ? '' : `, peer-id: ${peerId}`}${epoch ? ', aead-epoch' : ''}`;
+    this.#log.notice(`Data Channel: cipher '${cipher}'${auth}${flags}`);
   }
 
   #openTun(agreement: Agreement, time: Time): void {
