@@ -81,6 +81,7 @@ export class DataPlane {
     switch (verb) {
       case 'setPeer':
         this.peers.change(peer, command.settings);
+        this.#outlets.rearm();
         return;
       case 'delPeer':
         this.#outlets.event(this.#delPeer(peer));
@@ -90,8 +91,12 @@ export class DataPlane {
         return;
       case 'swapKeys': {
         const slot = peer.slot(command.primary);
-        if (slot === undefined) this.#stale();
-        else peer.primary = slot;
+        if (slot === undefined) {
+          this.#stale();
+          return;
+        }
+        peer.primary = slot;
+        this.#outlets.rearm();
         return;
       }
       case 'delKey':
@@ -107,7 +112,7 @@ export class DataPlane {
         this.toLink.message(peer, command.plaintext, now);
         return;
       case 'touchPeer':
-        peer.heard(now);
+        if (peer.heard(now)) this.#outlets.rearm();
         return;
       default:
         verb satisfies never;
@@ -117,6 +122,7 @@ export class DataPlane {
   #newPeer(ref: PeerRef, settings: PeerSettings, now: Millis): void {
     const peer = this.peers.add(ref, settings, now);
     if (peer === undefined) this.#stale();
+    else this.#outlets.rearm();
   }
 
   #delPeer(peer: Peer): DataChannelEvent {

@@ -89,7 +89,7 @@ export class FromLink {
     { datagramSize, arrival, now }: { readonly datagramSize: number; readonly arrival: Arrival; readonly now: Millis },
   ): void {
     const { peer } = slot;
-    peer.heard(now);
+    if (peer.heard(now)) this.#options.outlets.rearm();
     peer.counters.addRead(datagramSize);
     if (!slot.confirmed) {
       slot.confirmed = true;

@@ -59,6 +59,8 @@ export class InlineDataChannel implements DataChannel<PacketLink, PacketTun> {
   /** How many links were closed: tells a loop over a batch that its link may be gone. */
   #closings = 0;
   #cancelAlarm: () => void = () => undefined;
+  /** A deadline may lie before the alarm. */
+  #alarmIsLate = false;
 
   constructor({ settings, crypto, random, clock, onEvent }: InlineOptions) {
     this.#clock = clock;
@@ -70,6 +72,9 @@ export class InlineDataChannel implements DataChannel<PacketLink, PacketTun> {
       event: (event) => {
         this.#events.push(event);
         if (event.event === 'control' || event.event === 'message') this.#deliverEvents();
+      },
+      rearm: () => {
+        this.#alarmIsLate = true;
       },
     });
   }
@@ -113,11 +118,8 @@ export class InlineDataChannel implements DataChannel<PacketLink, PacketTun> {
 
   handle(command: DataChannelCommand): void {
     if (this.#closed) return;
-    const { verb } = command;
-    if (verb === 'sendControl') this.#sendControl(command.link, command.to, command.bytes);
+    if (command.verb === 'sendControl') this.#sendControl(command.link, command.to, command.bytes);
     else this.#plane.handle(command, this.#clock.now());
-    // Only these bring a deadline forward.
-    if (verb === 'newPeer' || verb === 'setPeer' || verb === 'swapKeys') this.#setAlarm();
     this.#endTurn();
   }
 
@@ -239,16 +241,15 @@ export class InlineDataChannel implements DataChannel<PacketLink, PacketTun> {
   }
 
   #setAlarm(): void {
+    this.#alarmIsLate = false;
     this.#cancelAlarm();
+    this.#cancelAlarm = () => undefined;
     const next = this.#plane.keepalive.nextTimeout();
-    if (next === Number.POSITIVE_INFINITY) {
-      this.#cancelAlarm = () => undefined;
-      return;
-    }
+    if (next === Number.POSITIVE_INFINITY || this.#closed) return;
     const delay = Math.max(SHORTEST_ALARM, next - this.#clock.now());
     this.#cancelAlarm = this.#clock.alarm(delay, () => {
       this.#plane.keepalive.handleTimeout(this.#clock.now());
-      this.#setAlarm();
+      this.#alarmIsLate = true;
       this.#endTurn();
     });
   }
@@ -256,6 +257,7 @@ export class InlineDataChannel implements DataChannel<PacketLink, PacketTun> {
   /** Events are delivered, then what was written goes out. */
   #endTurn(): void {
     this.#deliverEvents();
+    if (this.#alarmIsLate) this.#setAlarm();
     const { noPeer } = this.#plane.peers.counters;
     for (const link of this.#unflushed) {
       const lost = link.flush();

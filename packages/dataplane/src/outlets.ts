@@ -11,4 +11,6 @@ export interface Outlets {
    * waits until the packet is done with: nothing changes under the packet path.
    */
   event(event: DataChannelEvent): void;
+  /** A deadline came forward: ask `Keepalive.nextTimeout` again. Deadlines that only move back are found at the old one. */
+  rearm(): void;
 }

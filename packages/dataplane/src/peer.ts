@@ -63,8 +63,11 @@ export class Peer {
     return this.#remote.bytes;
   }
 
-  heard(now: Millis): void {
+  /** True: the peer had timed out, and its time-out counts again from now. */
+  heard(now: Millis): boolean {
     this.lastHeard = now;
+    const revived = this.timedOut;
     this.timedOut = false;
+    return revived;
   }
 }

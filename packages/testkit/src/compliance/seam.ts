@@ -232,6 +232,9 @@ export function seamRules(factory: HarnessFactory): void {
     assert.deepEqual(bench.harness.takeEvents(), []);
 
     await bench.deliver(remote, remote.seal(pingPayload));
+    await bench.harness.advance(30_100);
+    assert.deepEqual(bench.harness.takeEvents(), [timeout]);
+    bench.harness.handle({ verb: 'touchPeer', peer: remote.peer });
     bench.harness.handle({ verb: 'setPeer', peer: remote.peer, settings: { pingTimeout: 5_000 } });
     await bench.harness.advance(5_100);
     assert.deepEqual(bench.harness.takeEvents(), [timeout]);
