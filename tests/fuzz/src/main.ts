@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 
 import { controlTargets } from './control-targets.js';
+import { dataTargets } from './data-targets.js';
 import { fuzz } from './fuzz.js';
 import { keyTargets } from './key-targets.js';
 
@@ -14,7 +15,7 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: { seconds: { type: 'string' }, seed: { type: 'string' }, keep: { type: 'boolean' } },
 });
-const targets = [...controlTargets, ...keyTargets];
+const targets = [...controlTargets, ...dataTargets, ...keyTargets];
 const unknown = positionals.find((name) => !targets.some((target) => target.name === name));
 if (unknown !== undefined) {
   console.error(`no target ${unknown}; targets: ${targets.map(({ name }) => name).join(' ')}`);

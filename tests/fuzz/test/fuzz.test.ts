@@ -6,6 +6,7 @@ import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
 import { controlTargets } from '#fuzz/control-targets.js';
+import { dataTargets } from '#fuzz/data-targets.js';
 import { type FuzzOptions, type FuzzTarget, fuzz } from '#fuzz/fuzz.js';
 import { keyTargets } from '#fuzz/key-targets.js';
 
@@ -52,7 +53,7 @@ test('a parser that takes ever longer is found', () => {
   inFolder((options) => assert.match(fuzz(slow, options).finding ?? '', /more than 100 ms/));
 });
 
-for (const target of [...controlTargets, ...keyTargets]) {
+for (const target of [...controlTargets, ...dataTargets, ...keyTargets]) {
   test(`${target.name} holds on its kept corpus and on some damaged inputs`, () => {
     const corpus = fileURLToPath(new URL('../corpus', import.meta.url));
     inFolder((options) => {

@@ -191,8 +191,8 @@ export class BlockOpener implements DataOpener {
     }
     const idAt = layout.idInIv ? ivAt : textAt;
     textAt += layout.idSize;
-    packet.start = textAt;
     if (packet.end <= textAt) return 'too-short';
+    packet.start = textAt;
 
     const id = readUint32(bytes, idAt);
     if (!layout.longId && id >= PACKET_ID_SOFT) this.#limit = packetIdSoft;
