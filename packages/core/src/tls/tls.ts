@@ -50,7 +50,11 @@ export interface TlsFailure {
   readonly cause?: unknown;
 }
 
-/** Called once per certificate, from the root (highest depth) to the leaf (0); a certificate with an error is passed with it. */
+/**
+ * Called once per certificate, from the root (highest depth) to the leaf (0), with the worst error of that certificate:
+ * revocation (23) before all others, a missing CRL (3) after them. There is no second call: whoever tolerates an error
+ * judges the certificate itself (names, usages, scripts) in the same call.
+ */
 export type VerifyCertificate = (certificate: PeerCertificate, error: VerifyError | undefined) => 'accept' | 'reject';
 
 /** OpenSSL's verdict on one certificate, by its X509_V_ERR number and text. */
