@@ -23,3 +23,4 @@ export type * from './output.js';
 export { PointToPoint, type PointToPointSettings, type TunnelSignal } from './point-to-point.js';
 export { Multi } from './server/multi.js';
 export type { TopSettings } from './server/top.js';
+export { configurationEnvironment, type Environment, type ProcessFacts } from './tunnel-environment.js';

@@ -75,7 +75,7 @@ export interface AskMap {
   resolve: { ask: ResolveAsk; answer: { readonly addresses: readonly Endpoint[] } | AskFailure };
   /** A TCP connection is only begun: the data channel says when it is up. */
   'open-link': { ask: OpenLinkAsk; answer: { readonly local: Endpoint | undefined } | AskFailure };
-  'open-tun': { ask: OpenTunAsk; answer: { readonly name: string; readonly mtu: number } | AskFailure };
+  'open-tun': { ask: OpenTunAsk; answer: OpenedTun | AskFailure };
   /** Applies addresses and routes to the open tun; what was applied before and is not asked for any more is taken back. */
   'configure-tun': { ask: ConfigureTunAsk; answer: { readonly routeErrors: readonly string[] } | AskFailure };
   /** Takes back addresses and routes, in reverse, and closes the tun. */
@@ -128,6 +128,13 @@ export interface OpenTunAsk {
   readonly mtu: number;
   readonly txQueueLength: number | undefined;
   readonly macAddress: string | undefined;
+}
+
+export interface OpenedTun {
+  readonly name: string;
+  readonly mtu: number;
+  /** The host's default gateway (IPv4), if it has one. */
+  readonly netGateway?: string | undefined;
 }
 
 /** What the host's network shall be while the tunnel is up; netconf plans and applies it, and takes it back. */

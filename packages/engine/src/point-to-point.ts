@@ -33,10 +33,9 @@ import {
 } from '@seikan/core';
 
 import { Asks } from './asks.js';
-import { judgeCertificate } from './certificate-policy.js';
+import { judgeCertificate, sanitizeSubject } from './certificate-policy.js';
 import { type Agreement, agreeAsPeers, agreeOnPush, agreeOnStaticKey, staticDataKey } from './client/agreement.js';
 import { ConnectionList } from './client/connection-list.js';
-import { planTun } from './client/tun-plan.js';
 import { Context, type ContextOwner, earliest } from './context.js';
 import { peerSettings } from './data-settings.js';
 import { type ChannelAbilities, type Product, peerInfoText } from './local-hello.js';
@@ -44,7 +43,10 @@ import type { Connection, Options } from './options/options.js';
 import { PushReader } from './options/pull.js';
 import { localOptionsString } from './options-string.js';
 import type { AskId, EngineOutput, SignalSource, Time, TunnelState } from './output.js';
+import { TunnelDevice, type TunOutcome } from './tunnel-device.js';
+import type { Environment } from './tunnel-environment.js';
 import { afInet, redact, TunnelLog } from './tunnel-log.js';
+import { type AsksFor, TunnelScripts } from './tunnel-scripts.js';
 
 export interface PointToPointSettings {
   readonly options: Options;
@@ -59,6 +61,10 @@ export interface PointToPointSettings {
   readonly revokedSerials: ReadonlySet<string> | undefined;
   /** `secret`: without it there is TLS. */
   readonly staticKey: StaticKey | undefined;
+  /** Whether a script or a plugin stands behind an event; without one it is not asked. */
+  readonly asksFor: AsksFor;
+  /** What scripts see from the start: `configurationEnvironment`. */
+  readonly environment: Environment;
 }
 
 export type TunnelSignal = 'SIGUSR1' | 'SIGUSR2' | 'SIGHUP' | 'SIGTERM' | 'SIGINT';
@@ -73,7 +79,7 @@ const SETTLING: Millis = 1_500;
 const EXIT_NOTICE: Millis = 1_000;
 
 type Phase =
-  | { readonly name: 'idle' | 'resolving' | 'opening' | 'ended' }
+  | { readonly name: 'idle' | 'resolving' | 'opening' | 'closing' | 'ended' }
   /** Nobody is known to talk to: the first who comes is the peer (a p2p server). */
   | { readonly name: 'listening'; readonly link: LinkId }
   /** A TCP connection is being made. */
@@ -101,6 +107,10 @@ export class PointToPoint implements ContextOwner {
   readonly #outputs: EngineOutput[] = [];
   readonly #asks: Asks;
   readonly #connections: ConnectionList;
+  readonly #scripts: TunnelScripts;
+  readonly #device: TunnelDevice;
+  /** Certificates of a handshake, as they were met. */
+  readonly #chains = new WeakMap<KeyState, PeerCertificate[]>();
   #phase: Phase = { name: 'idle' };
   #context: Context | undefined;
   #nextLink: LinkId = 1;
@@ -108,6 +118,8 @@ export class PointToPoint implements ContextOwner {
   #credentials: { username: string; password: string } | undefined;
   #authToken: { username: string | undefined; token: string } | undefined;
   #pushReader: PushReader | undefined;
+  /** Why the session or the process ends, for the scripts of the way down. */
+  #signal = 'sigterm';
   /** What the tun was set up with, if it is open: the digest of the pulled options. */
   #tun: { readonly digest: string } | undefined;
   /** What holds for the session once it is agreed. */
@@ -126,6 +138,13 @@ export class PointToPoint implements ContextOwner {
     const emit = (output: EngineOutput): void => void this.#outputs.push(output);
     this.#log = new TunnelLog(emit);
     this.#asks = new Asks(emit, { next: 1 });
+    this.#scripts = new TunnelScripts(this.#asks, settings.asksFor, settings.environment);
+    this.#device = new TunnelDevice({
+      asks: this.#asks,
+      log: this.#log,
+      scripts: this.#scripts,
+      onState: (state) => this.#state(state),
+    });
     const { remoteRandom } = settings.options.connecting;
     this.#connections = new ConnectionList(settings.options.connections, remoteRandom ? settings.random : undefined);
   }
@@ -134,8 +153,8 @@ export class PointToPoint implements ContextOwner {
     return this.#outputs.shift();
   }
 
-  handleStart(_time: Time): void {
-    this.#begin();
+  handleStart(time: Time): void {
+    this.#begin(time);
   }
 
   handleSignal(signal: TunnelSignal, time: Time): void {
@@ -146,7 +165,7 @@ export class PointToPoint implements ContextOwner {
       case 'SIGUSR2':
         return undefined;
       case 'SIGHUP':
-        return this.#end(signal, 'hard');
+        return this.#end(signal, 'hard', time);
       case 'SIGTERM':
       case 'SIGINT':
         return this.#leave(signal, 'hard', time);
@@ -184,7 +203,7 @@ export class PointToPoint implements ContextOwner {
           this.#restart('soft', 'connection-reset', time, `Connection reset, restarting [${event.reason}]`);
         return;
       case 'tunDown':
-        this.#fatal(`ERROR: the tun device is gone: ${event.reason}`);
+        this.#fatal(`ERROR: the tun device is gone: ${event.reason}`, time);
         return;
       case 'peerTimeout':
         this.#peerTimeout(time);
@@ -225,9 +244,9 @@ export class PointToPoint implements ContextOwner {
   handleTimeout(time: Time): void {
     const { now } = time;
     const phase = this.#phase;
-    if (phase.name === 'pausing' && now >= phase.until) this.#begin();
+    if (phase.name === 'pausing' && now >= phase.until) this.#begin(time);
     else if (phase.name === 'settling' && now >= phase.until) this.#completed(phase.routeErrors);
-    else if (phase.name === 'leaving' && now >= phase.until) this.#end(phase.signal, phase.source);
+    else if (phase.name === 'leaving' && now >= phase.until) this.#end(phase.signal, phase.source, time);
     else if (phase.name === 'dialling' && now >= phase.deadline) this.#dialled('Connection timed out', time);
     else if (phase.name === 'connecting' && now >= phase.deadline) {
       this.#log.error('Server poll timeout, restarting');
@@ -243,6 +262,7 @@ export class PointToPoint implements ContextOwner {
       this.#log.notice('Session timeout, exiting');
       this.#leave('SIGTERM', 'soft', time);
     }
+    this.#device.handleTimeout(time);
     this.#context?.handleTimeout(time);
   }
 
@@ -259,7 +279,7 @@ export class PointToPoint implements ContextOwner {
             : undefined;
     const session =
       sessionTimeout > 0 && this.#connectedAt !== undefined ? this.#connectedAt + sessionTimeout * 1000 : undefined;
-    return earliest(own, session, this.#context?.nextTimeout());
+    return earliest(own, session, this.#device.nextTimeout(), this.#context?.nextTimeout());
   }
 
   // What the Context says.
@@ -269,7 +289,23 @@ export class PointToPoint implements ContextOwner {
   }
 
   secured(key: KeyState, time: Time): void {
-    this.#context?.admit(key, time);
+    const context = this.#context;
+    if (context === undefined) return;
+    const chain = this.#chains.get(key) ?? [];
+    this.#scripts.tlsVerify(
+      chain,
+      context.remote,
+      this.#options.verify,
+      (refused, at) => {
+        if (this.#context !== context) return;
+        if (refused === undefined) context.admit(key, at);
+        else {
+          this.#log.error(`VERIFY SCRIPT ERROR: depth=${refused.depth}, ${sanitizeSubject(refused.subject)}`);
+          this.failed(key, { fault: 'auth-failed', reason: 'certificate verification failed' }, at);
+        }
+      },
+      time,
+    );
   }
 
   exchanged(key: KeyState, time: Time): void {
@@ -288,6 +324,7 @@ export class PointToPoint implements ContextOwner {
     }
     const name = key.connection.peerCertificate?.subjectFields.findLast((field) => field.name === 'CN')?.value ?? '';
     this.#log.notice(`[${name}] Peer Connection Initiated with ${afInet(context.remote)}`);
+    this.#scripts.peerInitiated(context.remote, time);
     if (this.#options.pull) {
       this.#state('GET_CONFIG');
       const deadline = time.now + this.#options.tls.handWindow * 1000;
@@ -350,17 +387,17 @@ export class PointToPoint implements ContextOwner {
 
   // Setting up.
 
-  #begin(): void {
+  #begin(time: Time): void {
     this.#phase = { name: 'resolving' };
     const { current } = this.#connections;
     const { connectRetryMax } = this.#options.connecting;
     if (connectRetryMax > 0 && this.#connections.rounds >= connectRetryMax) {
-      this.#fatal(`All connections have been connect-retry-max (${connectRetryMax}) times unsuccessful, exiting`);
+      this.#fatal(`All connections have been connect-retry-max (${connectRetryMax}) times unsuccessful, exiting`, time);
       return;
     }
     if (this.#options.auth.userPass !== undefined && this.#credentials === undefined) {
-      this.#asks.ask('credentials', { purpose: 'Auth', retry: false }, (answer) => {
-        if ('error' in answer) this.#fatal(answer.error);
+      this.#asks.ask('credentials', { purpose: 'Auth', retry: false }, (answer, at) => {
+        if ('error' in answer) this.#fatal(answer.error, at);
         else {
           this.#credentials = answer;
           this.#resolve(current);
@@ -476,7 +513,7 @@ export class PointToPoint implements ContextOwner {
           controlSize: connection.maxPacketSize - overhead,
           singleSession: options.tls.singleSession,
           hello: () => this.#hello(connection),
-          verify: (_key, certificate, error) => this.#verify(certificate, error),
+          verify: (key, certificate, error) => this.#verify(key, certificate, error),
         },
       },
       this,
@@ -493,7 +530,7 @@ export class PointToPoint implements ContextOwner {
   #openStatic(connection: Connection, link: LinkId, remote: Endpoint | undefined, time: Time): void {
     const { options, crypto, staticKey } = this.#settings;
     if (staticKey === undefined) {
-      this.#fatal('static key mode without a static key');
+      this.#fatal('static key mode without a static key', time);
       return;
     }
     this.#generation += 1;
@@ -539,10 +576,13 @@ export class PointToPoint implements ContextOwner {
     };
   }
 
-  #verify(certificate: PeerCertificate, error: VerifyError | undefined): 'accept' | 'reject' {
+  #verify(key: KeyState, certificate: PeerCertificate, error: VerifyError | undefined): 'accept' | 'reject' {
     const { options, revokedSerials } = this.#settings;
     const { verdict, log } = judgeCertificate({ verify: options.verify, revokedSerials }, certificate, error);
     for (const { severity, verb, text } of log) this.#log.write(severity, verb, text);
+    const chain = this.#chains.get(key) ?? [];
+    chain.push(certificate);
+    this.#chains.set(key, chain);
     return verdict;
   }
 
@@ -610,43 +650,27 @@ export class PointToPoint implements ContextOwner {
   }
 
   #openTun(agreement: Agreement, time: Time): void {
-    if (this.#tun !== undefined && this.#tun.digest === agreement.digest) {
+    const { options, connection, digest } = agreement;
+    const opened = (outcome: TunOutcome, at: Time): void => {
+      if ('fatal' in outcome) this.#fatal(outcome.fatal, at);
+      else this.#connected(agreement, outcome.routeErrors, at);
+    };
+    if (this.#tun !== undefined && this.#tun.digest === digest) {
       this.#log.notice('Preserving previous TUN/TAP instance');
-      this.#connected(agreement, [], time);
+      this.#device.restarted(time, opened);
       return;
     }
     if (this.#tun !== undefined) {
       this.#log.notice('NOTE: Pulled options changed on restart, will need to close and reopen TUN/TAP device.');
-      this.#closeTun((at) => this.#openTun(agreement, at));
+      this.#closeTun(time, (at) => this.#openTun(agreement, at));
       return;
     }
-    const { device } = agreement.options;
-    if (device.type === 'null') {
+    if (options.device.type === 'null') {
       this.#connected(agreement, [], time);
       return;
     }
-    this.#state('ASSIGN_IP');
-    const mtu = agreement.connection.tunMtu;
-    const { name = 'tun', type, txQueueLength, macAddress } = device;
-    this.#tun = { digest: agreement.digest };
-    this.#asks.ask('open-tun', { device: name, type, mtu, txQueueLength, macAddress }, (answer) => {
-      if ('error' in answer) {
-        this.#fatal(answer.error);
-        return;
-      }
-      this.#log.notice(`TUN/TAP device ${answer.name} opened`);
-      this.#configureTun(agreement);
-    });
-  }
-
-  #configureTun(agreement: Agreement): void {
-    const { configure, problems } = planTun(agreement.options, agreement.connection.tunMtu, this.#context?.remote);
-    for (const problem of problems) this.#log.warning(problem);
-    this.#state('ADD_ROUTES');
-    this.#asks.ask('configure-tun', configure, (answer, time) => {
-      if ('error' in answer) this.#fatal(answer.error);
-      else this.#connected(agreement, answer.routeErrors, time);
-    });
+    this.#tun = { digest };
+    this.#device.open(options, connection.tunMtu, this.#context?.remote, opened);
   }
 
   #connected(_agreement: Agreement, routeErrors: readonly string[], time: Time): void {
@@ -733,11 +757,11 @@ export class PointToPoint implements ContextOwner {
   // Coming down.
 
   #restart(source: SignalSource, reason: string, time: Time, message?: string, leastPause: Millis = 0): void {
-    if (this.#phase.name === 'ended' || this.#phase.name === 'leaving') return;
+    if (['ended', 'leaving', 'closing'].includes(this.#phase.name)) return;
     const { remapUsr1 } = this.#options.process;
     if (message !== undefined) this.#log.write('notice', 0, message);
     if (remapUsr1 === 'SIGHUP') {
-      this.#end('SIGHUP', source, reason);
+      this.#end('SIGHUP', source, time, reason);
       return;
     }
     if (remapUsr1 === 'SIGTERM') {
@@ -745,6 +769,7 @@ export class PointToPoint implements ContextOwner {
       return;
     }
     this.#log.write('notice', 0, `SIGUSR1[${source},${reason}] received, process restarting`);
+    this.#signal = reason === '' ? 'sigusr1' : reason;
     this.#asks.cancelAll();
     this.#closeSession();
     const pause = Math.max(this.#connections.pause(), leastPause);
@@ -753,10 +778,9 @@ export class PointToPoint implements ContextOwner {
       this.#log.notice(`Restart pause, ${Math.ceil(pause / 1000)} second(s)`);
       this.#state('RECONNECTING', reason);
     };
-    if (this.#tun !== undefined && !this.#options.persist.tun) {
-      this.#phase = { name: 'idle' };
-      this.#closeTun(wait);
-    } else wait(time);
+    this.#phase = { name: 'idle' };
+    if (this.#device.isOpen && !(this.#options.persist.tun && this.#device.isUp)) this.#closeTun(time, wait);
+    else this.#device.restarting(this.#signal, time, wait);
   }
 
   #leave(signal: 'SIGTERM' | 'SIGINT', source: SignalSource, time: Time, reason = ''): void {
@@ -770,10 +794,11 @@ export class PointToPoint implements ContextOwner {
       this.#log.info(1, `${signal} received, sending exit notification to peer`);
       return;
     }
-    this.#end(signal, source, reason);
+    this.#end(signal, source, time, reason);
   }
 
-  #end(signal: 'SIGTERM' | 'SIGINT' | 'SIGHUP', source: SignalSource, reason = ''): void {
+  #end(signal: 'SIGTERM' | 'SIGINT' | 'SIGHUP', source: SignalSource, time: Time, reason = ''): void {
+    this.#signal = reason === '' ? signal.toLowerCase() : reason;
     this.#asks.cancelAll();
     this.#state('EXITING', signal);
     const finish = (): void => {
@@ -783,11 +808,17 @@ export class PointToPoint implements ContextOwner {
       this.#log.write('notice', 0, text);
       this.#outputs.push({ output: 'end', cause: { why: 'signal', signal, source, text } });
     };
-    if (this.#tun === undefined) finish();
-    else this.#closeTun(finish);
+    if (!this.#device.isOpen) {
+      finish();
+      return;
+    }
+    // What is open of the link is closed by #closeSession, which knows it from the phase that was.
+    const { name } = this.#phase;
+    if (name !== 'listening' && name !== 'dialling') this.#phase = { name: 'closing' };
+    this.#closeTun(time, finish);
   }
 
-  #fatal(text: string): void {
+  #fatal(text: string, time: Time): void {
     const finish = (): void => {
       this.#closeSession();
       this.#phase = { name: 'ended' };
@@ -795,16 +826,19 @@ export class PointToPoint implements ContextOwner {
     };
     this.#asks.cancelAll();
     this.#log.write('error', 0, text);
-    if (this.#tun === undefined) finish();
-    else this.#closeTun(finish);
+    if (!this.#device.isOpen) {
+      finish();
+      return;
+    }
+    // What is open of the link is closed by #closeSession, which knows it from the phase that was.
+    const { name } = this.#phase;
+    if (name !== 'listening' && name !== 'dialling') this.#phase = { name: 'closing' };
+    this.#closeTun(time, finish);
   }
 
-  #closeTun(then: (time: Time) => void): void {
+  #closeTun(time: Time, then: (time: Time) => void): void {
     this.#tun = undefined;
-    this.#asks.ask('close-tun', {}, (answer, time) => {
-      if ('error' in answer) this.#log.warning(answer.error);
-      then(time);
-    });
+    this.#device.close(this.#signal, time, then);
   }
 
   /** Level 2: session, keys, peer and link. */

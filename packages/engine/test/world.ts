@@ -90,10 +90,16 @@ export class World {
             ...common,
             asksFor: (event) => this.asked.has(event),
             authTokenKey: new Uint8Array(32),
+            environment: {},
             readCounters: () => undefined,
             formatTime: String,
           })
-        : new PointToPoint({ ...common, staticKey: undefined });
+        : new PointToPoint({
+            ...common,
+            asksFor: (event) => this.asked.has(event),
+            environment: {},
+            staticKey: undefined,
+          });
     const host: Host = {
       name,
       machine,

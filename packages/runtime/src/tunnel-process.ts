@@ -15,6 +15,7 @@ import {
   type AskFailure,
   type AskMap,
   type AskName,
+  configurationEnvironment,
   createProtection,
   type EndCause,
   type EngineOutput,
@@ -49,6 +50,8 @@ export interface TunnelProcessSettings {
   readonly onState?: ((change: StateChange) => void) | undefined;
   /** Runs plugins and scripts; without it no event is asked. */
   readonly events?: EventRunner | undefined;
+  /** The process has left its terminal: `daemon=1` for scripts. */
+  readonly daemon?: boolean | undefined;
   /** Opens the private key. */
   readonly passphrase?: string | undefined;
   /** User name and password of a client, when the configuration asks for them. */
@@ -108,8 +111,14 @@ export class TunnelProcess {
       },
       onEvent: (event) => this.#handleEvent(event),
     });
-    this.#tun = new TunnelTun(this.#channel);
+    this.#tun = new TunnelTun(this.#channel, settings.log);
 
+    const asksFor = (event: EventRequest['event']): boolean => settings.events?.has(event) ?? false;
+    const environment = configurationEnvironment(options, {
+      pid: process.pid,
+      startTime: Math.floor(Date.now() / 1000 - process.uptime()),
+      daemon: settings.daemon ?? false,
+    });
     const keys = new Map(
       options.connections.map((connection) => [connection.wrap, readProtectionKeys(options, connection)]),
     );
@@ -134,12 +143,15 @@ export class TunnelProcess {
       ? new Multi({
           ...common,
           authTokenKey: readAuthTokenKey(options),
-          asksFor: (event) => settings.events?.has(event) ?? false,
+          asksFor,
+          environment,
           readCounters: (peer) => this.#channel.readCounters(peer),
           formatTime: (time) => formatLocalTime(time * 1000),
         })
       : new PointToPoint({
           ...common,
+          asksFor,
+          environment,
           staticKey: options.data.secret === undefined ? undefined : readStaticKey(options.data.secret.key, 'secret'),
         });
   }

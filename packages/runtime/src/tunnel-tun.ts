@@ -5,31 +5,46 @@
 
 import { type InlineDataChannel, TunEnd } from '@seikan/dataplane';
 
-import type { AskFailure, ConfigureTunAsk, OpenTunAsk } from '@seikan/engine';
-import { TunDevice } from '@seikan/native';
-import { NetworkSetupError, TunnelNetwork } from '@seikan/netconf';
+import type { AskFailure, ConfigureTunAsk, LogLine, OpenedTun, OpenTunAsk } from '@seikan/engine';
+import { interfaceName, TunDevice } from '@seikan/native';
+import {
+  defaultGateway,
+  lineForUndone,
+  linesForResult,
+  type LogLine as NetworkLine,
+  NetworkSetupError,
+  RouteNetlink,
+  readSnapshot,
+  TunnelNetwork,
+} from '@seikan/netconf';
 
 import { reasonOf } from './materials.js';
 
 export class TunnelTun {
   readonly #channel: InlineDataChannel;
+  readonly #log: (line: LogLine) => void;
+  /** Lives as long as the tunnel: the way out is asked for each time that a tun is opened. */
+  #netlink: RouteNetlink | undefined;
   #network: TunnelNetwork | undefined;
   #name: string | undefined;
   #turn: Promise<unknown> = Promise.resolve();
 
-  constructor(channel: InlineDataChannel) {
+  constructor(channel: InlineDataChannel, log: (line: LogLine) => void) {
     this.#channel = channel;
+    this.#log = log;
   }
 
-  open(ask: OpenTunAsk): Promise<{ name: string; mtu: number } | AskFailure> {
+  open(ask: OpenTunAsk): Promise<OpenedTun | AskFailure> {
     return this.#inTurn(async () => {
       try {
         const device = TunDevice.open({ kind: ask.type, name: ask.device === ask.type ? `${ask.type}%d` : ask.device });
         const { name } = device;
         this.#name = name;
         this.#channel.attachTun(new TunEnd(device, { capacity: ask.mtu + 64 }));
-        this.#network = await TunnelNetwork.open();
-        return { name, mtu: ask.mtu };
+        this.#netlink ??= new RouteNetlink();
+        this.#network = await TunnelNetwork.open({ netlink: this.#netlink });
+        const netGateway = defaultGateway(await readSnapshot(this.#netlink), 4)?.gateway;
+        return { name, mtu: ask.mtu, netGateway };
       } catch (error) {
         return { error: `ERROR: Cannot ioctl TUNSETIFF ${ask.device}: ${reasonOf(error)}` };
       }
@@ -52,13 +67,10 @@ export class TunnelTun {
           ...(remote === undefined ? {} : { remote }),
           ...(redirect === undefined ? {} : { redirect }),
         });
-        const failed = results.filter(({ outcome }) => outcome === 'failed');
-        return {
-          routeErrors: [
-            ...warnings,
-            ...failed.map(({ error }) => `ERROR: ${error?.message ?? 'a route could not be added'}`),
-          ],
-        };
+        const lines = results.flatMap((result) => linesForResult(result, nameOfLink));
+        for (const line of lines) if (line.level === 'info') this.#write(line);
+        const errors = lines.filter(({ level }) => level === 'warning').map(({ text }) => text);
+        return { routeErrors: [...warnings, ...errors] };
       } catch (error) {
         const cause =
           error instanceof NetworkSetupError && error.cause instanceof Error ? `: ${error.cause.message}` : '';
@@ -72,8 +84,16 @@ export class TunnelTun {
     return this.#inTurn(async () => {
       const network = this.#network;
       this.#network = undefined;
+      if (network !== undefined)
+        this.#log({ verb: 1, severity: 'notice', prefix: undefined, text: 'Closing TUN/TAP interface' });
       const undone = await network?.undo();
+      for (const step of undone?.steps ?? []) {
+        const line = lineForUndone(step, nameOfLink);
+        if (line !== undefined) this.#write(line);
+      }
       await network?.close();
+      this.#netlink?.close();
+      this.#netlink = undefined;
       if (this.#name !== undefined) this.#channel.detachTun();
       this.#name = undefined;
       const [failure] = undone?.failures ?? [];
@@ -83,9 +103,18 @@ export class TunnelTun {
     });
   }
 
+  #write({ text }: NetworkLine): void {
+    this.#log({ verb: 3, severity: 'notice', prefix: undefined, text });
+  }
+
   #inTurn<Result>(step: () => Promise<Result>): Promise<Result> {
     const result = this.#turn.then(step);
     this.#turn = result.catch(() => undefined);
     return result;
   }
+}
+
+/** As upstream shows a link: `[NULL]` when it is gone. */
+function nameOfLink(index: number): string {
+  return interfaceName(index) ?? '[NULL]';
 }

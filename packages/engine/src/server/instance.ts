@@ -42,6 +42,7 @@ export type InstancePhase = 'handshaking' | 'authenticating' | 'connecting' | 'e
 /** What the Multi does for its instances. */
 export interface InstanceHost {
   readonly top: Top;
+  readonly environment: Readonly<Record<string, string>>;
   emit(output: EngineOutput): void;
   /** The first key is authenticated: give it its place (config, address, routes); ends in `instance.connected`. */
   connect(instance: Instance, time: Time): void;
@@ -104,6 +105,7 @@ export class Instance implements ContextOwner {
     const emit = (output: EngineOutput): void => host.emit(output);
     this.log = new TunnelLog(emit, () => this.prefix);
     this.asks = new Asks(emit, host.nextAskId());
+    this.#environment = host.environment;
     this.context = new Context(host.top.childSettings(this, options), this);
   }
 

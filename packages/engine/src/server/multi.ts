@@ -22,12 +22,14 @@ import {
 } from '@seikan/core';
 
 import { Asks } from '../asks.js';
-import { planTun } from '../client/tun-plan.js';
 import { earliest } from '../context.js';
 import { parseIpv4, parseIpv6 } from '../options/address.js';
 import type { Connection } from '../options/options.js';
 import type { AskId, EngineOutput, SignalSource, Time } from '../output.js';
+import { TunnelDevice } from '../tunnel-device.js';
+import type { Environment } from '../tunnel-environment.js';
 import { afInet, TunnelLog } from '../tunnel-log.js';
+import { TunnelScripts } from '../tunnel-scripts.js';
 import { Authenticator } from './authenticator.js';
 import { addressEnvironment, timeEnvironment } from './client-environment.js';
 import { Connecting } from './connecting.js';
@@ -63,10 +65,11 @@ export class Multi implements InstanceHost {
   /** Clients whose final counters are awaited before client-disconnect runs. */
   readonly #leaving = new Map<string, (counters: PeerCounters, time: Time) => void>();
   readonly #links = new Map<LinkId, OpenLink>();
+  readonly #scripts: TunnelScripts;
+  readonly #device: TunnelDevice;
   readonly #drops = new Map<string, number>();
   #nextLink: LinkId = 1;
   #nextClientId = 0;
-  #tunOpen = false;
   #phase: 'idle' | 'starting' | 'running' | 'leaving' | 'ended' = 'idle';
   #endAt: { readonly at: Millis; readonly signal: 'SIGTERM' | 'SIGINT'; readonly source: SignalSource } | undefined;
   #statusAt: Millis | undefined;
@@ -81,6 +84,13 @@ export class Multi implements InstanceHost {
     const authenticator = new Authenticator(options, (event) => settings.asksFor(event), {
       secret: { crypto, hmacKey: settings.authTokenKey },
       random,
+    });
+    this.#scripts = new TunnelScripts(this.#asks, settings.asksFor, settings.environment);
+    this.#device = new TunnelDevice({
+      asks: this.#asks,
+      log: this.#log,
+      scripts: this.#scripts,
+      onState: () => undefined,
     });
     this.top = new Top(settings, authenticator, (instance, time) => pushToClient(this.top, instance, time));
     this.#pool = new AddressPool({
@@ -121,6 +131,11 @@ export class Multi implements InstanceHost {
 
   poll(): EngineOutput | undefined {
     return this.#outputs.shift();
+  }
+
+  /** What scripts see of the server itself; a client's own variables come on top. */
+  get environment(): Environment {
+    return this.#scripts.environment;
   }
 
   emit(output: EngineOutput): void {
@@ -181,7 +196,7 @@ export class Multi implements InstanceHost {
       case 'linkDown':
         return this.#linkDown(event.link, event.reason, time);
       case 'tunDown':
-        return this.#fatal(`ERROR: the tun device is gone: ${event.reason}`);
+        return this.#fatal(`ERROR: the tun device is gone: ${event.reason}`, time);
       case 'float':
         return this.#float(event.peer, event.link, event.to);
       case 'floatConflict':
@@ -292,7 +307,7 @@ export class Multi implements InstanceHost {
     } as const;
     this.#asks.ask('open-link', { link, protocol: connection.protocol, bind, remote: undefined }, (answer, at) => {
       if ('error' in answer) {
-        this.#fatal(answer.error);
+        this.#fatal(answer.error, at);
         return;
       }
       this.#links.set(link, { link, transport, connection });
@@ -306,29 +321,16 @@ export class Multi implements InstanceHost {
 
   #openTun(time: Time): void {
     const { options } = this.top;
-    const { name = 'tun', type, txQueueLength, macAddress } = options.device;
-    const mtu = this.#connection.tunMtu;
-    if (type === 'null') {
+    if (options.device.type === 'null') {
       this.#started(time);
       return;
     }
-    this.#tunOpen = true;
-    this.#asks.ask('open-tun', { device: name, type, mtu, txQueueLength, macAddress }, (answer, at) => {
-      if ('error' in answer) {
-        this.#fatal(answer.error);
-        return;
+    this.#device.open(options, this.#connection.tunMtu, undefined, (outcome, at) => {
+      if ('fatal' in outcome) this.#fatal(outcome.fatal, at);
+      else {
+        for (const error of outcome.routeErrors) this.#log.warning(error);
+        this.#started(at);
       }
-      this.#log.notice(`TUN/TAP device ${answer.name} opened`);
-      const { configure, problems } = planTun(options, mtu, undefined);
-      for (const problem of problems) this.#log.warning(problem);
-      this.#asks.ask('configure-tun', configure, (configured, done) => {
-        if ('error' in configured) this.#fatal(configured.error);
-        else {
-          for (const error of configured.routeErrors) this.#log.warning(error);
-          this.#started(done);
-        }
-      });
-      void at;
     });
   }
 
@@ -565,25 +567,25 @@ export class Multi implements InstanceHost {
   }
 
   #end({ signal, source }: { signal: 'SIGTERM' | 'SIGINT' | 'SIGHUP'; source: SignalSource }, time: Time): void {
-    this.#finish(time, () => {
+    this.#finish(time, signal.toLowerCase(), () => {
       const text = `${signal}[${source},] received, process ${signal === 'SIGHUP' ? 'restarting' : 'exiting'}`;
       this.#log.write('notice', 0, text);
       this.emit({ output: 'end', cause: { why: 'signal', signal, source, text } });
     });
   }
 
-  #fatal(text: string): void {
+  #fatal(text: string, time: Time): void {
     this.#log.write('error', 0, text);
-    this.#finish(undefined, () => this.emit({ output: 'end', cause: { why: 'fatal', text } }));
+    this.#finish(time, undefined, () => this.emit({ output: 'end', cause: { why: 'fatal', text } }));
   }
 
-  /** Orderly: instances, what was written down, tun, links. */
-  #finish(time: Time | undefined, then: () => void): void {
+  /** Orderly: instances, what was written down, tun, links. Without a signal something is broken: tun and links only. */
+  #finish(time: Time, signal: string | undefined, then: () => void): void {
     if (this.#phase === 'ended') return;
     this.#phase = 'ended';
     this.#endAt = undefined;
     this.#asks.cancelAll();
-    if (time !== undefined) {
+    if (signal !== undefined) {
       for (const instance of this.#instances())
         this.close(instance, 'SIGTERM[soft,server-exit] received, client-instance exiting', time);
       if (this.top.options.log.status !== undefined) this.#writeStatus(time);
@@ -595,13 +597,8 @@ export class Multi implements InstanceHost {
       this.#links.clear();
       then();
     };
-    if (!this.#tunOpen) closeLinks();
-    else {
-      this.#asks.ask('close-tun', {}, (answer) => {
-        if ('error' in answer) this.#log.warning(answer.error);
-        closeLinks();
-      });
-    }
+    if (this.#device.isOpen) this.#device.close(signal ?? 'sigterm', time, closeLinks);
+    else closeLinks();
   }
 
   #instances(): Instance[] {

@@ -22,6 +22,7 @@ import type { ChannelAbilities, Product } from '../local-hello.js';
 import type { Connection, Options } from '../options/options.js';
 import { localOptionsString } from '../options-string.js';
 import type { Time } from '../output.js';
+import type { Environment } from '../tunnel-environment.js';
 import type { Authenticator } from './authenticator.js';
 import type { Instance } from './instance.js';
 
@@ -39,6 +40,8 @@ export interface TopSettings {
   readonly asksFor: (event: EventName) => boolean;
   /** 32 bytes that tokens are signed with (`auth-gen-token-secret`, or random for this run). */
   readonly authTokenKey: Uint8Array;
+  /** What scripts see from the start: `configurationEnvironment`. */
+  readonly environment: Environment;
   readonly readCounters: (peer: PeerRef) => PeerCounters | undefined;
   /** Local time as `2026-11-21 02:49:36`. */
   readonly formatTime: (time: UnixSeconds) => string;

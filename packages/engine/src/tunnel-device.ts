@@ -1,0 +1,184 @@
+/**
+ * The tun of a tunnel from opening to closing, with its addresses, routes and scripts in OpenVPN's order:
+ *
+ *   closed ─▶ open-tun ─▶ addresses ─▶ up ─▶ (route-delay) ─▶ routes ─▶ route-up ─▶ open
+ *   open ─▶ route-predown ─▶ (down-pre: routes away, down) ─▶ close-tun ─▶ down ─▶ closed
+ *
+ * Clients, p2p peers and servers have one of these; it asks in its owner's name, who takes questions back by cancelAll.
+ * upstream: init.c `do_open_tun`, `do_route`, `do_close_tun` (2.6).
+ */
+import type { Endpoint, Millis } from '@seikan/core';
+
+import type { Asks } from './asks.js';
+import { planTun, type TunPlan } from './client/tun-plan.js';
+import type { Options } from './options/options.js';
+import type { Time } from './output.js';
+import type { TunnelLog } from './tunnel-log.js';
+import type { TunnelScripts } from './tunnel-scripts.js';
+
+export interface TunnelDeviceSettings {
+  readonly asks: Asks;
+  readonly log: TunnelLog;
+  readonly scripts: TunnelScripts;
+  readonly onState: (state: 'ASSIGN_IP' | 'ADD_ROUTES') => void;
+}
+
+/** `fatal`: the tunnel cannot go on. */
+export type TunOutcome = { readonly routeErrors: readonly string[] } | { readonly fatal: string };
+
+type Then = (outcome: TunOutcome, time: Time) => void;
+
+interface OpenTun {
+  readonly options: Options;
+  readonly plan: TunPlan['configure'];
+}
+
+export class TunnelDevice {
+  readonly #settings: TunnelDeviceSettings;
+  #state: 'closed' | 'opening' | 'up' = 'closed';
+  #tun: OpenTun | undefined;
+  #routes: { readonly at: Millis; readonly then: Then } | undefined;
+
+  constructor(settings: TunnelDeviceSettings) {
+    this.#settings = settings;
+  }
+
+  /** Whether there is something to close. */
+  get isOpen(): boolean {
+    return this.#state !== 'closed';
+  }
+
+  /** Whether it came up whole: only then can it stay over a restart. */
+  get isUp(): boolean {
+    return this.#state === 'up';
+  }
+
+  open(options: Options, mtu: number, remote: Endpoint | undefined, then: Then): void {
+    const { asks, log, scripts, onState } = this.#settings;
+    const { name = 'tun', type, txQueueLength, macAddress } = options.device;
+    if (type === 'null') throw new TypeError('a null device is never opened');
+    this.#state = 'opening';
+    onState('ASSIGN_IP');
+    asks.ask('open-tun', { device: name, type, mtu, txQueueLength, macAddress }, (answer, time) => {
+      if ('error' in answer) {
+        this.#state = 'closed';
+        then({ fatal: answer.error }, time);
+        return;
+      }
+      log.notice(`TUN/TAP device ${answer.name} opened`);
+      const { configure, problems } = planTun(options, mtu, remote);
+      for (const problem of problems) log.warning(problem);
+      this.#tun = { options, plan: configure };
+      scripts.tunOpened(options, {
+        name: answer.name,
+        mtu: answer.mtu,
+        vpnGateway: configure.gateway4,
+        netGateway: answer.netGateway,
+        remote,
+      });
+      this.#assignAddresses(this.#tun, then);
+    });
+  }
+
+  /** The tun stayed over a soft restart (persist-tun): `up-restart` scripts are told. */
+  restarted(time: Time, then: Then): void {
+    if (this.#tellsRestarts) this.#settings.scripts.up('restart', time, (good, at) => then(upOutcome(good), at));
+    else then({ routeErrors: [] }, time);
+  }
+
+  /** The session ends and the tun stays. */
+  restarting(signal: string, time: Time, then: (time: Time) => void): void {
+    if (this.#tellsRestarts) this.#settings.scripts.down('restart', signal, time, then);
+    else then(time);
+  }
+
+  close(signal: string, time: Time, then: (time: Time) => void): void {
+    const { scripts } = this.#settings;
+    const tun = this.#tun;
+    this.#tun = undefined;
+    this.#state = 'closed';
+    this.#routes = undefined;
+    if (tun === undefined) {
+      this.#closeTun(then);
+      return;
+    }
+    const { downPre } = tun.options.scripts;
+    scripts.routePreDown(signal, time, (at) => {
+      if (downPre) this.#downBefore(tun, signal, then);
+      else this.#closeTun((closed) => scripts.down('init', signal, closed, then));
+      void at;
+    });
+  }
+
+  handleTimeout(time: Time): void {
+    const routes = this.#routes;
+    if (routes === undefined || this.#tun === undefined || time.now < routes.at) return;
+    this.#routes = undefined;
+    this.#addRoutes(this.#tun, routes.then);
+  }
+
+  nextTimeout(): Millis | undefined {
+    return this.#routes?.at;
+  }
+
+  get #tellsRestarts(): boolean {
+    return this.#tun?.options.scripts.upRestart === true;
+  }
+
+  /** Addresses alone, so that `up` runs before there are routes. */
+  #assignAddresses(tun: OpenTun, then: Then): void {
+    const { asks, scripts } = this.#settings;
+    asks.ask('configure-tun', withoutRoutes(tun.plan), (answer, time) => {
+      if ('error' in answer) {
+        then({ fatal: answer.error }, time);
+        return;
+      }
+      scripts.up('init', time, (good, at) => {
+        const delay = tun.options.routing.delay ?? 0;
+        if (!good) then(upOutcome(good), at);
+        else if (delay > 0) this.#routes = { at: at.now + delay * 1000, then };
+        else this.#addRoutes(tun, then);
+      });
+    });
+  }
+
+  #addRoutes(tun: OpenTun, then: Then): void {
+    const { asks, scripts, onState } = this.#settings;
+    onState('ADD_ROUTES');
+    asks.ask('configure-tun', tun.plan, (answer, time) => {
+      if ('error' in answer) {
+        then({ fatal: answer.error }, time);
+        return;
+      }
+      const { routeErrors } = answer;
+      scripts.routeUp(tun.plan.redirect?.reroute === true, time, (at) => {
+        this.#state = 'up';
+        then({ routeErrors }, at);
+      });
+    });
+  }
+
+  #downBefore(tun: OpenTun, signal: string, then: (time: Time) => void): void {
+    const { asks, log, scripts } = this.#settings;
+    asks.ask('configure-tun', withoutRoutes(tun.plan), (answer, time) => {
+      if ('error' in answer) log.warning(answer.error);
+      scripts.down('init', signal, time, () => this.#closeTun(then));
+    });
+  }
+
+  #closeTun(then: (time: Time) => void): void {
+    const { asks, log } = this.#settings;
+    asks.ask('close-tun', {}, (answer, time) => {
+      if ('error' in answer) log.warning(answer.error);
+      then(time);
+    });
+  }
+}
+
+function upOutcome(good: boolean): TunOutcome {
+  return good ? { routeErrors: [] } : { fatal: 'WARNING: Failed running command (--up/--down)' };
+}
+
+function withoutRoutes(plan: TunPlan['configure']): TunPlan['configure'] {
+  return { ...plan, routes: [], redirect: undefined };
+}

@@ -1,0 +1,111 @@
+/**
+ * The scripts and plugins of the tunnel itself, in OpenVPN's order, and the environment that grows with it:
+ *
+ *   tls-verify (each certificate) ─▶ ipchange ─▶ tun, addresses ─▶ up ─▶ routes ─▶ route-up
+ *   route-predown ─▶ routes away ─▶ (down with down-pre) ─▶ tun closed ─▶ down
+ *
+ * A step without a script goes on at once. A server has the same steps without the first two.
+ * upstream: init.c `run_up_down`, `do_open_tun`, `do_close_tun`, `do_route` (2.6).
+ */
+import type { Endpoint, PeerCertificate } from '@seikan/core';
+import type { EventName, EventRequest } from '@seikan/plugin-sdk';
+
+import type { Asks } from './asks.js';
+import { sanitizeSubject } from './certificate-policy.js';
+import type { Options } from './options/options.js';
+import type { Time } from './output.js';
+import { addressEnvironment, certificateEnvironment } from './server/client-environment.js';
+import { type Environment, type TunFacts, tunArguments, tunEnvironment } from './tunnel-environment.js';
+
+export type AsksFor = (event: EventName) => boolean;
+
+/** Whether the tun is new, or stays over a soft restart (`up-restart`). */
+export type UpContext = 'init' | 'restart';
+
+export class TunnelScripts {
+  readonly #asks: Asks;
+  readonly #asksFor: AsksFor;
+  #environment: Environment;
+  #arguments: readonly string[] = [];
+
+  constructor(asks: Asks, asksFor: AsksFor, environment: Environment) {
+    this.#asks = asks;
+    this.#asksFor = asksFor;
+    this.#environment = environment;
+  }
+
+  get environment(): Environment {
+    return this.#environment;
+  }
+
+  /** Asks about each certificate of the peer, from the root down. `then` learns which one was refused. */
+  tlsVerify(
+    chain: readonly PeerCertificate[],
+    remote: Endpoint,
+    verify: Options['verify'],
+    then: (refused: PeerCertificate | undefined, time: Time) => void,
+    time: Time,
+  ): void {
+    const [certificate, ...rest] = chain.toSorted((a, b) => b.depth - a.depth);
+    if (certificate === undefined) return then(undefined, time);
+    this.#set(certificateEnvironment([certificate], remote, verify.track));
+    const { depth, der } = certificate;
+    const name = certificate.subjectFields.findLast((field) => field.name === 'CN')?.value;
+    if (depth === 0 && name !== undefined) this.#set({ common_name: name });
+    const argv = [String(depth), sanitizeSubject(certificate.subject)];
+    return this.#run({ event: 'tls-verify', argv, certificate: { depth, der } }, time, (good, at) =>
+      good ? this.tlsVerify(rest, remote, verify, then, at) : then(certificate, at),
+    );
+  }
+
+  /** The peer is authenticated at this address. */
+  peerInitiated(remote: Endpoint, time: Time): void {
+    this.#set(addressEnvironment('trusted', remote));
+    const argv = [`[AF_INET${remote.family === 6 ? '6' : ''}]${remote.address}`, String(remote.port)];
+    this.#run({ event: 'ipchange', argv }, time, () => undefined);
+  }
+
+  /** The tun is open: its facts are told from here on. */
+  tunOpened(options: Options, facts: TunFacts): void {
+    this.#set(tunEnvironment(options, facts));
+    this.#arguments = tunArguments(options, facts);
+  }
+
+  up(context: UpContext, time: Time, then: (good: boolean, time: Time) => void): void {
+    this.#set({ script_context: context });
+    this.#run({ event: 'up', argv: [...this.#arguments, context] }, time, then);
+  }
+
+  /** Routes are in place, or failed. */
+  routeUp(redirected: boolean, time: Time, then: (time: Time) => void): void {
+    this.#set({ redirect_gateway: redirected ? '1' : '0' });
+    this.#run({ event: 'route-up', argv: [] }, time, (_good, at) => then(at));
+  }
+
+  /** `signal`: why the tunnel comes down, as `sigterm` or `ping-restart`. */
+  routePreDown(signal: string, time: Time, then: (time: Time) => void): void {
+    this.#set({ signal });
+    this.#run({ event: 'route-predown', argv: [...this.#arguments, 'init'] }, time, (_good, at) => then(at));
+  }
+
+  down(context: UpContext, signal: string, time: Time, then: (time: Time) => void): void {
+    this.#set({ signal, script_context: context });
+    this.#run({ event: 'down', argv: [...this.#arguments, context] }, time, (_good, at) => then(at));
+  }
+
+  #set(variables: Environment): void {
+    this.#environment = { ...this.#environment, ...variables };
+  }
+
+  #run(
+    request: Pick<EventRequest, 'event' | 'argv' | 'certificate'>,
+    time: Time,
+    then: (good: boolean, time: Time) => void,
+  ): void {
+    if (!this.#asksFor(request.event)) return then(true, time);
+    this.#asks.ask('event', { request: { ...request, context: 0, env: this.#environment } }, (verdict, at) =>
+      then(verdict.result === 'success', at),
+    );
+    return undefined;
+  }
+}
