@@ -774,6 +774,7 @@ export class PointToPoint implements ContextOwner {
     this.#closeSession();
     const pause = Math.max(this.#connections.pause(), leastPause);
     const wait = (at: Time): void => {
+      this.#scripts.reset();
       this.#phase = { name: 'pausing', until: at.now + pause };
       this.#log.notice(`Restart pause, ${Math.ceil(pause / 1000)} second(s)`);
       this.#state('RECONNECTING', reason);

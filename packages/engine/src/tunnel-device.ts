@@ -13,6 +13,7 @@ import type { Asks } from './asks.js';
 import { planTun, type TunPlan } from './client/tun-plan.js';
 import type { Options } from './options/options.js';
 import type { Time } from './output.js';
+import type { TunFacts } from './tunnel-environment.js';
 import type { TunnelLog } from './tunnel-log.js';
 import type { TunnelScripts } from './tunnel-scripts.js';
 
@@ -30,6 +31,7 @@ type Then = (outcome: TunOutcome, time: Time) => void;
 
 interface OpenTun {
   readonly options: Options;
+  readonly facts: TunFacts;
   readonly plan: TunPlan['configure'];
 }
 
@@ -68,21 +70,19 @@ export class TunnelDevice {
       log.notice(`TUN/TAP device ${answer.name} opened`);
       const { configure, problems } = planTun(options, mtu, remote);
       for (const problem of problems) log.warning(problem);
-      this.#tun = { options, plan: configure };
-      scripts.tunOpened(options, {
-        name: answer.name,
-        mtu: answer.mtu,
-        vpnGateway: configure.gateway4,
-        netGateway: answer.netGateway,
-        remote,
-      });
+      const { netGateway } = answer;
+      const facts = { name: answer.name, mtu: answer.mtu, vpnGateway: configure.gateway4, netGateway, remote };
+      this.#tun = { options, facts, plan: configure };
+      scripts.tunOpened(options, facts);
       this.#assignAddresses(this.#tun, then);
     });
   }
 
   /** The tun stayed over a soft restart (persist-tun): `up-restart` scripts are told. */
   restarted(time: Time, then: Then): void {
-    if (this.#tellsRestarts) this.#settings.scripts.up('restart', time, (good, at) => then(upOutcome(good), at));
+    const { scripts } = this.#settings;
+    if (this.#tun !== undefined) scripts.tunKept(this.#tun.options, this.#tun.facts);
+    if (this.#tellsRestarts) scripts.up('restart', time, (good, at) => then(upOutcome(good), at));
     else then({ routeErrors: [] }, time);
   }
 

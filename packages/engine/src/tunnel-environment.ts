@@ -46,7 +46,8 @@ export interface TunFacts {
   readonly remote: Endpoint | undefined;
 }
 
-export function tunEnvironment(options: Options, facts: TunFacts): Environment {
+/** A tun that stays over a restart keeps its routes too, which are then not told again: `kept` leaves them out. */
+export function tunEnvironment(options: Options, facts: TunFacts, kept = false): Environment {
   const { addresses, device, dns } = options;
   const env: Record<string, string> = { dev: facts.name, dev_type: device.type, tun_mtu: String(facts.mtu) };
   if (addresses.ipv4 !== undefined) {
@@ -59,7 +60,7 @@ export function tunEnvironment(options: Options, facts: TunFacts): Environment {
     env['ifconfig_ipv6_netbits'] = String(addresses.ipv6.bits);
     env['ifconfig_ipv6_remote'] = addresses.ipv6.remote;
   }
-  return { ...env, ...routeEnvironment(options, facts), ...dnsEnvironment(dns) };
+  return { ...env, ...(kept ? {} : routeEnvironment(options, facts)), ...dnsEnvironment(dns) };
 }
 
 /** The arguments of up and down, without the context. */

@@ -25,17 +25,24 @@ export type UpContext = 'init' | 'restart';
 export class TunnelScripts {
   readonly #asks: Asks;
   readonly #asksFor: AsksFor;
+  readonly #base: Environment;
   #environment: Environment;
   #arguments: readonly string[] = [];
 
   constructor(asks: Asks, asksFor: AsksFor, environment: Environment) {
     this.#asks = asks;
     this.#asksFor = asksFor;
+    this.#base = environment;
     this.#environment = environment;
   }
 
   get environment(): Environment {
     return this.#environment;
+  }
+
+  /** A session is over: what it has told is forgotten. */
+  reset(): void {
+    this.#environment = this.#base;
   }
 
   /** Asks about each certificate of the peer, from the root down. `then` learns which one was refused. */
@@ -71,6 +78,11 @@ export class TunnelScripts {
     this.#arguments = tunArguments(options, facts);
   }
 
+  /** The tun of the session before is used again. */
+  tunKept(options: Options, facts: TunFacts): void {
+    this.#set(tunEnvironment(options, facts, true));
+  }
+
   up(context: UpContext, time: Time, then: (good: boolean, time: Time) => void): void {
     this.#set({ script_context: context });
     this.#run({ event: 'up', argv: [...this.#arguments, context] }, time, then);
@@ -84,7 +96,7 @@ export class TunnelScripts {
 
   /** `signal`: why the tunnel comes down, as `sigterm` or `ping-restart`. */
   routePreDown(signal: string, time: Time, then: (time: Time) => void): void {
-    this.#set({ signal });
+    this.#set({ signal, script_context: 'init' });
     this.#run({ event: 'route-predown', argv: [...this.#arguments, 'init'] }, time, (_good, at) => then(at));
   }
 
