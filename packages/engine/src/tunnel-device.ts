@@ -39,7 +39,7 @@ export class TunnelDevice {
   readonly #settings: TunnelDeviceSettings;
   #state: 'closed' | 'opening' | 'up' = 'closed';
   #tun: OpenTun | undefined;
-  #routes: { readonly at: Millis; readonly then: Then } | undefined;
+  #routes: { readonly at: Millis; readonly done: Then } | undefined;
 
   constructor(settings: TunnelDeviceSettings) {
     this.#settings = settings;
@@ -114,7 +114,7 @@ export class TunnelDevice {
     const routes = this.#routes;
     if (routes === undefined || this.#tun === undefined || time.now < routes.at) return;
     this.#routes = undefined;
-    this.#addRoutes(this.#tun, routes.then);
+    this.#addRoutes(this.#tun, routes.done);
   }
 
   nextTimeout(): Millis | undefined {
@@ -136,7 +136,7 @@ export class TunnelDevice {
       scripts.up('init', time, (good, at) => {
         const delay = tun.options.routing.delay ?? 0;
         if (!good) then(upOutcome(good), at);
-        else if (delay > 0) this.#routes = { at: at.now + delay * 1000, then };
+        else if (delay > 0) this.#routes = { at: at.now + delay * 1000, done: then };
         else this.#addRoutes(tun, then);
       });
     });
