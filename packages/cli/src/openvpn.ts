@@ -23,10 +23,13 @@ import { notifySystemd, TlsSetupError } from '@seikan/native';
 import {
   type DaemonStart,
   type Handoff,
+  KeptFiles,
   LineLog,
   MaterialError,
+  type Materials,
   ProcessPrivileges,
   readCredentials,
+  readMaterials,
   readPassphrase,
   reasonOf,
   runAsDaemon,
@@ -52,6 +55,13 @@ export async function openvpnMain(argv: readonly string[]): Promise<number> {
   } finally {
     signals.close();
   }
+}
+
+/** What outlives a soft restart of a server. */
+interface Kept {
+  readonly privileges: ProcessPrivileges;
+  readonly materials: Materials;
+  readonly files: KeptFiles;
 }
 
 /** What outlives a SIGHUP: the arguments, given-up privileges, secrets that cannot be asked for again. */
@@ -130,17 +140,34 @@ class OpenvpnProcess {
     if (this.#first && this.#daemon === undefined) {
       await this.#readSecrets(configuration, write);
       // Under systemd, which waits for a notification, nothing has to leave the foreground.
-      const stays = !options.process.daemon || notifySystemd(process.env, 'READY=0');
-      if (!stays) return await runAsDaemon(this.#handoff());
+      const managed = notifySystemd(process.env, 'READY=0');
+      if (options.process.daemon && !managed) return await runAsDaemon(this.#handoff());
     }
     if (this.#first) writePid(configuration, write);
     this.#privileges ??= await ProcessPrivileges.prepare(options.process, write);
     if (this.#first) this.#daemon?.ready();
     warn(startWarnings(configuration));
-    return await this.#runTunnel(configuration, log, this.#privileges);
+    const kept = {
+      privileges: this.#privileges,
+      materials: readMaterials(options, this.#passphrase),
+      files: new KeptFiles(options, write),
+    };
+    try {
+      for (;;) {
+        const status = await this.#runTunnel(configuration, log, kept);
+        if (status !== 'soft') return status;
+      }
+    } finally {
+      kept.files.close();
+    }
   }
 
-  async #runTunnel({ options }: Configuration, log: LineLog, privileges: ProcessPrivileges): Promise<number | 'again'> {
+  /** `soft`: to be run once more with the same keys, which root alone may be able to read; `again`: from the start. */
+  async #runTunnel(
+    { options }: Configuration,
+    log: LineLog,
+    { privileges, materials, files }: Kept,
+  ): Promise<number | 'soft' | 'again'> {
     const write = (line: LogLine): void => log.write(line);
     let failure: unknown;
     const onState = (change: StateChange): void => {
@@ -156,7 +183,9 @@ class OpenvpnProcess {
       product,
       log: write,
       onState,
-      passphrase: this.#passphrase,
+      materials,
+      files,
+      daemon: this.#daemon !== undefined,
       events: scriptEvents(options, write),
       credentials: async () => await this.#takeCredentials(options),
     });
@@ -168,6 +197,7 @@ class OpenvpnProcess {
       write({ verb: 0, severity: 'error', prefix: undefined, text: 'Exiting due to fatal error' });
       return EXIT_ERROR;
     }
+    if (cause.signal === 'SIGUSR1') return 'soft';
     return cause.signal === 'SIGHUP' ? 'again' : EXIT_GOOD;
   }
 

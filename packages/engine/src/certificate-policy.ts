@@ -23,10 +23,14 @@ const X509Error = { unableToGetCrl: 3 } as const;
 /** Chains deeper than this are refused (upstream MAX_CERT_DEPTH). */
 const DEPTH_LIMIT = 16;
 
+/** Serial numbers (decimal) for which a file stands in the CRL directory, at the time of the question. */
+export interface RevokedSerials {
+  has(serial: string): boolean;
+}
+
 export interface PolicyContext {
   readonly verify: VerifyOptions;
-  /** Serial numbers (decimal) for which a file stands in the CRL directory. */
-  readonly revokedSerials: ReadonlySet<string> | undefined;
+  readonly revokedSerials: RevokedSerials | undefined;
 }
 
 export function judgeCertificate(

@@ -1,3 +1,4 @@
+export type { RevokedSerials } from './certificate-policy.js';
 export { createProtection, type ProtectionKeys } from './control-protection.js';
 export type { ChannelAbilities, Product } from './local-hello.js';
 export { formatIpv4, formatIpv6, parseIpv4, parseIpv6, parseIpv6Prefix } from './options/address.js';

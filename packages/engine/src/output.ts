@@ -22,13 +22,13 @@ export type EngineOutput =
   | ({ readonly output: 'log' } & LogLine)
   | ({ readonly output: 'state' } & StateChange)
   | { readonly output: 'write-file'; readonly path: string; readonly text: string }
-  /** The process ends, or reads its configuration anew (`SIGHUP`). Everything that the engine holds is closed. */
+  /** The process ends, starts anew (`SIGUSR1`), or reads its configuration anew (`SIGHUP`). Everything that the engine holds is closed. */
   | { readonly output: 'end'; readonly cause: EndCause };
 
 export type EndCause =
   | {
       readonly why: 'signal';
-      readonly signal: 'SIGTERM' | 'SIGINT' | 'SIGHUP';
+      readonly signal: 'SIGTERM' | 'SIGINT' | 'SIGHUP' | 'SIGUSR1';
       readonly source: SignalSource;
       readonly text: string;
     }

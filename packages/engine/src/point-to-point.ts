@@ -24,18 +24,21 @@ import {
   type Millis,
   OccType,
   type PeerCertificate,
+  type PeerCounters,
   type PeerRef,
   type RandomFill,
   type StaticKey,
   sameEndpoint,
   type TlsContext,
+  type UnixSeconds,
   type VerifyError,
 } from '@seikan/core';
 
 import { Asks } from './asks.js';
-import { judgeCertificate, sanitizeSubject } from './certificate-policy.js';
+import { judgeCertificate, type RevokedSerials, sanitizeSubject } from './certificate-policy.js';
 import { type Agreement, agreeAsPeers, agreeOnPush, agreeOnStaticKey, staticDataKey } from './client/agreement.js';
 import { ConnectionList } from './client/connection-list.js';
+import { formatStatistics } from './client/statistics.js';
 import { Context, type ContextOwner, earliest } from './context.js';
 import { peerSettings } from './data-settings.js';
 import { type ChannelAbilities, type Product, peerInfoText } from './local-hello.js';
@@ -58,13 +61,16 @@ export interface PointToPointSettings {
   readonly product: Product;
   readonly abilities: ChannelAbilities;
   /** Serial numbers in the `crl-verify … dir` directory. */
-  readonly revokedSerials: ReadonlySet<string> | undefined;
+  readonly revokedSerials: RevokedSerials | undefined;
   /** `secret`: without it there is TLS. */
   readonly staticKey: StaticKey | undefined;
   /** Whether a script or a plugin stands behind an event; without one it is not asked. */
   readonly asksFor: AsksFor;
   /** What scripts see from the start: `configurationEnvironment`. */
   readonly environment: Environment;
+  readonly readCounters: (peer: PeerRef) => PeerCounters | undefined;
+  /** Local time as `2026-11-21 02:49:36`. */
+  readonly formatTime: (time: UnixSeconds) => string;
 }
 
 export type TunnelSignal = 'SIGUSR1' | 'SIGUSR2' | 'SIGHUP' | 'SIGTERM' | 'SIGINT';
@@ -131,6 +137,8 @@ export class PointToPoint implements ContextOwner {
   #listener: LinkId | undefined;
   /** Dies with the session: `inactive` and `session-timeout`. */
   #connectedAt: Millis | undefined;
+  #statusAt: Millis | undefined;
+  #control = { read: 0, written: 0 };
 
   constructor(settings: PointToPointSettings) {
     this.#settings = settings;
@@ -154,6 +162,7 @@ export class PointToPoint implements ContextOwner {
   }
 
   handleStart(time: Time): void {
+    if (this.#options.log.status !== undefined) this.#statusAt = time.now;
     this.#begin(time);
   }
 
@@ -163,6 +172,7 @@ export class PointToPoint implements ContextOwner {
       case 'SIGUSR1':
         return this.#restart('hard', '', time);
       case 'SIGUSR2':
+        for (const line of this.#statistics(time).trimEnd().split('\n')) this.#log.write('notice', 0, line);
         return undefined;
       case 'SIGHUP':
         return this.#end(signal, 'hard', time);
@@ -182,6 +192,7 @@ export class PointToPoint implements ContextOwner {
     const context = this.#context;
     switch (event.event) {
       case 'control':
+        this.#control.read += event.bytes.length;
         if (this.#phase.name === 'listening' && this.#phase.link === event.link) {
           this.#openSession(this.#connections.current, event.link, event.from, time);
           this.#context?.handleControl(event.bytes, time);
@@ -262,6 +273,7 @@ export class PointToPoint implements ContextOwner {
       this.#log.notice('Session timeout, exiting');
       this.#leave('SIGTERM', 'soft', time);
     }
+    if (this.#statusAt !== undefined && now >= this.#statusAt) this.#writeStatus(time);
     this.#device.handleTimeout(time);
     this.#context?.handleTimeout(time);
   }
@@ -279,12 +291,13 @@ export class PointToPoint implements ContextOwner {
             : undefined;
     const session =
       sessionTimeout > 0 && this.#connectedAt !== undefined ? this.#connectedAt + sessionTimeout * 1000 : undefined;
-    return earliest(own, session, this.#device.nextTimeout(), this.#context?.nextTimeout());
+    return earliest(own, session, this.#statusAt, this.#device.nextTimeout(), this.#context?.nextTimeout());
   }
 
   // What the Context says.
 
   command(command: DataChannelCommand): void {
+    if (command.verb === 'sendControl') this.#control.written += command.bytes.length;
     this.#outputs.push({ output: 'command', command });
   }
 
@@ -801,6 +814,8 @@ export class PointToPoint implements ContextOwner {
   #end(signal: 'SIGTERM' | 'SIGINT' | 'SIGHUP', source: SignalSource, time: Time, reason = ''): void {
     this.#signal = reason === '' ? signal.toLowerCase() : reason;
     this.#asks.cancelAll();
+    this.#writeStatus(time);
+    this.#statusAt = undefined;
     this.#state('EXITING', signal);
     const finish = (): void => {
       this.#closeSession();
@@ -858,9 +873,24 @@ export class PointToPoint implements ContextOwner {
     this.#context = undefined;
     this.#connectedAt = undefined;
     this.#agreement = undefined;
+    this.#control = { read: 0, written: 0 };
+    if (this.#options.auth.noCache) this.#credentials = undefined;
     if (context === undefined) return;
     context.close();
     this.#outputs.push({ output: 'close-link', link: context.link });
+  }
+
+  #writeStatus(time: Time): void {
+    const { status } = this.#options.log;
+    if (status === undefined) return;
+    this.#statusAt = time.now + Math.max(1, status.interval) * 1000;
+    this.#outputs.push({ output: 'write-file', path: status.file, text: this.#statistics(time) });
+  }
+
+  #statistics({ wallClock }: Time): string {
+    const peer = this.#staticPeer?.peer ?? this.#context?.peer;
+    const counters = peer === undefined ? undefined : this.#settings.readCounters(peer);
+    return formatStatistics(counters, this.#control, wallClock, this.#settings.formatTime);
   }
 
   #state(state: TunnelState, detail = ''): void {

@@ -83,23 +83,15 @@ export class World {
       product,
       abilities: { epoch: false },
       revokedSerials: undefined,
+      asksFor: (event: string) => this.asked.has(event),
+      environment: {},
+      readCounters: () => undefined,
+      formatTime: String,
     };
     const machine =
       options.mode === 'server'
-        ? new Multi({
-            ...common,
-            asksFor: (event) => this.asked.has(event),
-            authTokenKey: new Uint8Array(32),
-            environment: {},
-            readCounters: () => undefined,
-            formatTime: String,
-          })
-        : new PointToPoint({
-            ...common,
-            asksFor: (event) => this.asked.has(event),
-            environment: {},
-            staticKey: undefined,
-          });
+        ? new Multi({ ...common, authTokenKey: new Uint8Array(32) })
+        : new PointToPoint({ ...common, staticKey: undefined });
     const host: Host = {
       name,
       machine,

@@ -1,8 +1,9 @@
 /** The event loop: where the engine's machines meet the clock, the network and the files. */
 export { askAtTerminal, type Prompt, readCredentials, readPassphrase, type UserPass } from './credentials.js';
 export { type DaemonStart, type Handoff, runAsDaemon, takeHandoff } from './daemon.js';
+export { KeptFiles } from './kept-files.js';
 export { formatLocalTime, LineLog, type LogOutlets } from './line-log.js';
-export { MaterialError, readMaterial, readStaticKey, reasonOf } from './materials.js';
+export { MaterialError, type Materials, readMaterial, readMaterials, readStaticKey, reasonOf } from './materials.js';
 export { ProcessPrivileges } from './process-privileges.js';
 export { scriptEvents } from './script-events.js';
 export { type EventRunner, TunnelProcess, type TunnelProcessSettings } from './tunnel-process.js';

@@ -1,9 +1,9 @@
 /**
  * What the configuration names by file or carries inline, read and made ready: the TLS context, the keys that protect
- * control packets, the serial numbers of a CRL directory. All of it before the process gives up its privileges.
+ * control packets. All of it before the process gives up its privileges.
  */
 import { randomBytes } from 'node:crypto';
-import { readdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 
 import {
   authTokenHmacKey,
@@ -32,7 +32,7 @@ export function readMaterial(material: Material, what: string): string {
 }
 
 /** Makes the TLS context that the configuration describes; `passphrase` opens an encrypted key. */
-export function createTls(options: Options, passphrase?: string): OpensslContext {
+function createTls(options: Options, passphrase?: string): OpensslContext {
   const { tls, verify } = options;
   try {
     return createTlsContext({
@@ -100,7 +100,7 @@ function nameOf(source: Material | undefined): string {
 }
 
 /** The keys that wrap the control packets of one place to connect to (or to listen at). */
-export function readProtectionKeys(options: Options, { wrap }: Connection): ProtectionKeys {
+function readProtectionKeys(options: Options, { wrap }: Connection): ProtectionKeys {
   const { tlsAuth, tlsCrypt, tlsCryptV2 } = wrap;
   const isServer = options.tls.role === 'server';
   const v2 = tlsCryptV2 === undefined ? undefined : readMaterial(tlsCryptV2.key, 'tls-crypt-v2');
@@ -128,25 +128,35 @@ export function readStaticKey(material: Material, directive: string): StaticKey 
   );
 }
 
+/** What a tunnel is keyed with. A soft restart keeps it: the files may no longer be readable by then. */
+export interface Materials {
+  readonly tls: OpensslContext;
+  /** By the `wrap` of a connection. */
+  readonly protection: ReadonlyMap<Connection['wrap'], ProtectionKeys>;
+  readonly staticKey: StaticKey | undefined;
+  /** Signs auth-tokens. */
+  readonly authTokenKey: Uint8Array;
+}
+
+/** Reads every file that the configuration names; throws MaterialError. */
+export function readMaterials(options: Options, passphrase?: string): Materials {
+  return {
+    protection: new Map(
+      options.connections.map((connection) => [connection.wrap, readProtectionKeys(options, connection)]),
+    ),
+    tls: createTls(options, passphrase),
+    staticKey: options.data.secret === undefined ? undefined : readStaticKey(options.data.secret.key, 'secret'),
+    authTokenKey: readAuthTokenKey(options),
+  };
+}
+
 /** The key that auth-tokens are signed with: of the file, so that they outlive a restart, or one for this run. */
-export function readAuthTokenKey({ auth }: Options): Uint8Array {
+function readAuthTokenKey({ auth }: Options): Uint8Array {
   const material = auth.genToken?.secret;
   if (material === undefined) return new Uint8Array(randomBytes(32));
   return authTokenHmacKey(
     usable(parseAuthTokenKey(readMaterial(material, 'auth-gen-token-secret')), 'auth-gen-token-secret'),
   ).slice();
-}
-
-/** The serials for which a file stands in a `crl-verify … dir` directory. */
-export function readRevokedSerials({ verify }: Options): ReadonlySet<string> | undefined {
-  if (verify.crl?.kind !== 'directory') return undefined;
-  try {
-    return new Set(readdirSync(verify.crl.path));
-  } catch (error) {
-    throw new MaterialError(`crl-verify: cannot read directory '${verify.crl.path}': ${reasonOf(error)}`, {
-      cause: error,
-    });
-  }
 }
 
 export function reasonOf(error: unknown): string {

@@ -7,9 +7,9 @@
  */
 import { randomFillSync } from 'node:crypto';
 import { lookup } from 'node:dns/promises';
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 
-import type { DataChannelEvent, Endpoint } from '@seikan/core';
+import type { DataChannelEvent, Endpoint, PeerRef, UnixSeconds } from '@seikan/core';
 import { InlineDataChannel } from '@seikan/dataplane';
 import {
   type AskFailure,
@@ -31,16 +31,11 @@ import {
 import { createCrypto } from '@seikan/native';
 import type { EventRequest, EventVerdict } from '@seikan/plugin-sdk';
 
+import type { KeptFiles } from './kept-files.js';
 import { formatLocalTime } from './line-log.js';
 import { openLink } from './links.js';
-import {
-  createTls,
-  readAuthTokenKey,
-  readProtectionKeys,
-  readRevokedSerials,
-  readStaticKey,
-  reasonOf,
-} from './materials.js';
+import { type Materials, reasonOf } from './materials.js';
+import { keepRevocations, revokedSerials } from './revocations.js';
 import { TunnelTun } from './tunnel-tun.js';
 
 export interface TunnelProcessSettings {
@@ -52,8 +47,9 @@ export interface TunnelProcessSettings {
   readonly events?: EventRunner | undefined;
   /** The process has left its terminal: `daemon=1` for scripts. */
   readonly daemon?: boolean | undefined;
-  /** Opens the private key. */
-  readonly passphrase?: string | undefined;
+  readonly materials: Materials;
+  /** Status and pool; they outlive a soft restart. */
+  readonly files: KeptFiles;
   /** User name and password of a client, when the configuration asks for them. */
   readonly credentials?: (() => Promise<{ username: string; password: string } | AskFailure>) | undefined;
 }
@@ -82,10 +78,9 @@ export class TunnelProcess {
   #timer: NodeJS.Timeout | undefined;
   #pumping = false;
 
-  /** Reads every file that the configuration names; throws MaterialError. */
   constructor(settings: TunnelProcessSettings) {
     this.#settings = settings;
-    const { options, product } = settings;
+    const { options, product, materials } = settings;
     const crypto = createCrypto();
     const isServer = options.mode === 'server';
     this.#ended = new Promise((resolve) => {
@@ -119,41 +114,30 @@ export class TunnelProcess {
       startTime: Math.floor(Date.now() / 1000 - process.uptime()),
       daemon: settings.daemon ?? false,
     });
-    const keys = new Map(
-      options.connections.map((connection) => [connection.wrap, readProtectionKeys(options, connection)]),
-    );
     const replay = { size: options.data.replayWindow, time: options.data.replayTime * 1000 };
     const common = {
       options,
       crypto,
       random,
-      tls: createTls(options, settings.passphrase),
+      tls: keepRevocations(materials.tls, options, settings.log),
       protection: (connection: Options['connections'][number]) =>
         createProtection({
           crypto,
           role: options.tls.role === 'server' ? 'server' : 'client',
-          keys: keys.get(connection.wrap) ?? readProtectionKeys(options, connection),
+          keys: materials.protection.get(connection.wrap) ?? {},
           replay,
         }),
       product,
       abilities: { epoch: true },
-      revokedSerials: readRevokedSerials(options),
+      revokedSerials: revokedSerials(options),
+      asksFor,
+      environment,
+      readCounters: (peer: PeerRef) => this.#channel.readCounters(peer),
+      formatTime: (time: UnixSeconds) => formatLocalTime(time * 1000),
     };
     this.#machine = isServer
-      ? new Multi({
-          ...common,
-          authTokenKey: readAuthTokenKey(options),
-          asksFor,
-          environment,
-          readCounters: (peer) => this.#channel.readCounters(peer),
-          formatTime: (time) => formatLocalTime(time * 1000),
-        })
-      : new PointToPoint({
-          ...common,
-          asksFor,
-          environment,
-          staticKey: options.data.secret === undefined ? undefined : readStaticKey(options.data.secret.key, 'secret'),
-        });
+      ? new Multi({ ...common, authTokenKey: materials.authTokenKey })
+      : new PointToPoint({ ...common, staticKey: materials.staticKey });
   }
 
   /** Runs until the tunnel ends for good, and leaves nothing behind. */
@@ -222,7 +206,7 @@ export class TunnelProcess {
         this.#settings.onState?.(output);
         return;
       case 'write-file':
-        void this.#writeFile(output.path, output.text);
+        this.#settings.files.write(output.path, output.text);
         return;
       case 'end':
         this.#end(output.cause);
@@ -292,19 +276,6 @@ export class TunnelProcess {
       queueMicrotask(() => this.#answer(id, verdict, interim));
     });
     this.#running.set(id, cancel);
-  }
-
-  async #writeFile(path: string, text: string): Promise<void> {
-    try {
-      await writeFile(path, text, { mode: 0o600 });
-    } catch (error) {
-      this.#settings.log({
-        verb: 1,
-        severity: 'warning',
-        prefix: undefined,
-        text: `Cannot write ${path}: ${reasonOf(error)}`,
-      });
-    }
   }
 }
 

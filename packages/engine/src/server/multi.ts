@@ -175,7 +175,7 @@ export class Multi implements InstanceHost {
       case 'SIGUSR1':
       case 'SIGHUP':
         // A server has nothing of its own to keep on a soft restart: its clients come back either way.
-        this.#end({ signal: 'SIGHUP', source: 'hard' }, time);
+        this.#end({ signal, source: 'hard' }, time);
         return;
       default:
         signal satisfies never;
@@ -566,9 +566,12 @@ export class Multi implements InstanceHost {
     this.#endAt = { at: time.now + SHUTDOWN_NOTICE, signal, source: 'delayed-exit' };
   }
 
-  #end({ signal, source }: { signal: 'SIGTERM' | 'SIGINT' | 'SIGHUP'; source: SignalSource }, time: Time): void {
+  #end(
+    { signal, source }: { signal: 'SIGTERM' | 'SIGINT' | 'SIGHUP' | 'SIGUSR1'; source: SignalSource },
+    time: Time,
+  ): void {
     this.#finish(time, signal.toLowerCase(), () => {
-      const text = `${signal}[${source},] received, process ${signal === 'SIGHUP' ? 'restarting' : 'exiting'}`;
+      const text = `${signal}[${source},] received, process ${signal === 'SIGHUP' || signal === 'SIGUSR1' ? 'restarting' : 'exiting'}`;
       this.#log.write('notice', 0, text);
       this.emit({ output: 'end', cause: { why: 'signal', signal, source, text } });
     });

@@ -17,6 +17,7 @@ import type {
 } from '@seikan/core';
 import type { EventName } from '@seikan/plugin-sdk';
 
+import type { RevokedSerials } from '../certificate-policy.js';
 import type { ContextSettings } from '../context.js';
 import type { ChannelAbilities, Product } from '../local-hello.js';
 import type { Connection, Options } from '../options/options.js';
@@ -35,7 +36,7 @@ export interface TopSettings {
   readonly protection: (connection: Connection) => ControlProtection;
   readonly product: Product;
   readonly abilities: ChannelAbilities;
-  readonly revokedSerials: ReadonlySet<string> | undefined;
+  readonly revokedSerials: RevokedSerials | undefined;
   /** Whether a script or a plugin stands behind an event; without one it is not asked. */
   readonly asksFor: (event: EventName) => boolean;
   /** 32 bytes that tokens are signed with (`auth-gen-token-secret`, or random for this run). */
@@ -62,7 +63,7 @@ export class Top {
     return this.settings.options;
   }
 
-  get revokedSerials(): ReadonlySet<string> | undefined {
+  get revokedSerials(): RevokedSerials | undefined {
     return this.settings.revokedSerials;
   }
 

@@ -1,0 +1,257 @@
+/** The process side of a tunnel: a server and a client of ours in one network namespace. */
+import assert from 'node:assert/strict';
+import { spawn, spawnSync } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+
+import { inNetworkNamespace } from '@seikan/testkit';
+
+import { createPki, ours, Running, temporaryFolder, until } from './program.js';
+
+const UP = 'Initialization Sequence Completed';
+const SERVER = `dev tun
+proto udp4
+port 21195
+local 127.0.0.1
+server 10.99.0.0 255.255.255.0
+topology subnet
+dh none
+ca ca.crt
+cert server.crt
+key server.key
+keepalive 1 5
+verb 3
+suppress-timestamps
+`;
+const CLIENT = `client
+dev tun
+proto udp4
+remote 127.0.0.1 21195
+ca ca.crt
+cert client.crt
+key client.key
+remote-cert-tls server
+connect-retry 1 1
+verb 3
+suppress-timestamps
+`;
+
+if (process.getuid?.() === 0) inNetworkNamespace(import.meta.filename, inside);
+
+function inside(): void {
+  const folder = temporaryFolder();
+  const file = (name: string): string => join(folder, name);
+  createPki(folder);
+  writeFileSync(file('server.conf'), SERVER);
+  writeFileSync(file('client.conf'), CLIENT);
+  const start = (name: string, args: readonly string[], env: Record<string, string> = {}): Running =>
+    new Running(args, { cwd: folder, logFile: file(name), env });
+  const end = async (running: Running): Promise<void> => {
+    running.kill('SIGTERM');
+    assert.equal(await running.exit(), 0, running.log);
+  };
+
+  test('without root only the main thread keeps CAP_NET_ADMIN, in at most 10 tasks, and writes its status on', async () => {
+    const args = ['--config', 'server.conf', '--status', 'status', '1', '--status-version', '2'];
+    const server = start('root.log', [...args, '--user', 'nobody', '--group', 'nogroup', '--persist-key']);
+    await server.logged('Capabilities retained');
+    const tasks = readdirSync(`/proc/${server.pid}/task`).map((task) =>
+      readFileSync(`/proc/${server.pid}/task/${task}/status`, 'utf8'),
+    );
+    assert.ok(tasks.length <= 10, `${tasks.length} tasks`);
+    const nobody = spawnSync('id', ['-u', 'nobody'], { encoding: 'utf8' }).stdout.trim();
+    for (const status of tasks) {
+      const isMain = status.includes(`\nPid:\t${server.pid}\n`);
+      assert.equal(/^Uid:\t(\d+)/m.exec(status)?.[1], nobody);
+      const expected = isMain ? '0000000000001000' : '0000000000000000';
+      for (const kind of ['CapEff', 'CapPrm'])
+        assert.equal(new RegExp(`^${kind}:\t(\\w+)`, 'm').exec(status)?.[1], expected);
+    }
+    const before = readFileSync(file('status'), 'utf8');
+    await until('a new status', () => readFileSync(file('status'), 'utf8') !== before);
+    assert.match(readFileSync(file('status'), 'utf8'), /^TITLE,OpenVPN 2\.6\.14 [\s\S]*\nEND\n$/);
+    // Keys that root alone can read are not read again.
+    server.kill('SIGUSR1');
+    await server.logged('SIGUSR1[hard,] received, process restarting');
+    if ((statSync('/dev/net/tun').mode & 0o006) === 0o006) {
+      await server.logged(UP, 2);
+      await end(server);
+    } else assert.equal(await server.exit(), 1); // only root can open a tun here
+    assert.doesNotMatch(server.log, /server\.key|cannot open status/);
+  });
+
+  test('a daemon has its pid file when its parent ends, logs on, and ends with 0', async () => {
+    const args = ['--config', 'server.conf', '--daemon', 'vpn', '--log', file('daemon.log'), '--writepid', 'pid'];
+    const parent = spawnSync(ours, args, { cwd: folder, encoding: 'utf8', timeout: 20_000 });
+    assert.deepEqual([parent.status, parent.stdout, parent.stderr], [0, '', '']);
+    const pid = Number(readFileSync(file('pid'), 'utf8'));
+    const log = (): string => readFileSync(file('daemon.log'), 'utf8');
+    await until(UP, () => log().includes(UP), log);
+    assert.equal(log().split('library versions').length, 2);
+    const fds = [0, 1, 2].map((fd) => spawnSync('readlink', [`/proc/${pid}/fd/${fd}`], { encoding: 'utf8' }).stdout);
+    assert.deepEqual(fds, Array(3).fill('/dev/null\n'));
+    const session = (of: string): string | undefined =>
+      readFileSync(`/proc/${of}/stat`, 'utf8')
+        .replace(/^.*\) /, '')
+        .split(' ')[3];
+    assert.equal(session(String(pid)), String(pid));
+    assert.notEqual(session('self'), String(pid));
+    process.kill(pid, 'SIGTERM');
+    await until('the end of the daemon', () => !existsSync(`/proc/${pid}`));
+    assert.match(log(), /SIGTERM\[hard,\] received, process exiting\n$/);
+  });
+
+  test('what goes wrong after a daemon has left is said in its log', async () => {
+    writeFileSync(file('bad.key'), 'no key', { mode: 0o600 });
+    const args = ['--config', 'server.conf', '--key', 'bad.key', '--daemon', '--log', file('bad.log')];
+    const parent = spawnSync(ours, args, { cwd: folder, encoding: 'utf8', timeout: 20_000 });
+    assert.equal(parent.status, 0);
+    const log = (): string => readFileSync(file('bad.log'), 'utf8');
+    await until('the error', () => log().includes('Exiting due to fatal error'), log);
+    assert.match(log(), /^Cannot load private key file bad\.key$/m);
+  });
+
+  test("systemd is told of each stage, and Debian's units' options keep the process where it is", async () => {
+    const socket = file('notify');
+    const python = [
+      'import socket,sys',
+      's=socket.socket(socket.AF_UNIX,socket.SOCK_DGRAM)',
+      's.bind(sys.argv[1])',
+      'f=open(sys.argv[2],"w",buffering=1)',
+      'f.write("bound\\n")',
+      'while True:',
+      ' f.write(repr(s.recv(4096))+"\\n")',
+    ].join('\n');
+    const manager = spawn('python3', ['-c', python, socket, file('notified')], { stdio: 'ignore' });
+    const told = (): string => (existsSync(file('notified')) ? readFileSync(file('notified'), 'utf8') : '');
+    await until('the notify socket', () => told().includes('bound'));
+    const server = start(
+      'unit.log',
+      [
+        '--daemon',
+        'ovpn-x',
+        '--status',
+        'unit.status',
+        '10',
+        '--cd',
+        folder,
+        '--config',
+        file('server.conf'),
+        '--writepid',
+        'unit.pid',
+      ],
+      { NOTIFY_SOCKET: socket },
+    );
+    await until(
+      'systemd to know',
+      () => told().includes(UP),
+      () => told() + server.log,
+    );
+    assert.deepEqual(told().trim().split('\n').slice(1), [
+      "b'READY=0'",
+      `b'READY=1\\nSTATUS=Pre-connection initialization successful\\nMAINPID=${server.pid}'`,
+      `b'STATUS=${UP}'`,
+    ]);
+    assert.equal(readFileSync(file('unit.pid'), 'utf8').trim(), String(server.pid));
+    await end(server);
+    manager.kill();
+  });
+
+  test('a client shows its counters on SIGUSR2 and in its status file; SIGHUP reads the configuration again', async () => {
+    const server = start('server.log', ['--config', 'server.conf']);
+    await server.logged(UP);
+    const client = start('client.log', ['--config', 'client.conf', '--nobind', '--status', 'client.status', '1']);
+    await client.logged(UP);
+    client.kill('SIGUSR2');
+    await client.logged('END');
+    const block = client.log.slice(client.log.indexOf('OpenVPN STATISTICS')).split('\n').slice(0, 8);
+    assert.deepEqual(
+      block.map((line) => line.split(',')[0]),
+      [
+        'OpenVPN STATISTICS',
+        'Updated',
+        'TUN/TAP read bytes',
+        'TUN/TAP write bytes',
+        'TCP/UDP read bytes',
+        'TCP/UDP write bytes',
+        'Auth read bytes',
+        'END',
+      ], // prettier-ignore
+    );
+    const sent = Number(block[5]?.split(',')[1]);
+    assert.ok(sent > 1_000 && sent < 100_000, block.join('\n'));
+    await until('the status file', () =>
+      /^TCP\/UDP read bytes,[1-9]/m.test(readFileSync(file('client.status'), 'utf8')),
+    );
+    assert.equal(statSync(file('client.status')).mode & 0o777, 0o600);
+
+    writeFileSync(file('client.conf'), `${CLIENT}setenv UV_AGAIN yes\n`);
+    client.kill('SIGHUP');
+    await client.logged(UP, 2);
+    assert.match(client.log, /^SIGHUP\[hard,\] received, process restarting$/m);
+    await server.logged('peer info: UV_AGAIN=yes');
+    writeFileSync(file('client.conf'), CLIENT);
+
+    client.kill('SIGUSR1');
+    await client.logged(UP, 3);
+    assert.match(client.log, /^SIGUSR1\[hard,\] received, process restarting$/m);
+    await end(client);
+    await end(server);
+  });
+
+  test('a list of revoked certificates is read again before the next handshake, and kept when it cannot be read', async () => {
+    revocations(folder);
+    const server = start('crl.log', ['--config', 'server.conf', '--crl-verify', 'live.crl']);
+    await server.logged(UP);
+    const client = start('crl-client.log', ['--config', 'client.conf', '--nobind']);
+    await client.logged(UP);
+    writeFileSync(file('live.crl'), 'no list at all');
+    client.kill('SIGUSR1');
+    await client.logged(UP, 2);
+    assert.match(server.log, /CRL: cannot read CRL from file live\.crl/);
+    writeFileSync(file('live.crl'), readFileSync(file('revoked.crl')));
+    client.kill('SIGUSR1');
+    await server.logged('error=certificate revoked');
+    await end(client);
+    await end(server);
+  });
+
+  test('a folder of revoked serials is looked into at each handshake', async () => {
+    spawnSync('mkdir', [file('serials')]);
+    const server = start('dir.log', ['--config', 'server.conf', '--crl-verify', 'serials', 'dir']);
+    await server.logged(UP);
+    const client = start('dir-client.log', ['--config', 'client.conf', '--nobind']);
+    await client.logged(UP);
+    const { stdout } = spawnSync('openssl', ['x509', '-in', file('client.crt'), '-noout', '-serial'], {
+      encoding: 'utf8',
+    });
+    const serial = BigInt(`0x${stdout.trim().split('=')[1] ?? ''}`).toString();
+    writeFileSync(file(`serials/${serial}`), '');
+    client.kill('SIGUSR1');
+    await server.logged(`certificate serial number ${serial} is revoked`);
+    await end(client);
+    await end(server);
+  });
+}
+
+/** `live.crl` without anybody, `revoked.crl` with the client. */
+function revocations(folder: string): void {
+  const config = join(folder, 'ca.cnf');
+  writeFileSync(
+    config,
+    `[ca]\ndefault_ca=x\n[x]\ndatabase=${folder}/index\ncrlnumber=${folder}/number\ndefault_md=sha256\ndefault_crl_days=9\n`,
+  );
+  writeFileSync(join(folder, 'index'), '');
+  writeFileSync(join(folder, 'number'), '01\n');
+  const ca = (...args: string[]): void => {
+    const ran = spawnSync('openssl', ['ca', '-config', config, '-cert', 'ca.crt', '-keyfile', 'ca.key', ...args], {
+      cwd: folder,
+      encoding: 'utf8',
+    });
+    assert.equal(ran.status, 0, ran.stderr);
+  };
+  ca('-gencrl', '-out', 'live.crl');
+  ca('-revoke', 'client.crt');
+  ca('-gencrl', '-out', 'revoked.crl');
+}
