@@ -214,10 +214,7 @@ function defaultOptions(tempDirectory: string): Mutable<Options> {
     connections: [],
     connecting: {
       remoteRandom: false,
-      remoteRandomHostname: false,
       resolvRetry: 'infinite',
-      preresolve: false,
-      ipRemoteHint: undefined,
       connectRetryMax: 0,
     },
     socket: {
@@ -227,9 +224,6 @@ function defaultOptions(tempDirectory: string): Mutable<Options> {
       sendBuffer: 0,
       mark: undefined,
       tcpNoDelay: false,
-      passTos: false,
-      fastIo: false,
-      shaper: 0,
     },
     device: {
       name: undefined,
@@ -239,7 +233,6 @@ function defaultOptions(tempDirectory: string): Mutable<Options> {
       topology: 'net30',
       txQueueLength: undefined,
       allowRecursiveRouting: false,
-      mtuTest: false,
     },
     addresses: { ipv4: undefined, ipv6: undefined, noExec: false, noWarn: false },
     routing: {
@@ -274,8 +267,7 @@ function defaultOptions(tempDirectory: string): Mutable<Options> {
       replayWindow: 64,
       replayTime: 15,
       muteReplayWarnings: false,
-      replayPersist: undefined,
-      compression: { algorithm: 'none', framing: 'none', allow: 'no', migrate: false },
+      compression: { algorithm: 'none', framing: 'none', allow: 'no' },
       occ: true,
     },
     tls: {
@@ -307,7 +299,6 @@ function defaultOptions(tempDirectory: string): Mutable<Options> {
       pushPeerInfo: false,
       cryptV2Verify: undefined,
       forceKeyMaterialExport: false,
-      keyingMaterialExporter: undefined,
     },
     verify: {
       clientCertificate: 'require',
@@ -326,13 +317,12 @@ function defaultOptions(tempDirectory: string): Mutable<Options> {
       userPass: undefined,
       noCache: false,
       retry: 'none',
-      staticChallenge: undefined,
       verify: undefined,
       userPassOptional: false,
       usernameAsCommonName: false,
       genToken: undefined,
     },
-    pulling: { filters: [], routeNoPull: false, allowFqdn: false, ignoreUnknown: [] },
+    pulling: { filters: [], routeNoPull: false, ignoreUnknown: [] },
     push: [],
     server: {
       pool: undefined,
@@ -348,9 +338,6 @@ function defaultOptions(tempDirectory: string): Mutable<Options> {
       maxRoutesPerClient: 256,
       connectFreq: undefined,
       connectFreqInitial: { count: 100, seconds: 10 },
-      staleRoutesCheck: undefined,
-      optVerify: false,
-      bcastBuffers: 256,
       tcpQueueLimit: 64,
       tempDirectory,
     },

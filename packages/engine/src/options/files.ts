@@ -98,7 +98,6 @@ function* needs(options: Options): Generator<Need> {
     yield* file('tls-crypt-v2', wrap.tlsCryptV2?.key, true);
   }
   yield* file('secret', data.secret?.key, true);
-  yield* place('replay-persist', data.replayPersist);
   yield* file('askpass', tls.askpass, true);
   yield* file('auth-user-pass', auth.userPass, true);
   yield* directory('chroot', '--chroot directory', process.chroot, 'rx');

@@ -128,11 +128,8 @@ export type KeyDirection = 0 | 1 | undefined;
 
 export interface ConnectingOptions {
   readonly remoteRandom: boolean;
-  readonly remoteRandomHostname: boolean;
   /** Seconds, or infinite. */
   readonly resolvRetry: number | 'infinite';
-  readonly preresolve: boolean;
-  readonly ipRemoteHint: string | undefined;
   /** Rounds over all remotes; 0 is without end. */
   readonly connectRetryMax: number;
 }
@@ -145,10 +142,6 @@ export interface SocketOptions {
   readonly sendBuffer: number;
   readonly mark: number | undefined;
   readonly tcpNoDelay: boolean;
-  readonly passTos: boolean;
-  readonly fastIo: boolean;
-  /** Bytes a second towards the peer; 0 is off. */
-  readonly shaper: number;
 }
 
 export interface DeviceOptions {
@@ -160,8 +153,6 @@ export interface DeviceOptions {
   readonly topology: Topology;
   readonly txQueueLength: number | undefined;
   readonly allowRecursiveRouting: boolean;
-  /** Owner of a persistent device (`mktun` with `user`/`group` uses process.user/group). */
-  readonly mtuTest: boolean;
 }
 
 export type Topology = 'net30' | 'p2p' | 'subnet';
@@ -266,7 +257,6 @@ export interface DataOptions {
   readonly replayWindow: number;
   readonly replayTime: number;
   readonly muteReplayWarnings: boolean;
-  readonly replayPersist: string | undefined;
   readonly compression: CompressionOptions;
   readonly occ: boolean;
 }
@@ -278,8 +268,6 @@ export interface CompressionOptions {
   readonly framing: 'none' | 'lzo-no' | 'stub' | 'stub-v2';
   /** `no`: only stubs are announced and taken. `asym`: the peer is told that it may compress. */
   readonly allow: 'no' | 'asym';
-  /** `compress migrate`: answer comp-lzo clients with the stub that they need. */
-  readonly migrate: boolean;
 }
 
 export type TlsVersion = '1.0' | '1.1' | '1.2' | '1.3';
@@ -323,7 +311,6 @@ export interface TlsOptions {
   readonly cryptV2Verify: string | undefined;
   /** `force-tls-key-material-export`. */
   readonly forceKeyMaterialExport: boolean;
-  readonly keyingMaterialExporter: { readonly label: string; readonly length: number } | undefined;
 }
 
 export interface VerifyOptions {
@@ -354,7 +341,6 @@ export interface AuthOptions {
   readonly userPass: Credentials | undefined;
   readonly noCache: boolean;
   readonly retry: 'none' | 'nointeract' | 'interact';
-  readonly staticChallenge: { readonly text: string; readonly echo: boolean } | undefined;
   readonly verify: { readonly command: string; readonly method: 'via-env' | 'via-file' } | undefined;
   readonly userPassOptional: boolean;
   readonly usernameAsCommonName: boolean;
@@ -373,7 +359,6 @@ export interface GenToken {
 export interface PullOptions {
   readonly filters: readonly { readonly action: 'accept' | 'ignore' | 'reject'; readonly prefix: string }[];
   readonly routeNoPull: boolean;
-  readonly allowFqdn: boolean;
   readonly ignoreUnknown: readonly string[];
 }
 
@@ -398,10 +383,6 @@ export interface ServerOptions {
   readonly maxRoutesPerClient: number;
   readonly connectFreq: { readonly count: number; readonly seconds: number } | undefined;
   readonly connectFreqInitial: { readonly count: number; readonly seconds: number };
-  readonly staleRoutesCheck: { readonly age: number; readonly interval: number } | undefined;
-  /** Clients whose options string differs are disconnected. */
-  readonly optVerify: boolean;
-  readonly bcastBuffers: number;
   readonly tcpQueueLimit: number;
   readonly tempDirectory: string;
 }

@@ -42,8 +42,6 @@ function verifyConnection(draft: Draft, connection: Connection): void {
       'The one follows from the other.',
       'Keep tun-mtu.',
     );
-  if (protocol !== 'udp' && options.device.mtuTest)
-    usage(draft, 'mtu-test')('--mtu-test only makes sense with --proto udp', 'TCP has no datagrams.', 'Remove it.');
   if (same(localAddress, remote) && connection.localPort === connection.remotePort)
     usage(draft, 'local')('--remote and --local addresses are the same', 'It would call itself.', 'Correct one.');
   if (same(remote, ipv4?.local) || same(remote, ipv4?.remoteOrNetmask))
@@ -119,8 +117,6 @@ function verifyServer(draft: Draft): void {
     );
   if (draft.entry.nobindGiven)
     refuseWith('nobind', '--nobind cannot be used with --mode server', 'Clients need to know its port.');
-  if (options.socket.shaper > 0)
-    refuseWith('shaper', '--shaper cannot be used with --mode server', 'It shapes one peer.');
   if (scripts.ipchange !== undefined)
     refuseWith(
       'ipchange',

@@ -154,6 +154,12 @@ export class Connecting {
         );
       }
     }
+    const { pushConstraint } = this.#top.options.server;
+    if (byHand !== undefined && pushConstraint !== undefined && !lies(byHand.local, pushConstraint)) {
+      instance.log.error(
+        `MULTI ERROR: primary virtual IP for ${instance.prefix} (${byHand.local}) violates tunnel network/netmask constraint (${pushConstraint.network}/${pushConstraint.netmask})`,
+      );
+    }
     instance.virtualAddress = byHand?.local ?? instance.lease?.ipv4;
     instance.virtualAddressIpv6 = byHandIpv6?.local ?? instance.lease?.ipv6;
     const netmask = parseIpv4(this.#top.options.addresses.ipv4?.remoteOrNetmask ?? '');
@@ -210,6 +216,20 @@ export class Connecting {
     const key = instance.context.session.active?.primary;
     if (config === undefined || key === undefined) return;
     const negotiated = negotiate(this.#top, instance, config);
+    if (
+      typeof negotiated !== 'string' &&
+      negotiated.data.keyDerivation === 'prf' &&
+      this.#top.options.tls.forceKeyMaterialExport
+    ) {
+      instance.log.error(
+        'PUSH: client does not support Keying Material Exporters (RFC 5705), which --force-tls-key-material-export asks for',
+      );
+      instance.refuse(
+        'Client incompatible with this server. Keying Material Exporters (RFC 5705) support missing. Upgrade to a client that supports this feature (OpenVPN 2.6.0+).',
+        time,
+      );
+      return;
+    }
     if (typeof negotiated === 'string') {
       instance.log.error(`MULTI: client has no shared data cipher: ${negotiated}`);
       instance.refuse('Data channel cipher negotiation failed (no shared cipher)', time);
@@ -275,4 +295,9 @@ function ipv4Bytes(text: string): Uint8Array {
   const bytes = new Uint8Array(4);
   new DataView(bytes.buffer).setUint32(0, parseIpv4(text) ?? 0);
   return bytes;
+}
+
+function lies(address: string, { network, netmask }: { readonly network: string; readonly netmask: string }): boolean {
+  const mask = parseIpv4(netmask) ?? 0;
+  return ((parseIpv4(address) ?? 0) & mask) === ((parseIpv4(network) ?? 0) & mask);
 }

@@ -36,8 +36,8 @@ export type FirstPacketVerdict =
       readonly accepted: AcceptedPacket;
     };
 
-/** `connect-freq-initial count seconds`: unanswered replies to strangers. */
-export class ReplyLimit {
+/** So many in so many seconds: `connect-freq-initial` (unanswered replies to strangers) and `connect-freq` (new sessions). */
+export class RateLimit {
   readonly #count: number;
   readonly #span: Millis;
   #windowStart: Millis = 0;
@@ -68,7 +68,7 @@ export interface ExternalMultiplexerSettings {
   readonly cookies: SessionCookie;
   /** Made anew for each first packet: a session's wrap and a client's key live in it. */
   readonly protection: () => ControlProtection;
-  readonly limit: ReplyLimit;
+  readonly limit: RateLimit;
   /** `tls-crypt-v2 … force-cookie`: clients that cannot send their key again are refused. */
   readonly forceCookie: boolean;
 }

@@ -28,6 +28,7 @@ import type { EventRequest, EventVerdict } from '@seikan/plugin-sdk';
 import { Asks } from '../asks.js';
 import { commonNameOf, judgeCertificate, sanitizeSubject } from '../certificate-policy.js';
 import { Context, type ContextOwner, earliest } from '../context.js';
+import { IdleWatch } from '../idle-watch.js';
 import type { PeerInfo } from '../negotiation.js';
 import type { ClientConfig } from '../options/client-config.js';
 import type { Connection } from '../options/options.js';
@@ -77,6 +78,8 @@ export class Instance implements ContextOwner {
   #environment: Readonly<Record<string, string>> = {};
   #leafHash: string | undefined;
   #closeAt: Millis | undefined;
+  #sessionEnd: Millis | undefined;
+  #idle: IdleWatch | undefined;
   #refusal: string | undefined;
   #pushRequested = false;
   #authToken: string | undefined;
@@ -188,6 +191,9 @@ export class Instance implements ContextOwner {
   /** The Multi has given the client its place. */
   connected(time: Time): void {
     this.#phase = 'established';
+    const { sessionTimeout, inactive, inactiveBytes } = this.config?.timers ?? this.#host.top.options.timers;
+    if (sessionTimeout > 0) this.#sessionEnd = time.now + sessionTimeout * 1000;
+    if (inactive > 0) this.#idle = new IdleWatch({ span: inactive * 1000, bytes: inactiveBytes }, time.now);
     this.#settle(time);
   }
 
@@ -212,11 +218,19 @@ export class Instance implements ContextOwner {
       this.#host.close(this, 'SIGTERM[soft,delayed-exit] received, client-instance exiting', time);
       return;
     }
+    if (this.#sessionEnd !== undefined && time.now >= this.#sessionEnd) {
+      this.#host.close(this, 'SIGTERM[soft,session-timeout] received, client-instance exiting', time);
+      return;
+    }
+    if (this.#idle?.isOver(this.#host.top.settings.readCounters(this.peer), time.now) === true) {
+      this.#host.close(this, 'SIGTERM[soft,inactive] received, client-instance exiting', time);
+      return;
+    }
     this.context.handleTimeout(time);
   }
 
   nextTimeout(): Millis | undefined {
-    return earliest(this.#closeAt, this.context.nextTimeout());
+    return earliest(this.#closeAt, this.#sessionEnd, this.#idle?.nextLook, this.context.nextTimeout());
   }
 
   /** Called by the context inside the TLS handshake. */
@@ -318,6 +332,8 @@ export class Instance implements ContextOwner {
   }
 
   message(key: KeyState, text: string, time: Time): void {
+    // A newcomer is nobody yet: what it says counts once it is let in.
+    if (this.context.session.isInitial(key)) return;
     if (text === 'PUSH_REQUEST') {
       this.log.info(4, `PUSH: Received control message: 'PUSH_REQUEST'`);
       this.#pushRequested = true;
@@ -328,7 +344,6 @@ export class Instance implements ContextOwner {
       this.#closeAt ??= time.now + REFUSAL_GRACE;
       this.command({ verb: 'setPeer', peer: this.peer, settings: { pingInterval: 0, pingTimeout: 0 } });
     } else this.log.info(3, `Received unknown control message: ${text.split(',')[0]}`);
-    void key;
   }
 
   failed(key: KeyState, failure: KeyFailure, time: Time): void {

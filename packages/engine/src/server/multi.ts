@@ -33,7 +33,7 @@ import { TunnelScripts } from '../tunnel-scripts.js';
 import { Authenticator } from './authenticator.js';
 import { addressEnvironment, timeEnvironment } from './client-environment.js';
 import { Connecting } from './connecting.js';
-import { ExternalMultiplexer, ReplyLimit } from './external-multiplexer.js';
+import { ExternalMultiplexer, RateLimit } from './external-multiplexer.js';
 import { Instance, type InstanceHost } from './instance.js';
 import { AddressPool } from './pool.js';
 import { pushToClient } from './push.js';
@@ -58,6 +58,8 @@ export class Multi implements InstanceHost {
   readonly #asks: Asks;
   readonly #multiplexer: ExternalMultiplexer<Instance>;
   readonly #pool: AddressPool;
+  /** `connect-freq`. */
+  readonly #newSessions: RateLimit | undefined;
   readonly #connecting: Connecting;
   /** By peer index; the generation tells reused indices apart. */
   readonly #peers: (Instance | undefined)[] = [];
@@ -113,12 +115,14 @@ export class Multi implements InstanceHost {
         this.#asks.ask('event', { request: { event, context: instance.clientId, argv: [], env } }, () => undefined);
       },
     });
+    const { connectFreq } = options.server;
+    this.#newSessions = connectFreq === undefined ? undefined : new RateLimit(connectFreq);
     const secret = new Uint8Array(32);
     random(secret);
     this.#multiplexer = new ExternalMultiplexer({
       cookies: new SessionCookie({ crypto, secret, handWindow: options.tls.handWindow }),
       protection: () => settings.protection(this.#connection),
-      limit: new ReplyLimit(options.server.connectFreqInitial),
+      limit: new RateLimit(options.server.connectFreqInitial),
       forceCookie: this.#connection.wrap.tlsCryptV2?.forceCookie ?? false,
     });
   }
@@ -374,6 +378,15 @@ export class Multi implements InstanceHost {
         this.emit({ output: 'command', command: { verb: 'sendControl', link, to: from, bytes: verdict.bytes } });
         return;
       case 'create': {
+        if (this.#newSessions?.take(time.now) === false) {
+          this.#log.warning(
+            'MULTI: Connection attempt from ' +
+              afInet(from) +
+              ' ignored while current initial packet limit is exceeded (--connect-freq)',
+          );
+          this.#drop('rate-limited');
+          return;
+        }
         const index = this.#freeIndex();
         if (index === undefined) {
           this.#log.warning(

@@ -113,10 +113,10 @@ test('route-nopull leaves out routes and DNS, nothing else', () => {
   assert.notEqual(options.addresses.ipv4, undefined);
 });
 
-test('names instead of addresses need allow-pull-fqdn', () => {
-  const message = 'PUSH_REPLY,route intranet.example 255.255.255.0';
-  assert.equal(pull(message).warnings.length, 1);
-  assert.equal(pull(message, 'allow-pull-fqdn\n').options.routing.routes[0]?.network, 'intranet.example');
+test('a pushed route to a name is left out with a warning', () => {
+  const { warnings, options } = pull('PUSH_REPLY,route intranet.example 255.255.255.0');
+  assert.equal(warnings.length, 1);
+  assert.deepEqual(options.routing.routes, []);
 });
 
 test('pushed compression is refused unless allowed, stubs are taken', () => {

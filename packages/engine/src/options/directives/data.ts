@@ -102,9 +102,6 @@ export const dataDirectives: readonly DirectiveRow[] = [
   supported('mute-replay-warnings', [0, 0], ['general'], (use) => {
     use.options.data.muteReplayWarnings = true;
   }),
-  supported('replay-persist', [1, 1], ['general'], (use) => {
-    use.options.data.replayPersist = use.word(0);
-  }),
   supported('disable-occ', [0, 0], ['general'], (use) => {
     use.options.data.occ = false;
   }),
@@ -160,7 +157,7 @@ export const dataDirectives: readonly DirectiveRow[] = [
       const algorithm =
         use.count === 0 ? 'stub' : use.choice(0, ['stub', 'stub-v2', 'migrate', 'lzo', 'lz4', 'lz4-v2'], line);
       if (algorithm === 'migrate')
-        Object.assign(compression(use), { algorithm: 'none', framing: 'none', migrate: true });
+        use.fail(line, 'Not yet supported: moving clients with comp-lzo to a stub one by one.', 'Remove the line.');
       else compress(use, algorithm);
     },
     { note: 'Framing only, as with `comp-lzo`.' },

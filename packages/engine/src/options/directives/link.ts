@@ -40,18 +40,9 @@ export const linkDirectives: readonly DirectiveRow[] = [
   supported('remote-random', [0, 0], ['general'], (use) => {
     use.options.connecting.remoteRandom = true;
   }),
-  supported('remote-random-hostname', [0, 0], ['general'], (use) => {
-    use.options.connecting.remoteRandomHostname = true;
-  }),
   supported('resolv-retry', [1, 1], ['general'], (use) => {
     use.options.connecting.resolvRetry = use.word(0) === 'infinite' ? 'infinite' : use.positive(0);
   }),
-  ...['preresolve', 'ip-remote-hint'].map((name) =>
-    supported(name, [0, 1], ['general'], (use) => {
-      use.options.connecting.preresolve = true;
-      use.options.connecting.ipRemoteHint = use.optional(0) ?? use.options.connecting.ipRemoteHint;
-    }),
-  ),
   supported('connect-retry', [1, 2], common, (use) => {
     const { settings } = use.entry;
     settings.connectRetry = use.positive(0);
@@ -141,15 +132,6 @@ export const linkDirectives: readonly DirectiveRow[] = [
   }),
   supported('tcp-nodelay', [0, 0], ['general'], (use) => {
     use.draft.helpers.tcpNoDelay = true;
-  }),
-  supported('passtos', [0, 0], ['general'], (use) => {
-    use.options.socket.passTos = true;
-  }),
-  supported('fast-io', [0, 0], ['general'], (use) => {
-    use.options.socket.fastIo = true;
-  }),
-  supported('shaper', [1, 1], ['shaper'], (use) => {
-    use.options.socket.shaper = use.number(0, 100, 100_000_000, 'Bad shaper value, must be between 100 and 100000000');
   }),
   supported('explicit-exit-notify', [0, 1], ['general', 'connection', 'exit-notify'], (use) => {
     use.entry.settings.explicitExitNotify = use.count === 0 ? 1 : use.positive(0);

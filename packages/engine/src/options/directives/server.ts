@@ -191,20 +191,8 @@ export const serverDirectives: readonly DirectiveRow[] = [
         use.fail(line, `"${use.word(index)}" is no such number.`, 'Write "connect-freq-initial 100 10".', index);
     use.options.server.connectFreqInitial = { count: use.number(0, 0), seconds: use.number(1, 0) };
   }),
-  supported('stale-routes-check', [1, 2], ['general'], (use) => {
-    const line = '--stale-routes-check aging time and check interval must be >= 1';
-    const age = use.number(0, 1, undefined, line);
-    use.options.server.staleRoutesCheck = { age, interval: use.count === 2 ? use.number(1, 1, undefined, line) : age };
-  }),
-  supported('bcast-buffers', [1, 1], ['general'], (use) => {
-    use.options.server.bcastBuffers = use.number(0, 1, undefined, '--bcast-buffers parameter must be > 0');
-  }),
   supported('tcp-queue-limit', [1, 1], ['general'], (use) => {
     use.options.server.tcpQueueLimit = use.number(0, 1, undefined, '--tcp-queue-limit parameter must be > 0');
-  }),
-  supported('opt-verify', [0, 0], ['general'], (use) => {
-    use.warn('DEPRECATION: opt-verify is deprecated and will be removed in OpenVPN 2.7', 'info');
-    use.options.server.optVerify = true;
   }),
   supported('tmp-dir', [1, 1], ['general'], (use) => {
     use.options.server.tempDirectory = use.word(0);

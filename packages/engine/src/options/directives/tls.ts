@@ -124,26 +124,6 @@ export const tlsDirectives: readonly DirectiveRow[] = [
     use.ignoreFrom(0);
     use.options.tls.forceKeyMaterialExport = true;
   }),
-  supported('keying-material-exporter', [2, Number.POSITIVE_INFINITY], ['general'], (use) => {
-    use.ignoreFrom(2);
-    const label = use.word(0);
-    if (!label.startsWith('EXPORTER'))
-      use.fail(
-        'Keying material exporter label must begin with "EXPORTER"',
-        `"${label}" does not.`,
-        'Put EXPORTER- in front of it.',
-        0,
-      );
-    if (label === 'EXPORTER-OpenVPN-datakeys')
-      use.fail(
-        "Keying material exporter label must not be 'EXPORTER-OpenVPN-datakeys'.",
-        'The data channel keys come from that label.',
-        'Choose another.',
-        0,
-      );
-    const length = use.number(1, 16, 4_095, 'Invalid keying material exporter length');
-    use.options.tls.keyingMaterialExporter = { label, length };
-  }),
 ];
 
 /** A directive that takes a file, inline text, or nothing: then it is asked for. */

@@ -1,5 +1,5 @@
 /** Directives about the host's side: device, addresses, routes, DNS. */
-import { formatIpv4, formatIpv6, isHostName, parseIpv4, parseIpv6 } from '../address.js';
+import { formatIpv4, formatIpv6, parseIpv4, parseIpv6 } from '../address.js';
 import { type DirectiveRow, supported, type Use } from '../directive.js';
 import type { Mutable } from '../draft.js';
 import type { DnsServer, RedirectGateway, Topology } from '../options.js';
@@ -43,9 +43,6 @@ export const tunnelDirectives: readonly DirectiveRow[] = [
   }),
   supported('txqueuelen', [1, 1], ['general'], (use) => {
     use.options.device.txQueueLength = use.positive(0);
-  }),
-  supported('mtu-test', [0, 0], ['general'], (use) => {
-    use.options.device.mtuTest = true;
   }),
   supported('allow-recursive-routing', [0, 0], ['general'], (use) => {
     use.options.device.allowRecursiveRouting = true;
@@ -133,9 +130,6 @@ export const tunnelDirectives: readonly DirectiveRow[] = [
   }),
   supported('route-nopull', [0, 0], ['general'], (use) => {
     use.options.pulling.routeNoPull = true;
-  }),
-  supported('allow-pull-fqdn', [0, 0], ['general'], (use) => {
-    use.options.pulling.allowFqdn = true;
   }),
   supported('pull-filter', [2, 2], ['general'], (use) => {
     const action = use.choice(0, ['accept', 'ignore', 'reject'], `Unknown --pull-filter type: ${use.word(0)}`);
@@ -269,12 +263,11 @@ function dnsAddress(text: string): { address: string; port: number | undefined }
   return ipv4 === undefined ? undefined : { address: formatIpv4(ipv4), port: number };
 }
 
-/** An IPv4 address, or a name; what a server pushes may be a name only with allow-pull-fqdn. */
+/** An IPv4 address. Differs from OpenVPN 2.x, which looks names up here; a route to a name is a route to whatever it was. */
 function address(use: Use, index: number, line: string): string {
   const text = use.word(index);
   const ipv4 = parseIpv4(text);
   if (ipv4 !== undefined) return formatIpv4(ipv4);
-  if (isHostName(text) && (use.context !== 'pull' || use.options.pulling.allowFqdn)) return text;
   return formatIpv4(use.ipv4(index, line));
 }
 

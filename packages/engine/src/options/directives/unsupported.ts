@@ -35,6 +35,19 @@ export const refusedDirectives: readonly DirectiveRow[] = [
     'Not yet supported: connecting through an HTTP proxy.',
   ),
   ...refuseAll(['socks-proxy'], 'Not yet supported: connecting through a SOCKS proxy.'),
+  ...refuseAll(['static-challenge'], 'Not yet supported: challenges and responses.'),
+  ...refuseAll(['keying-material-exporter'], 'Not yet supported: exported key material for plugins.'),
+  ...refuseAll(['replay-persist'], 'Not yet supported: packet ids that outlive the process.'),
+  ...refuseAll(
+    ['remote-random-hostname', 'ip-remote-hint'],
+    'Not yet supported: another name or address than the one written.',
+  ),
+  ...refuseAll(['allow-pull-fqdn'], 'Not supported: pushed routes must be addresses.'),
+  ...refuseAll(['stale-routes-check'], 'Not yet supported: forgetting addresses that were not used for long.'),
+  ...refuseAll(['shaper'], 'Not supported: limiting the rate.', 'Use tc on the tun device.'),
+  ...refuseAll(['passtos'], 'Not yet supported: carrying the TOS byte of packets outside.'),
+  ...refuseAll(['mtu-test'], 'Not yet supported: measuring the MTU.'),
+  ...refuseAll(['opt-verify'], 'Not supported: refusing clients by their options string; OpenVPN has deprecated it.'),
   ...refuseAll(['port-share'], 'Not yet supported: sharing the TCP port with another service.'),
   ...refuseAll(
     [
@@ -159,5 +172,8 @@ export const ignoredDirectives: readonly DirectiveRow[] = [
     ['up'],
     'Note: option tun-ipv6 is ignored because modern operating systems do not need special IPv6 tun handling anymore.',
   ),
+  ignored('fast-io', [0, 0], ['general'], 'packets are moved in batches without asking first'),
+  ignored('bcast-buffers', [1, 1], ['general'], 'broadcasts are copied as they come'),
+  ignored('preresolve', [0, 1], ['general'], 'names are resolved when they are needed'),
   ignored('route-method', [1, 1], ['route-extras'], 'it chooses how Windows sets routes'),
 ];

@@ -137,9 +137,6 @@ export const verifyDirectives: readonly DirectiveRow[] = [
       "--auth-retry method must be 'interact', 'nointeract', or 'none'",
     );
   }),
-  supported('static-challenge', [2, 2], ['general'], (use) => {
-    use.options.auth.staticChallenge = { text: use.word(0), echo: use.number(1) !== 0 };
-  }),
   supported('auth-user-pass-optional', [0, 0], ['general'], (use) => {
     use.options.auth.userPassOptional = true;
   }),
