@@ -8,6 +8,11 @@ export {
 } from './compliance/harness.js';
 export { tlsCompliance } from './compliance/tls.js';
 export { inlineHarness } from './inline-harness.js';
+export { type Authority, createAuthority } from './live/authority.js';
+export { comparePictures, type Picture, pictureOf } from './live/picture.js';
+export { type Exit, execute, inNamespace, Program, type ProgramOptions } from './live/program.js';
+export { Teardown } from './live/teardown.js';
+export { type Addresses, bulk, type End, type PingAnswers, ping, pingAll } from './live/traffic.js';
 export { MemoryLink, MemoryTun, type SentDatagram } from './memory-ends.js';
 export { inNetworkNamespace } from './network-namespace.js';
 export { ethernetFrame, type IpOptions, ipv4Packet, ipv6Packet, tcpSyn } from './packets.js';

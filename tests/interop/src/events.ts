@@ -4,9 +4,9 @@
  */
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { ping, pingAll } from '@seikan/testkit';
 import type { Cell, EventName } from './cell.js';
 import type { Session } from './session.js';
-import { ping, pingAll } from './traffic.js';
 
 const up = /Initialization Sequence Completed/;
 
@@ -112,7 +112,7 @@ export async function exercise(cell: Cell, session: Session): Promise<void> {
         const [server, end] = await session.ends(index);
         return ping({ from: end.namespace, to: server.ipv4, count: 3 });
       });
-      const lost = (await Promise.all(counts)).filter((received) => received === 0).length;
+      const lost = (await Promise.all(counts)).filter(({ received }) => received === 0).length;
       if (lost > 0) throw new Error(`${lost} of 50 clients have no tunnel`);
       return;
     }
@@ -135,7 +135,7 @@ async function renegotiate(session: Session): Promise<void> {
   const answers = await Promise.all(
     streams.map(([from, to]) => ping({ from: from.namespace, to, count, interval: 0.02 })),
   );
-  const lost = 2 * count - answers.reduce((sum, received) => sum + received, 0);
+  const lost = 2 * count - answers.reduce((sum, { received }) => sum + received, 0);
   if (lost > 3) throw new Error(`${lost} of ${2 * count} pings were lost while renegotiating`);
   const handshakes = session.server.lines.filter((line) => line.includes('Control Channel: TLSv')).length;
   if (handshakes < 3) throw new Error(`${handshakes} handshakes, expected the first and two renegotiations`);

@@ -1,55 +1,13 @@
-/**
- * What a tunnel may not leave behind: a picture of a namespace's devices, addresses, routes and rules, and of the
- * harness's own descriptors and namespaces, taken before and after and compared.
- */
+/** The harness's own picture, to compare before and after: its descriptors and namespaces. */
 import { readdirSync } from 'node:fs';
+import type { Picture } from '@seikan/testkit';
 import { harnessNamespaces } from './network.js';
-import { execute } from './program.js';
-
-export type Picture = readonly string[];
-
-/** One line for each device, address, route and rule of the namespace. */
-export async function pictureOf(namespace: string): Promise<Picture> {
-  const show = async (kind: string, ...words: string[]): Promise<string[]> => {
-    const text = await execute(['ip', '-o', '-netns', namespace, ...words]);
-    return (
-      text
-        .split('\n')
-        .filter((line) => line !== '')
-        // counters, timers and interface numbers differ between two equal states
-        .map(
-          (line) =>
-            `${kind} ${line.replaceAll(/^\d+: |\b(valid_lft|preferred_lft|expires|qlen|pref) \S+|@if\d+/g, '')}`,
-        )
-    );
-  };
-  const lines = await Promise.all([
-    show('device', '-brief', 'link', 'show'),
-    show('address', 'address', 'show'),
-    show('route', '-4', 'route', 'show', 'table', 'all'),
-    show('route', '-6', 'route', 'show', 'table', 'all'),
-    show('rule', 'rule', 'show'),
-  ]);
-  return lines
-    .flat()
-    .map((line) => line.replaceAll(/\s+/g, ' ').trim())
-    .toSorted();
-}
-
-/** Throws when `after` has a line that `before` has not, or the other way round. */
-export function comparePictures(name: string, before: Picture, after: Picture): void {
-  const left = after.filter((line) => !before.includes(line));
-  const taken = before.filter((line) => !after.includes(line));
-  if (left.length > 0) throw new Error(`${name}: left behind: ${left.join('; ')}`);
-  if (taken.length > 0) throw new Error(`${name}: took away: ${taken.join('; ')}`);
-}
 
 /** How many descriptors a process holds. */
 export function descriptorsOf(pid: number | 'self'): number {
   return readdirSync(`/proc/${pid}/fd`).length;
 }
 
-/** The harness's own picture: its descriptors and namespaces. */
 export async function pictureOfHarness(): Promise<Picture> {
   const { mine } = await harnessNamespaces();
   return [`descriptors ${descriptorsOf('self')}`, ...mine.map((name) => `namespace ${name}`)];

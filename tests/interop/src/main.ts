@@ -13,14 +13,14 @@
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { comparePictures, Teardown } from '@seikan/testkit';
 import { type Cell, cellName, formatCell, parseCells } from './cell.js';
 import { generateCells } from './covering.js';
-import { comparePictures, pictureOfHarness } from './leaks.js';
+import { pictureOfHarness } from './leaks.js';
 import { removeDeadNamespaces } from './network.js';
 import { findPeer, type Implementation, implementations, type Peer } from './peers.js';
 import { createPki } from './pki.js';
 import { runCell } from './run-cell.js';
-import { Teardown } from './teardown.js';
 
 const root = resolve(import.meta.dirname, '../../..');
 const { values: options, positionals: words } = parseArgs({

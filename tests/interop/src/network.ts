@@ -9,8 +9,7 @@
  * Link-local addresses are off: they come seconds late and would look like something left behind.
  * Names carry the harness's pid: two runs never meet, and what a killed run left is found and removed.
  */
-import { execute, inNamespace } from './program.js';
-import type { Teardown } from './teardown.js';
+import { execute, inNamespace, type Teardown } from '@seikan/testkit';
 
 const prefix = 'seikan-interop';
 let created = 0;

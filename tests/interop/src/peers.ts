@@ -3,7 +3,7 @@
  */
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { execute } from './program.js';
+import { execute } from '@seikan/testkit';
 
 export const implementations = ['ours', 'stock-2.5', 'stock-2.6', 'stock-2.7'] as const;
 export type Implementation = (typeof implementations)[number];

@@ -4,7 +4,7 @@
  */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { execute } from './program.js';
+import { createAuthority, execute } from '@seikan/testkit';
 
 const authorityConfig = `[ca]
 default_ca = test
@@ -13,14 +13,6 @@ database = index.txt
 crlnumber = crlnumber
 default_md = sha256
 default_crl_days = 30
-[server]
-basicConstraints = CA:FALSE
-keyUsage = digitalSignature, keyEncipherment
-extendedKeyUsage = serverAuth
-[client]
-basicConstraints = CA:FALSE
-keyUsage = digitalSignature
-extendedKeyUsage = clientAuth
 `;
 
 export interface Pki {
@@ -31,23 +23,12 @@ export interface Pki {
 
 export async function createPki(folder: string): Promise<Pki> {
   const file = (name: string): string => join(folder, name);
-  const openssl = async (text: string): Promise<void> => {
-    const words = text.split(' ').map((word) => (word.startsWith('@') ? file(word.slice(1)) : word));
-    await execute(['openssl', ...words], { timeout: 60_000 });
-  };
+  const { openssl, issue } = await createAuthority(folder, { commonName: 'Test-CA', keys: 'rsa:2048' });
   // openssl ca keeps its database beside its configuration
   writeFileSync(file('ca.cnf'), authorityConfig.replaceAll(/= (index.txt|crlnumber)$/gm, `= ${folder}/$1`));
   writeFileSync(file('index.txt'), '');
   writeFileSync(file('crlnumber'), '01\n');
 
-  const issue = async (name: string, purpose: 'server' | 'client', days = 365): Promise<void> => {
-    await openssl(`req -newkey rsa:2048 -nodes -keyout @${name}.key -out @${name}.csr -subj /CN=${name}`);
-    await openssl(
-      `x509 -req -in @${name}.csr -CA @ca.crt -CAkey @ca.key -CAcreateserial -days ${days} -sha256 ` +
-        `-extfile @ca.cnf -extensions ${purpose} -out @${name}.crt`,
-    );
-  };
-  await openssl('req -x509 -newkey rsa:2048 -nodes -keyout @ca.key -out @ca.crt -subj /CN=Test-CA -days 365');
   await issue('server', 'server');
   await issue('client', 'client');
   await issue('revoked', 'client');

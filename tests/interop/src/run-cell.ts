@@ -1,10 +1,9 @@
 /** Runs one cell: session, event, pings both ways over both families, a bulk transfer, logs, leaks. */
+import { bulk, pingAll, Teardown } from '@seikan/testkit';
 import type { Cell } from './cell.js';
 import { clientsOf, exercise, expectRefusal, isRefusal } from './events.js';
 import { checkNegotiated, unexpectedLines } from './log-check.js';
 import { Session, type SessionOptions } from './session.js';
-import { Teardown } from './teardown.js';
-import { bulk, pingAll } from './traffic.js';
 
 export type CellOptions = Omit<SessionOptions, 'teardown'>;
 

@@ -2,18 +2,16 @@
  * A session of a cell: the network, a server, its clients, the addresses they got. Starting, restarting and
  * stopping either side; both sides' logs are kept on disk for whoever wants to know why.
  */
+
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { comparePictures, type End, execute, type Picture, Program, pictureOf, type Teardown } from '@seikan/testkit';
 import type { Cell } from './cell.js';
-import { comparePictures, type Picture, pictureOf } from './leaks.js';
 import { Network } from './network.js';
 import { asArguments, asConfigFile, optionsOf, type Sides, tunnelServer } from './options.js';
 import type { Peer } from './peers.js';
 import type { Pki } from './pki.js';
-import { execute, Program } from './program.js';
-import type { Teardown } from './teardown.js';
-import type { End } from './traffic.js';
 
 export interface SessionOptions {
   readonly cell: Cell;

@@ -1,6 +1,7 @@
 /**
- * A child process of the harness: its output as lines, waiting for a line, ending by its own pid.
- * `setpriv --pdeathsig` ends it even when the harness is killed outright.
+ * A child process in a network namespace: its output as lines, waiting for a line, ending by its own pid.
+ * `setpriv --pdeathsig` ends it even when its parent is killed outright; it leads a session of its own, so that Ctrl-C
+ * at the terminal reaches the parent alone.
  */
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import type { Teardown } from './teardown.js';
@@ -30,7 +31,7 @@ export class Program {
   constructor({ name, command, namespace, teardown }: ProgramOptions) {
     this.name = name;
     const [program, ...args] = inNamespace(namespace, ['setpriv', '--pdeathsig', 'KILL', '--', ...command]);
-    this.#child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+    this.#child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'], detached: true });
     for (const stream of [this.#child.stdout, this.#child.stderr]) if (stream !== null) this.#read(stream);
     this.exited = new Promise((resolve) => {
       const done = (exit: Exit): void => {
@@ -118,11 +119,12 @@ export class Program {
   }
 }
 
+/** The command that runs `command` in a namespace that ip-netns(8) has named. */
 export function inNamespace(
   namespace: string,
   command: readonly [string, ...string[]],
 ): readonly [string, ...string[]] {
-  return ['ip', 'netns', 'exec', namespace, ...command];
+  return ['nsenter', `--net=/run/netns/${namespace}`, '--', ...command];
 }
 
 /** Runs a short command to its end and resolves with what it printed; rejects with its errors when it fails. */

@@ -1,7 +1,10 @@
 /** Traffic through a tunnel: pings of both families both ways, a steady stream of them, and a bulk transfer. */
 import { join } from 'node:path';
+
 import { execute, inNamespace, Program } from './program.js';
 import type { Teardown } from './teardown.js';
+
+const PROGRESS_INTERVAL = 500;
 
 export interface Addresses {
   readonly ipv4: string;
@@ -23,15 +26,22 @@ export interface PingOptions {
   readonly size?: number;
 }
 
-/** Sends `count` pings and resolves with how many came back. */
-export async function ping({ from, to, count, interval = 0.1, size = 56 }: PingOptions): Promise<number> {
+export interface PingAnswers {
+  readonly received: number;
+  /** Mean round trip in ms; undefined when nothing came back. */
+  readonly roundTrip: number | undefined;
+}
+
+/** Sends `count` pings and resolves with what came back. */
+export async function ping({ from, to, count, interval = 0.1, size = 56 }: PingOptions): Promise<PingAnswers> {
   const command = ['ping', '-n', '-q', '-c', `${count}`, '-i', `${interval}`, '-s', `${size}`, '-W', '2', to] as const;
   const timeout = (count * interval + 15) * 1000;
   // ping exits 1 when nothing came back; its statistics say it as well
   const text = await execute(inNamespace(from, [...command]), { timeout }).catch(String);
   const received = /(\d+) received/.exec(text)?.[1];
   if (received === undefined) throw new Error(`ping ${to}: ${text}`);
-  return Number(received);
+  const mean = /^rtt [^=]*= [\d.]+\/([\d.]+)\//m.exec(text)?.[1];
+  return { received: Number(received), roundTrip: mean === undefined ? undefined : Number(mean) };
 }
 
 /** Pings both ways over both families at once; throws when fewer than `least` of `count` come back on one of the ways. */
@@ -47,7 +57,7 @@ export async function pingAll(
     [other, one.ipv6],
   ] as const;
   const answers = await Promise.all(ways.map(([from, to]) => ping({ from: from.namespace, to, count, size })));
-  for (const [index, received] of answers.entries()) {
+  for (const [index, { received }] of answers.entries()) {
     const to = ways[index]?.[1];
     if (received < least)
       throw new Error(`ping ${to} (${size} bytes): ${received} of ${count} came back, need ${least}`);
@@ -60,10 +70,19 @@ interface BulkReport {
   readonly received: string;
 }
 
+export interface BulkOptions {
+  /** Each way. */
+  readonly bytes: number;
+  readonly timeout: number;
+  readonly teardown: Teardown;
+  /** Called twice a second with the bytes that have arrived at each end. */
+  readonly onProgress?: (atListener: number, atConnector: number) => void;
+}
+
 /** Moves `bytes` each way over one TCP connection through the tunnel and compares both checksums; bytes per second. */
 export async function bulk(
   [listener, connector]: readonly [End, End],
-  { bytes, timeout, teardown }: { bytes: number; timeout: number; teardown: Teardown },
+  { bytes, timeout, teardown, onProgress }: BulkOptions,
 ): Promise<number> {
   const script = join(import.meta.dirname, 'bulk.js');
   const start = (role: 'listen' | 'connect', { namespace }: End): Program =>
@@ -77,6 +96,9 @@ export async function bulk(
   await receiver.waitFor(/^listening$/, { timeout: 15_000 });
   const started = performance.now();
   const sender = start('connect', connector);
+  const arrivedAt = ({ lines }: Program): number => Number(/^progress (\d+)/.exec(lines.at(-1) ?? '')?.[1] ?? 0);
+  const progress =
+    onProgress && setInterval(() => onProgress(arrivedAt(receiver), arrivedAt(sender)), PROGRESS_INTERVAL);
   try {
     const [theirs, ours] = await Promise.all(
       [receiver, sender].map(async (program): Promise<BulkReport> => {
@@ -92,6 +114,7 @@ export async function bulk(
       if (to.arrived !== bytes || from.sent !== to.received)
         throw new Error(`bulk: ${to.arrived} of ${bytes} bytes, checksum ${to.received}, expected ${from.sent}`);
   } finally {
+    clearInterval(progress);
     await Promise.all([receiver.stop(500), sender.stop(500)]);
   }
   return (2 * bytes * 1000) / (performance.now() - started);

@@ -1,6 +1,6 @@
 /**
- * What has to be undone, last first: processes, namespaces, folders. One per cell; all open ones are closed on
- * SIGINT, SIGTERM and at the end, so nothing outlives the harness.
+ * What has to be undone, last first: processes, namespaces, folders. `closeAll` closes all open ones, on a signal, say,
+ * so that nothing outlives the program.
  */
 export class Teardown {
   static readonly #open = new Set<Teardown>();
