@@ -229,7 +229,7 @@ export class Show {
     for (const command of ['ping 10.8.0.1', 'ip address', 'ip route'])
       this.#screen.step(this.#screen.style('cyan', `${enter} nsenter --net=/run/netns/client ${command}`));
     this.#screen.step('Enter goes on.');
-    await once(process.stdin, 'data');
+    await Promise.race([once(process.stdin, 'data'), once(process.stdin, 'end')]);
     process.stdin.pause();
   }
 
