@@ -92,6 +92,8 @@ export class WireReader {
         return type.fields.map((field) => this.#read(field, depth + 1));
       case '{':
         return [this.#read(type.key, depth + 1), this.#read(type.value, depth + 1)];
+      default:
+        return type satisfies never;
     }
   }
 

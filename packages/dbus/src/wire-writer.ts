@@ -123,8 +123,9 @@ export class WireWriter {
   }
 
   #bigInteger(code: 'x' | 't', value: DbusValue | undefined): void {
-    const fits = code === 'x' ? BigInt.asIntN : BigInt.asUintN;
-    if (typeof value !== 'bigint' || fits(64, value) !== value) throw badValue(`a bigint of type ${code}`, value);
+    const fits =
+      typeof value === 'bigint' && (code === 'x' ? BigInt.asIntN(64, value) : BigInt.asUintN(64, value)) === value;
+    if (!fits) throw badValue(`a bigint of type ${code}`, value);
     const at = this.#reserve(8);
     this.#view.setBigUint64(at, BigInt.asUintN(64, value), this.#little);
   }

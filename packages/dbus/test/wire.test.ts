@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { inspect } from 'node:util';
 
 import type { DbusValue, Variant } from '@seikan/dbus';
 import * as fc from 'fast-check';
@@ -169,7 +170,7 @@ test('values that do not fit their signature are refused, without being told', (
     ['', ['left over']],
   ];
   for (const [signature, values] of cases) {
-    assert.throws(() => encode(signature, values), faulty('bad-value'), `${signature} ${String(values)}`);
+    assert.throws(() => encode(signature, values), faulty('bad-value'), `${signature} ${inspect(values)}`);
   }
   assert.throws(
     () => encode('u', ['hunter2']),
