@@ -91,7 +91,8 @@ static napi_value netlink_send(napi_env env, napi_callback_info info)
 
 /*
  * (fd, into) → the length of the next datagram, 0 when none waits, or a negative errno: ENOBUFS when the kernel had to
- * drop some, EMSGSIZE for one longer than `into` (it is lost). What another process sent is skipped.
+ * drop some, EMSGSIZE for one longer than `into` (it is lost), EPROTO for no netlink socket. What another process sent
+ * is dropped and counts as none.
  */
 static napi_value netlink_receive(napi_env env, napi_callback_info info)
 {
@@ -103,19 +104,18 @@ static napi_value netlink_receive(napi_env env, napi_callback_info info)
     if (!seikan_arguments(env, info, argv, 2) || !seikan_fd(env, argv[0], &fd)
         || !seikan_bytes(env, argv[1], &bytes, &size))
         return NULL;
-    for (;;) {
-        struct sockaddr_nl sender = { 0 };
-        struct iovec vector = { bytes, size };
-        struct msghdr message
-            = { .msg_name = &sender, .msg_namelen = sizeof sender, .msg_iov = &vector, .msg_iovlen = 1 };
-        ssize_t length = recvmsg(fd, &message, MSG_DONTWAIT);
-        if (length == -1) {
-            if (errno == EINTR) continue;
-            return seikan_make_number(env, errno == EAGAIN ? 0 : -errno);
-        }
-        if (message.msg_namelen != sizeof sender || sender.nl_pid != 0) continue;
-        return seikan_make_number(env, message.msg_flags & MSG_TRUNC ? -EMSGSIZE : length);
-    }
+    struct sockaddr_nl sender = { 0 };
+    struct iovec vector = { bytes, size };
+    struct msghdr message = { .msg_name = &sender, .msg_namelen = sizeof sender, .msg_iov = &vector, .msg_iovlen = 1 };
+    ssize_t length;
+    do
+        length = recvmsg(fd, &message, MSG_DONTWAIT);
+    while (length == -1 && errno == EINTR);
+    if (length == -1) return seikan_make_number(env, errno == EAGAIN ? 0 : -errno);
+    if (message.msg_namelen != sizeof sender || sender.nl_family != AF_NETLINK) return seikan_make_number(env, -EPROTO);
+    /* One datagram a call: somebody who keeps sending must not keep this thread. */
+    if (sender.nl_pid != 0) return seikan_make_number(env, 0);
+    return seikan_make_number(env, message.msg_flags & MSG_TRUNC ? -EMSGSIZE : length);
 }
 
 bool seikan_register_netlink(napi_env env, napi_value exports)

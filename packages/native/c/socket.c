@@ -19,7 +19,6 @@ static const struct option {
 } options[] = {
     { "SO_REUSEADDR", SOL_SOCKET, SO_REUSEADDR },
     { "SO_REUSEPORT", SOL_SOCKET, SO_REUSEPORT },
-    { "SO_KEEPALIVE", SOL_SOCKET, SO_KEEPALIVE },
     { "SO_MARK", SOL_SOCKET, SO_MARK },
     { "SO_SNDBUF", SOL_SOCKET, SO_SNDBUF },
     { "SO_RCVBUF", SOL_SOCKET, SO_RCVBUF },
@@ -28,7 +27,6 @@ static const struct option {
     { "SO_ERROR", SOL_SOCKET, SO_ERROR },
     { "IP_TOS", IPPROTO_IP, IP_TOS },
     { "IP_MTU_DISCOVER", IPPROTO_IP, IP_MTU_DISCOVER },
-    { "IP_MTU", IPPROTO_IP, IP_MTU },
     { "IP_PKTINFO", IPPROTO_IP, IP_PKTINFO },
     { "IPV6_V6ONLY", IPPROTO_IPV6, IPV6_V6ONLY },
     { "IPV6_TCLASS", IPPROTO_IPV6, IPV6_TCLASS },

@@ -65,7 +65,7 @@ export class NetlinkSocket {
 
   /**
    * Receives the next datagram of the kernel to the start of `into` (see NETLINK_BUFFER). Returns its length, 0 when
-   * none waits, or a negative errno: ENOBUFS when the kernel dropped some (what is known must be asked for again),
+   * none waits (or it was another process's, which is dropped), or a negative errno: ENOBUFS when the kernel dropped some (what is known must be asked for again),
    * EMSGSIZE for one longer than `into`, which is lost.
    */
   receive(into: Uint8Array): number {

@@ -16,7 +16,6 @@ export interface SocketAddon {
 type SocketOptionName =
   | 'SO_REUSEADDR'
   | 'SO_REUSEPORT'
-  | 'SO_KEEPALIVE'
   | 'SO_MARK'
   | 'SO_SNDBUF'
   | 'SO_RCVBUF'
@@ -25,7 +24,6 @@ type SocketOptionName =
   | 'SO_ERROR'
   | 'IP_TOS'
   | 'IP_MTU_DISCOVER'
-  | 'IP_MTU'
   | 'IP_PKTINFO'
   | 'IPV6_V6ONLY'
   | 'IPV6_TCLASS'

@@ -5,6 +5,7 @@
  */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import { accessSync, constants } from 'node:fs';
 import { test } from 'node:test';
 
 const INSIDE = 'SEIKAN_TEST_NAMESPACE';
@@ -18,7 +19,10 @@ export function inNetworkNamespace(filename: string, tests: () => void): void {
   const arguments_ =
     process.getuid?.() === 0 ? ['--net', '--mount'] : ['--net', '--mount', '--user', '--map-root-user'];
   const possible = spawnSync('unshare', [...arguments_, 'true'], { encoding: 'utf8' });
-  const skip = possible.status === 0 ? false : `no network namespace: ${possible.stderr || String(possible.error)}`;
+  const skip =
+    possible.status === 0
+      ? !usable('/dev/net/tun') && '/dev/net/tun may not be opened by this user'
+      : `no network namespace: ${possible.stderr || String(possible.error)}`;
   test('in a network namespace of its own', { skip }, () => {
     const { NODE_TEST_CONTEXT: _, ...environment } = process.env;
     const command = 'ip link set lo up && exec "$0" --enable-source-maps "$1"';
@@ -29,4 +33,13 @@ export function inNetworkNamespace(filename: string, tests: () => void): void {
     });
     assert.equal(run.status, 0, `${run.stdout}\n${run.stderr}`);
   });
+}
+
+function usable(device: string): boolean {
+  try {
+    accessSync(device, constants.R_OK | constants.W_OK);
+    return true;
+  } catch {
+    return false;
+  }
 }
