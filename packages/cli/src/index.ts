@@ -1,1 +1,2 @@
 export { openvpnMain } from './openvpn.js';
+export { seikanMain } from './seikan.js';

@@ -1,10 +1,11 @@
 /** The process side of a tunnel: a server and a client of ours in one network namespace. */
 import assert from 'node:assert/strict';
-import { spawn, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 
+import { loadAddon, UnixSocket } from '@seikan/native';
 import { inNetworkNamespace } from '@seikan/testkit';
 
 import { createPki, ours, Running, temporaryFolder, until } from './program.js';
@@ -113,19 +114,14 @@ function inside(): void {
   });
 
   test("systemd is told of each stage, and Debian's units' options keep the process where it is", async () => {
-    const socket = file('notify');
-    const python = [
-      'import socket,sys',
-      's=socket.socket(socket.AF_UNIX,socket.SOCK_DGRAM)',
-      's.bind(sys.argv[1])',
-      'f=open(sys.argv[2],"w",buffering=1)',
-      'f.write("bound\\n")',
-      'while True:',
-      ' f.write(repr(s.recv(4096))+"\\n")',
-    ].join('\n');
-    const manager = spawn('python3', ['-c', python, socket, file('notified')], { stdio: 'ignore' });
-    const told = (): string => (existsSync(file('notified')) ? readFileSync(file('notified'), 'utf8') : '');
-    await until('the notify socket', () => told().includes('bound'));
+    const path = file('notify');
+    const manager = boundDatagram(path);
+    const told: string[] = [];
+    const listen = (): void => {
+      const bytes = new Uint8Array(500);
+      for (let length = manager.receive(bytes, 0, 500, []); length > 0; length = manager.receive(bytes, 0, 500, []))
+        told.push(new TextDecoder().decode(bytes.subarray(0, length)));
+    };
     const server = start(
       'unit.log',
       [
@@ -141,21 +137,20 @@ function inside(): void {
         '--writepid',
         'unit.pid',
       ],
-      { NOTIFY_SOCKET: socket },
+      { NOTIFY_SOCKET: path },
     );
-    await until(
-      'systemd to know',
-      () => told().includes(UP),
-      () => told() + server.log,
-    );
-    assert.deepEqual(told().trim().split('\n').slice(1), [
-      "b'READY=0'",
-      `b'READY=1\\nSTATUS=Pre-connection initialization successful\\nMAINPID=${server.pid}'`,
-      `b'STATUS=${UP}'`,
+    await until('systemd to know', () => {
+      listen();
+      return told.length >= 3;
+    });
+    assert.deepEqual(told, [
+      'READY=0',
+      `READY=1\nSTATUS=Pre-connection initialization successful\nMAINPID=${server.pid}`,
+      `STATUS=${UP}`,
     ]);
     assert.equal(readFileSync(file('unit.pid'), 'utf8').trim(), String(server.pid));
     await end(server);
-    manager.kill();
+    manager.close();
   });
 
   test('a client shows its counters on SIGUSR2 and in its status file; SIGHUP reads the configuration again', async () => {
@@ -233,6 +228,17 @@ function inside(): void {
     await end(client);
     await end(server);
   });
+}
+
+/** A bound datagram socket, as systemd has one. */
+function boundDatagram(path: string): UnixSocket {
+  const native = loadAddon() as {
+    unixCreate(type: string): number;
+    unixBind(fd: number, name: string, abstract: boolean): void;
+  };
+  const fd = native.unixCreate('datagram');
+  native.unixBind(fd, path, false);
+  return new UnixSocket(fd);
 }
 
 /** `live.crl` without anybody, `revoked.crl` with the client. */

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 
 import type { LogLine, LogOptions } from '@seikan/engine';
+import { loadAddon, UnixSocket } from '@seikan/native';
 import { LineLog } from '@seikan/runtime';
 
 const folder = mkdtempSync(join(tmpdir(), 'seikan-log-'));
@@ -80,4 +81,28 @@ test('a log file is emptied by log, kept by log-append, and kept by a daemon tha
   log.write(line('fourth'));
   log.close();
   assert.equal(readFileSync(path, 'utf8'), 'third\nfourth\n');
+});
+
+test('syslog gets a datagram a line, with its priority and the program and its pid', () => {
+  const path = join(folder, 'syslog');
+  const native = loadAddon() as {
+    unixCreate(type: string): number;
+    unixBind(fd: number, name: string, abstract: boolean): void;
+  };
+  const fd = native.unixCreate('datagram');
+  native.unixBind(fd, path, false);
+  const daemon = new UnixSocket(fd);
+  const outlets = { output: -1, errors: -1, syslogSocket: path };
+  const log = new LineLog({ ...base, destination: { to: 'syslog' } }, { programName: 'vpn', outlets });
+  log.write(line('hello', { prefix: 'alice' }));
+  log.write(line('bad', { severity: 'error' }));
+  log.close();
+  const heard = (): string => {
+    const bytes = new Uint8Array(200);
+    return new TextDecoder().decode(bytes.subarray(0, daemon.receive(bytes, 0, 200, [])));
+  };
+  const head = `[A-Z][a-z]{2} [ 1-3]\\d \\d\\d:\\d\\d:\\d\\d vpn\\[${process.pid}\\]: `;
+  assert.match(heard(), new RegExp(`^<29>${head}alice hello$`));
+  assert.match(heard(), new RegExp(`^<27>${head}bad$`));
+  daemon.close();
 });

@@ -1,0 +1,3 @@
+import { seikanMain } from '../seikan.js';
+
+process.exitCode = await seikanMain(process.argv.slice(2));
