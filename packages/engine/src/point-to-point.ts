@@ -784,6 +784,7 @@ export class PointToPoint implements ContextOwner {
     this.#log.write('notice', 0, `SIGUSR1[${source},${reason}] received, process restarting`);
     this.#signal = reason === '' ? 'sigusr1' : reason;
     this.#asks.cancelAll();
+    this.#scripts.cancelled();
     this.#closeSession();
     const pause = Math.max(this.#connections.pause(), leastPause);
     const wait = (at: Time): void => {
@@ -814,6 +815,7 @@ export class PointToPoint implements ContextOwner {
   #end(signal: 'SIGTERM' | 'SIGINT' | 'SIGHUP', source: SignalSource, time: Time, reason = ''): void {
     this.#signal = reason === '' ? signal.toLowerCase() : reason;
     this.#asks.cancelAll();
+    this.#scripts.cancelled();
     this.#writeStatus(time);
     this.#statusAt = undefined;
     this.#state('EXITING', signal);
@@ -841,6 +843,7 @@ export class PointToPoint implements ContextOwner {
       this.#outputs.push({ output: 'end', cause: { why: 'fatal', text } });
     };
     this.#asks.cancelAll();
+    this.#scripts.cancelled();
     this.#log.write('error', 0, text);
     if (!this.#device.isOpen) {
       finish();

@@ -28,6 +28,9 @@ export class TunnelScripts {
   readonly #base: Environment;
   #environment: Environment;
   #arguments: readonly string[] = [];
+  /** One script at a time, as upstream runs them: the next starts when the one before has ended. */
+  #running = false;
+  #waiting: ((time: Time) => void)[] = [];
 
   constructor(asks: Asks, asksFor: AsksFor, environment: Environment) {
     this.#asks = asks;
@@ -38,6 +41,12 @@ export class TunnelScripts {
 
   get environment(): Environment {
     return this.#environment;
+  }
+
+  /** The owner has taken its questions back: nothing runs and nothing waits any more. */
+  cancelled(): void {
+    this.#running = false;
+    this.#waiting = [];
   }
 
   /** A session is over: what it has told is forgotten. */
@@ -115,9 +124,16 @@ export class TunnelScripts {
     then: (good: boolean, time: Time) => void,
   ): void {
     if (!this.#asksFor(request.event)) return then(true, time);
-    this.#asks.ask('event', { request: { ...request, context: 0, env: this.#environment } }, (verdict, at) =>
-      then(verdict.result === 'success', at),
-    );
+    if (this.#running) {
+      this.#waiting.push((at) => this.#run(request, at, then));
+      return undefined;
+    }
+    this.#running = true;
+    this.#asks.ask('event', { request: { ...request, context: 0, env: this.#environment } }, (verdict, at) => {
+      this.#running = false;
+      this.#waiting.shift()?.(at);
+      then(verdict.result === 'success', at);
+    });
     return undefined;
   }
 }

@@ -601,6 +601,7 @@ export class Multi implements InstanceHost {
     this.#phase = 'ended';
     this.#endAt = undefined;
     this.#asks.cancelAll();
+    this.#scripts.cancelled();
     if (signal !== undefined) {
       for (const instance of this.#instances())
         this.close(instance, 'SIGTERM[soft,server-exit] received, client-instance exiting', time);
