@@ -20,6 +20,8 @@ export interface SessionOptions {
   readonly pki: Pki;
   /** For logs, scripts and configuration files. */
   readonly folder: string;
+  /** A last word on both sides' options. */
+  readonly adjust?: (sides: Sides) => Sides;
   readonly teardown: Teardown;
 }
 
@@ -41,7 +43,8 @@ export class Session {
     this.#before = before;
     this.network = network;
     this.folder = options.folder;
-    this.sides = optionsOf(options.cell, options);
+    const sides = optionsOf(options.cell, options);
+    this.sides = options.adjust?.(sides) ?? sides;
     this.server = this.startServer();
     this.clients = [];
   }
@@ -82,6 +85,15 @@ export class Session {
     const client = this.clients[index];
     if (client === undefined) throw new Error(`client ${index} was not started`);
     await client.waitFor(up, { timeout });
+  }
+
+  /** Waits until the first handshake was followed by `times` more. */
+  async renegotiated(times: number): Promise<void> {
+    let from = 0;
+    for (let seen = 0; seen <= times; seen += 1) {
+      await this.server.waitFor(/Control Channel: TLSv/, { timeout: 20_000, from });
+      from = this.server.lines.findIndex((line, at) => at >= from && line.includes('Control Channel: TLSv')) + 1;
+    }
   }
 
   /** The ends of the tunnel to a client, with the addresses that its tun or tap device really has. */
