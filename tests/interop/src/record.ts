@@ -6,15 +6,13 @@
  */
 import { copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
+import { Program, pingAll, Teardown } from '@seikan/testkit';
 import type { Cell } from './cell.js';
 import { exercise } from './events.js';
 import { asArguments, type Directive } from './options.js';
 import { findPeer } from './peers.js';
 import { createPki } from './pki.js';
-import { Program } from './program.js';
 import { Session } from './session.js';
-import { Teardown } from './teardown.js';
-import { pingAll } from './traffic.js';
 
 type Shape = Omit<Cell, 'client' | 'server' | 'ci'>;
 

@@ -1,0 +1,87 @@
+/**
+ * Runs many cells, some at once, with a line for each; the harness's own descriptors and namespaces are compared at
+ * the end. Logs stay in .cache/interop/NUMBER.
+ */
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { comparePictures, Teardown } from '@seikan/testkit';
+import { type Cell, cellName } from './cell.js';
+import { pictureOfHarness } from './leaks.js';
+import { removeDeadNamespaces } from './network.js';
+import { findPeer, type Implementation, type Peer } from './peers.js';
+import { createPki } from './pki.js';
+import { runCell } from './run-cell.js';
+
+const root = resolve(import.meta.dirname, '../../..');
+
+export interface Outcome {
+  /** Absent for the check of the harness itself, which comes last. */
+  readonly cell?: Cell;
+  readonly ok: boolean;
+  readonly note: string;
+}
+
+export async function runCells(cells: readonly Cell[], jobs: number): Promise<Outcome[]> {
+  const swept = await removeDeadNamespaces();
+  if (swept > 0) console.log(`removed ${swept} namespaces of a run that was killed`);
+  const peers = new Map<Implementation, Peer>();
+  for (const implementation of new Set(cells.flatMap(({ client, server }) => [client, server]))) {
+    const peer = await findPeer(implementation);
+    console.log(`${implementation}: OpenVPN ${peer.version}`);
+    peers.set(implementation, peer);
+  }
+  const teardown = new Teardown();
+  const folder = mkdtempSync('/tmp/seikan-interop-');
+  teardown.defer(() => rmSync(folder, { recursive: true, force: true }));
+  const pki = await createPki(folder);
+  const logs = join(root, '.cache/interop');
+  rmSync(logs, { recursive: true, force: true });
+  mkdirSync(logs, { recursive: true });
+
+  const before = await pictureOfHarness();
+  const started = performance.now();
+  const outcomes: Outcome[] = [];
+  let next = 0;
+  const work = async (): Promise<void> => {
+    for (let cell = cells[next++]; cell !== undefined; cell = cells[next++]) {
+      const number = next;
+      const [client, server] = [peers.get(cell.client), peers.get(cell.server)];
+      if (client === undefined || server === undefined) throw new Error('a peer is missing');
+      const begun = performance.now();
+      const ran = await runCell({ cell, client, server, pki, folder: join(logs, `${number}`) }).then(
+        (note) => ({ ok: true, note }),
+        (error: unknown) => ({ ok: false, note: reasonOf(error) }),
+      );
+      outcomes.push({ cell, ...ran });
+      const seconds = ((performance.now() - begun) / 1000).toFixed(1);
+      const word = ran.ok ? 'ok' : 'FAILED';
+      console.log(
+        `[${outcomes.length}/${cells.length}] ${word} ${cellName(cell)} (${seconds} s; ${number}) ${ran.note}`,
+      );
+    }
+  };
+  await Promise.all(Array.from({ length: jobs }, work));
+  try {
+    comparePictures('harness', before, await pictureOfHarness());
+    outcomes.push({ ok: true, note: 'nothing left behind' });
+  } catch (error) {
+    console.log(`FAILED ${reasonOf(error)}`);
+    outcomes.push({ ok: false, note: reasonOf(error) });
+  }
+  await teardown.close();
+  console.log(`${cells.length} cells in ${((performance.now() - started) / 1000).toFixed(0)} s`);
+  return outcomes;
+}
+
+/** Cleans up and ends when the run is interrupted. */
+export function closeOnSignals(): void {
+  for (const signal of ['SIGINT', 'SIGTERM'] as const)
+    process.once(signal, () => {
+      console.log(`${signal}: cleaning up`);
+      void Teardown.closeAll().finally(() => process.exit(130));
+    });
+}
+
+function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
