@@ -123,15 +123,18 @@ export interface Parsed {
   readonly bodyError?: WireError;
 }
 
-/**
- * One whole message. `body: 'skip'` reads a header whose body is not there, and reports the body as too large.
- * Undefined for a message of a type that this version of the protocol does not know, which is to be ignored.
- */
+/** A message of a type that this version of the protocol does not know: to be ignored, its descriptors closed. */
+export interface UnknownMessage {
+  readonly type: 'unknown';
+  readonly descriptorCount: number;
+}
+
+/** One whole message. `body: 'skip'` reads a header whose body is not there, and reports the body as too large. */
 export function parseMessage(
   bytes: Uint8Array,
   frame: Frame,
   body: 'read' | 'skip' = 'read',
-): Parsed | WireError | undefined {
+): Parsed | UnknownMessage | WireError {
   try {
     const reader = new WireReader(bytes.subarray(0, frame.headerLength), frame.endian);
     const fixed = reader.readAll(parseSignature('yyyyuu')) as number[];
@@ -142,7 +145,7 @@ export function parseMessage(
     if (typeCode === 0 || serial === 0) throw new WireError('bad-header', `type ${typeCode}, serial ${serial}`);
     const fields = readFields(entries);
     const header = headerOf(typeCode, { flags, serial, fields });
-    if (header === undefined) return undefined;
+    if (header === undefined) return { type: 'unknown', descriptorCount: fields.descriptorCount ?? 0 };
     if (body === 'skip') return { message: header, bodyError: new WireError('too-large', 'the message') };
     try {
       return { message: { ...header, body: readBody(bytes, frame, header) } };

@@ -72,12 +72,16 @@ type First<S extends string> = S extends `ay${infer R}`
 
 type Fields<S extends string, Before extends readonly unknown[] = readonly []> = S extends `)${infer R}`
   ? [Before, R]
-  : First<S> extends [infer V, infer R extends string]
-    ? Fields<R, readonly [...Before, V]>
-    : never;
+  : [First<S>] extends [never]
+    ? never
+    : First<S> extends [infer V, infer R extends string]
+      ? Fields<R, readonly [...Before, V]>
+      : never;
 
 type All<S extends string, Before extends readonly unknown[] = readonly []> = S extends ''
   ? Before
-  : First<S> extends [infer V, infer R extends string]
-    ? All<R, readonly [...Before, V]>
-    : never;
+  : [First<S>] extends [never]
+    ? never
+    : First<S> extends [infer V, infer R extends string]
+      ? All<R, readonly [...Before, V]>
+      : never;

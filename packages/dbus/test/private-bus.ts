@@ -1,0 +1,42 @@
+/** A dbus-daemon of the test's own: its configuration, socket and messages lie in a temporary folder. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+export interface PrivateBus {
+  readonly address: string;
+  close(): Promise<void>;
+}
+
+export async function startBus(): Promise<PrivateBus> {
+  const folder = mkdtempSync(join(tmpdir(), 'seikan-dbus-'));
+  const config = join(folder, 'bus.conf');
+  writeFileSync(
+    config,
+    `<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
+      "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
+    <busconfig>
+      <type>session</type>
+      <listen>unix:path=${folder}/bus</listen>
+      <listen>unix:abstract=seikan-dbus-test-${process.pid}</listen>
+      <auth>EXTERNAL</auth>
+      <policy context="default"><allow send_destination="*"/><allow receive_sender="*"/><allow own="*"/></policy>
+      <limit name="max_message_unix_fds">64</limit>
+      <limit name="max_replies_per_connection">5000</limit>
+    </busconfig>`,
+  );
+  const args = [`--config-file=${config}`, '--nofork', '--nopidfile', '--print-address=1'];
+  const daemon = spawn('dbus-daemon', args, { stdio: ['ignore', 'pipe', 'ignore'] });
+  const ended = once(daemon, 'exit');
+  const [address] = (await once(daemon.stdout.setEncoding('utf8'), 'data')) as [string];
+  return {
+    address: address.trim(),
+    async close() {
+      daemon.kill();
+      await ended;
+      rmSync(folder, { recursive: true });
+    },
+  };
+}
