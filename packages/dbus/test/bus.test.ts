@@ -19,7 +19,7 @@ import {
   WireError,
 } from '@seikan/dbus';
 import { Descriptor, UnixSocket } from '@seikan/native';
-import { type PrivateBus, startBus } from './private-bus.js';
+import { type PrivateBus, startBus } from '@seikan/testkit';
 
 const NAME = 'net.example.Lamp';
 const PATH = '/net/example/v3/lamp';

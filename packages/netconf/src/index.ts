@@ -17,6 +17,7 @@ export {
 } from './dns/dns-backend.js';
 export { ResolvConfFile, type ResolvConfFileOptions } from './dns/resolv-conf-file.js';
 export { ResolvconfError, ResolvconfProgram, type ResolvconfProgramOptions } from './dns/resolvconf-program.js';
+export { SystemdResolved } from './dns/systemd-resolved.js';
 export {
   broadcastOf,
   type IpFamily,

@@ -16,6 +16,7 @@ export { type Addresses, bulk, type End, type PingAnswers, ping, pingAll } from 
 export { MemoryLink, MemoryTun, type SentDatagram } from './memory-ends.js';
 export { inNetworkNamespace } from './network-namespace.js';
 export { ethernetFrame, type IpOptions, ipv4Packet, ipv6Packet, tcpSyn } from './packets.js';
+export { type PrivateBus, startBus } from './private-bus.js';
 export { fakeCertificate, ScriptedTls, type ScriptedTlsOptions } from './scripted-tls.js';
 export { SeededRandom } from './seeded-random.js';
 export { exchangeTls, openTlsPair, type TlsContexts, type TlsPair, takeTls } from './tls-pair.js';
