@@ -1,0 +1,86 @@
+/** A server under measurement: either implementation with the same configuration, and what /proc tells of it. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+
+export type ServerName = 'openvpn' | 'seikan';
+
+export const SERVER_PORT = 11_940;
+
+const COMMANDS: Readonly<Record<ServerName, string>> = {
+  openvpn: 'openvpn',
+  seikan: resolve(import.meta.dirname, '../../../bin/openvpn'),
+};
+
+/** The clock ticks of /proc/PID/stat: 100 a second on every Linux that Node runs on. */
+const TICK_MS = 10;
+const START_LIMIT_MS = 15_000;
+
+export class Server {
+  readonly #process: ChildProcess;
+  readonly #pid: number;
+
+  private constructor(process: ChildProcess, pid: number) {
+    this.#process = process;
+    this.#pid = pid;
+  }
+
+  /** Starts a server over the materials in `folder` and waits until it is ready. `cpu`: where it is pinned to. */
+  static async start(name: ServerName, folder: string, cpu: number | undefined): Promise<Server> {
+    const command = [COMMANDS[name], ...serverArguments(folder)];
+    const [file = '', ...rest] = cpu === undefined ? command : ['taskset', '-c', String(cpu), ...command];
+    const child = spawn(file, rest, { stdio: ['ignore', 'pipe', 'pipe'] });
+    await once(child, 'spawn');
+    let log = '';
+    await new Promise<void>((ready, fail) => {
+      const failWith = (why: string): void => fail(new Error(`${name} ${why}:\n${log}`));
+      const timer = setTimeout(() => failWith('was not ready in time'), START_LIMIT_MS);
+      child.once('exit', (code) => failWith(`exited with ${code}`));
+      for (const stream of [child.stdout, child.stderr]) {
+        stream.on('data', (chunk: Buffer) => {
+          if (log.includes('Initialization Sequence Completed')) return;
+          log += chunk.toString();
+          if (!log.includes('Initialization Sequence Completed')) return;
+          clearTimeout(timer);
+          child.removeAllListeners('exit');
+          ready();
+        });
+      }
+    });
+    return new Server(child, child.pid ?? 0);
+  }
+
+  /** User and system time of all its threads so far. */
+  get cpuMs(): number {
+    const stat = readFileSync(join('/proc', String(this.#pid), 'stat'), 'utf8');
+    // The command's name in brackets may hold spaces; utime and stime are fields 14 and 15.
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    return (Number(fields[11]) + Number(fields[12])) * TICK_MS;
+  }
+
+  get residentKb(): number {
+    const status = readFileSync(join('/proc', String(this.#pid), 'status'), 'utf8');
+    return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]);
+  }
+
+  async stop(): Promise<void> {
+    if (this.#process.exitCode !== null) return;
+    const exited = once(this.#process, 'exit');
+    this.#process.kill('SIGTERM');
+    await exited;
+  }
+}
+
+function serverArguments(folder: string): string[] {
+  const file = (name: string): string => join(folder, name);
+  return [
+    ...['--dev', 'tun', '--topology', 'subnet', '--server', '10.8.0.0', '255.255.0.0'],
+    ...['--proto', 'udp4', '--local', '127.0.0.1', '--port', String(SERVER_PORT)],
+    ...['--ca', file('ca.crt'), '--cert', file('server.crt'), '--key', file('server.key'), '--dh', 'none'],
+    ...['--tls-crypt', file('tls-crypt.key'), '--duplicate-cn', '--max-clients', '2000'],
+    // Nobody pings, renegotiates or times out while it is measured, and the flood of resets is no attack.
+    ...['--keepalive', '1800', '7200', '--reneg-sec', '0', '--connect-freq-initial', '100000', '1'],
+    ...['--disable-dco', '--verb', '1'],
+  ];
+}
