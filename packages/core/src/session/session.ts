@@ -178,11 +178,12 @@ export class Session {
   }
 
   nextTimeout(): Millis | undefined {
-    const times = [this.#active, this.#initial, this.#lameDuck].map((session) => session?.nextTimeout());
-    return times.reduce(
-      (least, time) => (time === undefined || (least !== undefined && least <= time) ? least : time),
-      undefined,
-    );
+    let least = this.#lameDuck?.primary.deadline;
+    for (const session of [this.#active, this.#initial, this.#lameDuck]) {
+      const time = session?.nextTimeout();
+      if (time !== undefined && (least === undefined || time < least)) least = time;
+    }
+    return least;
   }
 
   close(): void {

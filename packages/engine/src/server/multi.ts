@@ -33,6 +33,7 @@ import { TunnelScripts } from '../tunnel-scripts.js';
 import { Authenticator } from './authenticator.js';
 import { addressEnvironment, timeEnvironment } from './client-environment.js';
 import { Connecting } from './connecting.js';
+import { Deadlines } from './deadlines.js';
 import { ExternalMultiplexer, RateLimit } from './external-multiplexer.js';
 import { Instance, type InstanceHost } from './instance.js';
 import { AddressPool } from './pool.js';
@@ -64,6 +65,9 @@ export class Multi implements InstanceHost {
   /** By peer index; the generation tells reused indices apart. */
   readonly #peers: (Instance | undefined)[] = [];
   readonly #generations: number[] = [];
+  readonly #deadlines = new Deadlines();
+  /** Instances that something was done to since their deadlines were last asked. */
+  readonly #touched = new Set<Instance>();
   /** Clients whose final counters are awaited before client-disconnect runs. */
   readonly #leaving = new Map<string, (counters: PeerCounters, time: Time) => void>();
   readonly #links = new Map<LinkId, OpenLink>();
@@ -188,7 +192,11 @@ export class Multi implements InstanceHost {
 
   handleAnswer(id: AskId, answer: unknown, interim: boolean, time: Time): boolean {
     if (this.#asks.handleAnswer(id, answer, interim, time)) return true;
-    return this.#peers.some((instance) => instance?.asks.handleAnswer(id, answer, interim, time) === true);
+    return this.#peers.some((instance) => {
+      if (instance?.asks.handleAnswer(id, answer, interim, time) !== true) return false;
+      this.#touched.add(instance);
+      return true;
+    });
   }
 
   handleEvent(event: DataChannelEvent, time: Time): void {
@@ -245,16 +253,29 @@ export class Multi implements InstanceHost {
   }
 
   handleTimeout(time: Time): void {
-    for (const instance of this.#instances()) instance.handleTimeout(time);
+    this.#settleDeadlines();
+    for (const index of this.#deadlines.takeDue(time.now)) {
+      const instance = this.#peers[index];
+      if (instance === undefined) continue;
+      this.#touched.add(instance);
+      instance.handleTimeout(time);
+    }
     if (this.#statusAt !== undefined && time.now >= this.#statusAt) this.#writeStatus(time);
     if (this.#poolWriteAt !== undefined && time.now >= this.#poolWriteAt) this.#writePool();
     if (this.#endAt !== undefined && time.now >= this.#endAt.at) this.#end(this.#endAt, time);
   }
 
   nextTimeout(): Millis | undefined {
-    let next = earliest(this.#statusAt, this.#endAt?.at, this.#poolWriteAt);
-    for (const instance of this.#instances()) next = earliest(next, instance.nextTimeout());
-    return next;
+    this.#settleDeadlines();
+    return earliest(this.#statusAt, this.#endAt?.at, this.#poolWriteAt, this.#deadlines.earliest);
+  }
+
+  #settleDeadlines(): void {
+    for (const instance of this.#touched) {
+      const { index } = instance.peer;
+      if (this.#peers[index] === instance) this.#deadlines.set(index, instance.nextTimeout());
+    }
+    this.#touched.clear();
   }
 
   /** Drops of control packets that belong to no instance, by reason. */
@@ -279,6 +300,7 @@ export class Multi implements InstanceHost {
     const wasConnected = instance.phase === 'established';
     const hadPeer = instance.context.peer !== undefined;
     this.#peers[index] = undefined;
+    this.#deadlines.set(index, undefined);
     this.#multiplexer.remove(instance.context.link, instance.remote, instance);
     const link = this.#links.get(instance.context.link);
     const { link: linkId } = instance.context;
@@ -362,6 +384,7 @@ export class Multi implements InstanceHost {
   #control(link: LinkId, from: Endpoint, bytes: Uint8Array, time: Time): void {
     const known = this.#multiplexer.find(link, from);
     if (known !== undefined) {
+      this.#touched.add(known);
       const drop = known.context.handleControl(bytes, time);
       if (drop !== undefined) this.#drop(drop);
       return;
@@ -411,6 +434,7 @@ export class Multi implements InstanceHost {
         );
         this.#nextClientId += 1;
         this.#peers[index] = instance;
+        this.#touched.add(instance);
         this.#multiplexer.add(link, from, instance);
         instance.log.info(3, 'MULTI: multi_create_instance called');
         instance.log.info(1, `TLS: Initial packet from ${afInet(from)}`);
@@ -574,7 +598,10 @@ export class Multi implements InstanceHost {
       this.#end({ signal, source: 'hard' }, time);
       return;
     }
-    for (const instance of connected) instance.context.send(notify === 2 ? 'RESTART,[N]' : 'RESTART', time);
+    for (const instance of connected) {
+      this.#touched.add(instance);
+      instance.context.send(notify === 2 ? 'RESTART,[N]' : 'RESTART', time);
+    }
     this.#log.notice(`${signal} received, sending exit notification to ${connected.length} clients`);
     this.#endAt = { at: time.now + SHUTDOWN_NOTICE, signal, source: 'delayed-exit' };
   }
@@ -622,9 +649,12 @@ export class Multi implements InstanceHost {
     return this.#peers.filter((instance) => instance !== undefined);
   }
 
+  /** Whoever an event is about; its deadlines may move with it. */
   #instanceOf(peer: PeerRef): Instance | undefined {
     const instance = this.#peers[peer.index];
-    return instance?.peer.generation === peer.generation ? instance : undefined;
+    if (instance?.peer.generation !== peer.generation) return undefined;
+    this.#touched.add(instance);
+    return instance;
   }
 
   /** The lowest free index (12.18). */
