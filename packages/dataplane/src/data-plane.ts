@@ -18,7 +18,7 @@ import { ExternalMultiplexer } from './external-multiplexer.js';
 import { FromLink } from './from-link.js';
 import { FromTun } from './from-tun.js';
 import { InternalMultiplexer } from './internal-multiplexer.js';
-import { Keepalive } from './keepalive.js';
+import { Keepalive, nextDue } from './keepalive.js';
 import type { KeyPorts } from './key-slot.js';
 import type { Outlets } from './outlets.js';
 import type { Peer } from './peer.js';
@@ -81,7 +81,7 @@ export class DataPlane {
     switch (verb) {
       case 'setPeer':
         this.peers.change(peer, command.settings);
-        this.#outlets.rearm();
+        this.#outlets.rearm(nextDue(peer));
         return;
       case 'delPeer':
         this.#outlets.event(this.#delPeer(peer));
@@ -96,7 +96,7 @@ export class DataPlane {
           return;
         }
         peer.primary = slot;
-        this.#outlets.rearm();
+        this.#outlets.rearm(nextDue(peer));
         return;
       }
       case 'delKey':
@@ -112,7 +112,7 @@ export class DataPlane {
         this.toLink.message(peer, command.plaintext, now);
         return;
       case 'touchPeer':
-        if (peer.heard(now)) this.#outlets.rearm();
+        if (peer.heard(now)) this.#outlets.rearm(nextDue(peer));
         return;
       default:
         verb satisfies never;
@@ -122,7 +122,7 @@ export class DataPlane {
   #newPeer(ref: PeerRef, settings: PeerSettings, now: Millis): void {
     const peer = this.peers.add(ref, settings, now);
     if (peer === undefined) this.#stale();
-    else this.#outlets.rearm();
+    else this.#outlets.rearm(nextDue(peer));
   }
 
   #delPeer(peer: Peer): DataChannelEvent {

@@ -31,6 +31,7 @@ import {
   isMulticast,
   sourceAt,
 } from './ip-packet.js';
+import { nextDue } from './keepalive.js';
 import type { KeySlot } from './key-slot.js';
 import { noRouteReply } from './no-route-reply.js';
 import type { Outlets } from './outlets.js';
@@ -89,7 +90,7 @@ export class FromLink {
     { datagramSize, arrival, now }: { readonly datagramSize: number; readonly arrival: Arrival; readonly now: Millis },
   ): void {
     const { peer } = slot;
-    if (peer.heard(now)) this.#options.outlets.rearm();
+    if (peer.heard(now)) this.#options.outlets.rearm(nextDue(peer));
     peer.counters.addRead(datagramSize);
     if (!slot.confirmed) {
       slot.confirmed = true;

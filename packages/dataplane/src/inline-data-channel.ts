@@ -61,6 +61,7 @@ export class InlineDataChannel implements DataChannel<PacketLink, PacketTun> {
   #cancelAlarm: () => void = () => undefined;
   /** A deadline may lie before the alarm. */
   #alarmIsLate = false;
+  #alarmAt: Millis = Number.POSITIVE_INFINITY;
 
   constructor({ settings, crypto, random, clock, onEvent }: InlineOptions) {
     this.#clock = clock;
@@ -73,8 +74,8 @@ export class InlineDataChannel implements DataChannel<PacketLink, PacketTun> {
         this.#events.push(event);
         if (event.event === 'control' || event.event === 'message') this.#deliverEvents();
       },
-      rearm: () => {
-        this.#alarmIsLate = true;
+      rearm: (at) => {
+        if (at < this.#alarmAt) this.#alarmIsLate = true;
       },
     });
   }
@@ -245,6 +246,7 @@ export class InlineDataChannel implements DataChannel<PacketLink, PacketTun> {
     this.#cancelAlarm();
     this.#cancelAlarm = () => undefined;
     const next = this.#plane.keepalive.nextTimeout();
+    this.#alarmAt = next;
     if (next === Number.POSITIVE_INFINITY || this.#closed) return;
     const delay = Math.max(SHORTEST_ALARM, next - this.#clock.now());
     this.#cancelAlarm = this.#clock.alarm(delay, () => {

@@ -40,9 +40,14 @@ export class Keepalive {
   /** When something is due next; Infinity for never. */
   nextTimeout(): Millis {
     let next = Number.POSITIVE_INFINITY;
-    for (const peer of this.#peers.list) next = Math.min(next, pingDue(peer), timeoutDue(peer));
+    for (const peer of this.#peers.list) next = Math.min(next, nextDue(peer));
     return next;
   }
+}
+
+/** When something is due for this peer; Infinity for never. */
+export function nextDue(peer: Peer): Millis {
+  return Math.min(pingDue(peer), timeoutDue(peer));
 }
 
 function pingDue({ settings, primary, lastSent }: Peer): Millis {

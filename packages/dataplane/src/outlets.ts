@@ -1,5 +1,5 @@
 /** Where the decisions of the packet path lead: the implementer's links, tun and listener. */
-import type { DataChannelEvent, DataDrop, Endpoint, LinkId, Packet } from '@seikan/core';
+import type { DataChannelEvent, DataDrop, Endpoint, LinkId, Millis, Packet } from '@seikan/core';
 
 export interface Outlets {
   /** Takes a sealed datagram, borrowed until it returns. */
@@ -11,6 +11,6 @@ export interface Outlets {
    * waits until the packet is done with: nothing changes under the packet path.
    */
   event(event: DataChannelEvent): void;
-  /** A deadline came forward: ask `Keepalive.nextTimeout` again. Deadlines that only move back are found at the old one. */
-  rearm(): void;
+  /** A deadline has come forward to `at`. Deadlines that only move back are found at the old one. */
+  rearm(at: Millis): void;
 }

@@ -22,6 +22,7 @@ const TAG_SIZE = 16;
 
 export function createCrypto(): Crypto {
   const digestSizes = new Map<string, number | undefined>();
+  const ciphers = new Map<string, CipherTraits | undefined>();
   const native = addonLoads();
   const hashes = new Set(getHashes().map((name) => name.toLowerCase()));
 
@@ -49,7 +50,10 @@ export function createCrypto(): Crypto {
     equal(a, b) {
       return a.length === b.length && timingSafeEqual(a, b);
     },
-    cipher: cipherTraits,
+    cipher(name) {
+      if (!ciphers.has(name)) ciphers.set(name, cipherTraits(name));
+      return ciphers.get(name);
+    },
     aeadKey: (cipher, key) =>
       native && nativeAead(cipher.name) ? createNativeAeadKey(cipher, key) : createNodeAeadKey(cipher, key),
     blockKey: createBlockKey,
