@@ -32,12 +32,9 @@ export function makeMaterials(folder: string, kind: CertificateKind): Materials 
   const signed = ['-CA', join(folder, 'ca.crt'), '-CAkey', join(folder, 'ca.key')];
   issue('ca', ['-addext', 'keyUsage=keyCertSign,cRLSign']);
   for (const name of ['server', 'client']) {
-    issue(name, [
-      ...signed,
-      ...['-addext', 'basicConstraints=critical,CA:FALSE'],
-      ...['-addext', 'keyUsage=digitalSignature,keyEncipherment'],
-      ...['-addext', `extendedKeyUsage=${name}Auth`],
-    ]);
+    const usages = ['keyUsage=digitalSignature,keyEncipherment', `extendedKeyUsage=${name}Auth`];
+    const extensions = ['basicConstraints=critical,CA:FALSE', ...usages].flatMap((text) => ['-addext', text]);
+    issue(name, [...signed, ...extensions]);
   }
   const tlsCrypt = randomFillSync(new Uint8Array(256));
   const lines = Buffer.from(tlsCrypt).toString('hex').match(/.{32}/g) ?? [];
