@@ -28,7 +28,7 @@ const FIRST = 100;
 const ALL = 1_000;
 const CONCURRENCY = 16;
 /** Memory is read after the server has come to rest. */
-const SETTLE_MS = 2_000;
+const SETTLE_MS = 1_000;
 
 async function runRound(name: ServerName, load: Load, folder: string, cpu: number | undefined): Promise<Round> {
   const server = await Server.start(name, folder, cpu);
