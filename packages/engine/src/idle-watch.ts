@@ -21,11 +21,12 @@ export class IdleWatch {
   }
 
   isOver(counters: PeerCounters | undefined, now: Millis): boolean {
-    if (now < this.#nextLook || counters === undefined) return false;
+    if (now < this.#nextLook) return false;
+    this.#nextLook = now + this.#span;
+    if (counters === undefined) return false;
     const carried = counters.tunRead + counters.tunWritten;
     const idle = carried - this.#seen <= this.#bytes;
     this.#seen = carried;
-    this.#nextLook = now + this.#span;
     return idle;
   }
 }

@@ -41,6 +41,7 @@ import { ConnectionList } from './client/connection-list.js';
 import { formatStatistics } from './client/statistics.js';
 import { Context, type ContextOwner, earliest } from './context.js';
 import { peerSettings } from './data-settings.js';
+import { IdleWatch } from './idle-watch.js';
 import { type ChannelAbilities, type Product, peerInfoText } from './local-hello.js';
 import type { Connection, Options } from './options/options.js';
 import { PushReader } from './options/pull.js';
@@ -135,6 +136,7 @@ export class PointToPoint implements ContextOwner {
   #staticHeard = false;
   /** Where the connection of a listening p2p peer came from. */
   #listener: LinkId | undefined;
+  #idle: IdleWatch | undefined;
   /** Dies with the session: `inactive` and `session-timeout`. */
   #connectedAt: Millis | undefined;
   #statusAt: Millis | undefined;
@@ -268,19 +270,29 @@ export class PointToPoint implements ContextOwner {
       this.#log.error(`No reply from server after sending ${Math.ceil(seconds / 5)} push requests`);
       this.#restart('soft', 'no-push-reply', time);
     } else if (phase.name === 'pulling' && now >= phase.requestAt) this.#requestPush(phase, time);
-    const { sessionTimeout } = this.#options.timers;
+    const { sessionTimeout } = this.#timers;
     if (sessionTimeout > 0 && this.#connectedAt !== undefined && now >= this.#connectedAt + sessionTimeout * 1000) {
       this.#log.notice('Session timeout, exiting');
-      this.#leave('SIGTERM', 'soft', time);
+      this.#leave('SIGTERM', 'soft', time, 'session-timeout');
+    }
+    const peer = this.#context?.peer ?? this.#staticPeer?.peer;
+    if (peer !== undefined && this.#idle?.isOver(this.#settings.readCounters(peer), now) === true) {
+      this.#log.notice('Inactivity timeout (--inactive), exiting');
+      this.#leave('SIGTERM', 'soft', time, 'inactive');
     }
     if (this.#statusAt !== undefined && now >= this.#statusAt) this.#writeStatus(time);
     this.#device.handleTimeout(time);
     this.#context?.handleTimeout(time);
   }
 
+  /** A server may push timers. */
+  get #timers(): Options['timers'] {
+    return (this.#agreement?.options ?? this.#options).timers;
+  }
+
   nextTimeout(): Millis | undefined {
     const phase = this.#phase;
-    const { sessionTimeout } = this.#options.timers;
+    const { sessionTimeout } = this.#timers;
     const own =
       phase.name === 'pausing' || phase.name === 'leaving' || phase.name === 'settling'
         ? phase.until
@@ -291,7 +303,14 @@ export class PointToPoint implements ContextOwner {
             : undefined;
     const session =
       sessionTimeout > 0 && this.#connectedAt !== undefined ? this.#connectedAt + sessionTimeout * 1000 : undefined;
-    return earliest(own, session, this.#statusAt, this.#device.nextTimeout(), this.#context?.nextTimeout());
+    return earliest(
+      own,
+      session,
+      this.#idle?.nextLook,
+      this.#statusAt,
+      this.#device.nextTimeout(),
+      this.#context?.nextTimeout(),
+    );
   }
 
   // What the Context says.
@@ -689,6 +708,8 @@ export class PointToPoint implements ContextOwner {
   #connected(_agreement: Agreement, routeErrors: readonly string[], time: Time): void {
     for (const error of routeErrors) this.#log.warning(error);
     this.#connectedAt = time.now;
+    const { inactive, inactiveBytes } = this.#timers;
+    this.#idle = inactive > 0 ? new IdleWatch({ span: inactive * 1000, bytes: inactiveBytes }, time.now) : undefined;
     this.#connections.succeeded();
     const awaited = this.#staticPeer !== undefined ? !this.#staticHeard : !this.#options.pull;
     if (!awaited) this.#completed(routeErrors);
@@ -875,6 +896,7 @@ export class PointToPoint implements ContextOwner {
     if (this.#phase.name === 'dialling') this.#outputs.push({ output: 'close-link', link: this.#phase.link });
     this.#context = undefined;
     this.#connectedAt = undefined;
+    this.#idle = undefined;
     this.#agreement = undefined;
     this.#control = { read: 0, written: 0 };
     if (this.#options.auth.noCache) this.#credentials = undefined;

@@ -70,3 +70,15 @@ test('handshakes finish and renegotiations go on under loss, doubling, reorderin
     }
   }
 });
+
+test('a tunnel that carries nothing ends after inactive seconds, one with a session-timeout at its time', () => {
+  const world = new World(7);
+  world.add('server', SERVER, '198.51.100.1');
+  const idle = world.add('idle', `${CLIENT}inactive 20\n`, '198.51.100.2');
+  const short = world.add('short', `${CLIENT}session-timeout 30\n`, '198.51.100.3');
+  world.run(15_000);
+  assert.ok(!idle.log.some((line) => line.startsWith('Inactivity timeout')));
+  world.run(60_000);
+  assert.ok(idle.log.includes('Inactivity timeout (--inactive), exiting'), idle.log.join('\n'));
+  assert.ok(short.log.includes('Session timeout, exiting'), short.log.join('\n'));
+});

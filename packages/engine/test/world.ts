@@ -27,6 +27,15 @@ export interface Host {
 
 const crypto = createCrypto();
 const staticKey = Uint8Array.from({ length: 256 }, (_, i) => (i * 7) & 255);
+const COUNTERS = {
+  linkRead: 0,
+  linkWritten: 0,
+  tunRead: 0,
+  tunWritten: 0,
+  packetsRead: 0,
+  packetsWritten: 0,
+  drops: {},
+};
 const product = { openvpnVersion: '2.6.14', name: 'Seikan', version: 'test', platform: 'linux' };
 
 interface Flight {
@@ -85,7 +94,7 @@ export class World {
       revokedSerials: undefined,
       asksFor: (event: string) => this.asked.has(event),
       environment: {},
-      readCounters: () => undefined,
+      readCounters: () => COUNTERS,
       formatTime: String,
     };
     const machine =
