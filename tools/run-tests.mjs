@@ -1,11 +1,12 @@
 /**
  * Runs the compiled tests of every package and of every folder of tests/, of those named, or of a path:
  * `node tools/run-tests.mjs [name|path ...]`.
- * Ends with the line 'N passed, N failed'; exits with the status of node's test runner.
+ * Ends with the line 'N passed, N failed'; exits 0 when none failed.
  */
 import { spawnSync } from 'node:child_process';
-import { existsSync, readdirSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join, relative, resolve } from 'node:path';
 
 const root = resolve(import.meta.dirname, '..');
 const named = process.argv.slice(2);
@@ -27,5 +28,30 @@ if (files.length === 0) {
 }
 const reporter = `--test-reporter=${join(root, 'tools/test-reporter.mjs')}`;
 const options = ['--enable-source-maps', '--test', '--test-timeout=120000', reporter];
-const run = spawnSync(process.execPath, [...options, ...files], { stdio: 'inherit', cwd: root });
-process.exit(run.status ?? 1);
+const report = join(mkdtempSync(join(tmpdir(), 'seikan-tests-')), 'report.json');
+
+/** Runs the files and gives the counts, or undefined when the runner itself failed. */
+function run(chosenFiles, ...more) {
+  const { status } = spawnSync(process.execPath, [...options, ...more, ...chosenFiles], {
+    stdio: 'inherit',
+    cwd: root,
+    env: { ...process.env, SEIKAN_TEST_REPORT: report },
+  });
+  const counts = existsSync(report) ? JSON.parse(readFileSync(report, 'utf8')) : undefined;
+  rmSync(report, { force: true });
+  return counts ?? { passed: 0, failed: status === 0 ? 0 : 1, skipped: 0, files: [] };
+}
+
+const first = run(files);
+let { passed, failed, skipped } = first;
+// Tests with real processes and clocks can fail on a machine that is busy with something else: what failed runs once
+// more, alone. A test that fails twice has failed.
+if (failed > 0 && first.files.length > 0 && first.files.length <= 5) {
+  console.log(`again, alone: ${first.files.map((file) => relative(root, file)).join(' ')}`);
+  const second = run(first.files, '--test-concurrency=1');
+  passed += Math.max(0, failed - second.failed);
+  failed = second.failed;
+}
+rmSync(dirname(report), { recursive: true, force: true });
+console.log(`${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`);
+process.exit(failed === 0 ? 0 : 1);

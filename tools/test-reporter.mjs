@@ -1,9 +1,12 @@
+import { writeFileSync } from 'node:fs';
+
 /**
- * Reporter for `node --test`: one line a failed test, with its place and error at once, and the closing line
- * 'N passed, N failed' that ./test and CI read. Suites are not counted, only tests.
+ * Reporter for `node --test`: one line a failed test, with its place and error at once. The counts and the
+ * files with failures go to the file that SEIKAN_TEST_REPORT names. Suites are not counted, only tests.
  */
 export default async function* report(source) {
   const count = { passed: 0, failed: 0, skipped: 0 };
+  const files = new Set();
   for await (const { type, data } of source) {
     if (type === 'test:stderr' || type === 'test:stdout') yield data.message;
     if (type !== 'test:pass' && type !== 'test:fail') continue;
@@ -12,10 +15,13 @@ export default async function* report(source) {
     else if (type === 'test:pass') count.passed += 1;
     else {
       count.failed += 1;
+      if (data.file !== undefined) files.add(data.file);
       const error = data.details.error?.cause ?? data.details.error;
       yield `FAILED ${data.name}\n  at ${data.file ?? '?'}:${data.line ?? 0}\n`;
       yield `${String(error?.stack ?? error).replaceAll(/^/gm, '  ')}\n`;
     }
   }
-  yield `${count.passed} passed, ${count.failed} failed${count.skipped > 0 ? `, ${count.skipped} skipped` : ''}\n`;
+  const path = process.env.SEIKAN_TEST_REPORT;
+  if (path === undefined) yield `${count.passed} passed, ${count.failed} failed, ${count.skipped} skipped\n`;
+  else writeFileSync(path, JSON.stringify({ ...count, files: [...files] }));
 }

@@ -181,7 +181,9 @@ test('a login needs all plugins and the script, and the script runs although a p
 
 test('several plugins and the script may defer; each has files of its own', { skip }, async () => {
   const commands = {
-    'auth-user-pass-verify': script('(sleep 0.05; printf 1 > "$auth_control_file") >/dev/null 2>&1 & exit 2'),
+    'auth-user-pass-verify': script(
+      '(sleep 0.05; test -e "$auth_control_file" && printf 1 > "$auth_control_file") >/dev/null 2>&1 & exit 2',
+    ),
   };
   const later = fake('ts', () => ({
     result: 'later',

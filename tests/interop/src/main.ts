@@ -59,7 +59,7 @@ async function main(): Promise<number> {
   }
   if (cells.length === 0) throw new Error(`no cell has: ${words.join(' ')}`);
   if (process.getuid?.() !== 0) throw new Error('network namespaces need root');
-  const outcomes = await runCells(cells.map(standIn), Number(options.jobs));
+  const outcomes = await runCells(cells.map(standIn), Number(options.jobs), true);
   const failed = outcomes.filter(({ ok }) => !ok).length;
   console.log(`${outcomes.length - failed} passed, ${failed} failed`);
   return failed === 0 ? 0 : 1;
