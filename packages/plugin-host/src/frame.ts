@@ -6,13 +6,13 @@
  *
  * All numbers little-endian. Text travels as the bytes it was decoded from (see the SDK's text.ts).
  */
-import { decodeText, encodeText } from '@seikan/plugin-sdk';
+import { decodeText, encodeText, isStrict } from '@seikan/plugin-sdk';
 
 const headLength = 9;
 const longest = 16 << 20;
 
 export class FrameWriter {
-  #bytes = Buffer.alloc(512);
+  #bytes = Buffer.alloc(4_096);
   #length = 0;
 
   constructor(operation: string, id: number) {
@@ -29,7 +29,12 @@ export class FrameWriter {
   }
 
   text(value: string): this {
-    return this.#add(encodeText(value.replaceAll('\0', '_')), 1);
+    const clean = value.includes('\0') ? value.replaceAll('\0', '_') : value;
+    if (!isStrict(clean)) return this.#add(encodeText(clean), 1);
+    this.#room(clean.length * 3 + 1);
+    this.#length += this.#bytes.write(clean, this.#length, 'utf8');
+    this.#length = this.#bytes.writeUInt8(0, this.#length);
+    return this;
   }
 
   blob(value: Uint8Array): this {
