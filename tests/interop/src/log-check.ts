@@ -44,6 +44,11 @@ export const allowed: readonly Allowed[] = [
     why: 'a server has its keys, and sends what its tun device says, before a client has read the push reply',
   },
   { pattern: /with invalid or missing SID/, why: 'a retransmission that met its own answer', when: losses },
+  {
+    pattern: /TLS key negotiation failed to occur|TLS handshake failed|SIGUSR1\[soft,tls-error\]/,
+    why: 'at 30 % a handshake may use up its hand-window; the session starts again, as stock does',
+    when: losses,
+  },
   { pattern: /with invalid or missing SID/, why: 'a client that talks to a session just refused', when: refusedLater },
   {
     pattern: /MULTI: packet dropped due to output saturation/,

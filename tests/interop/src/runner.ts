@@ -35,12 +35,13 @@ export async function runCells(cells: readonly Cell[], jobs: number, again = fal
     peers.set(implementation, peer);
   }
   const teardown = new Teardown();
-  const folder = mkdtempSync('/tmp/seikan-interop-');
-  teardown.defer(() => rmSync(folder, { recursive: true, force: true }));
-  const pki = await createPki(folder);
   const logs = join(root, '.cache/interop');
   rmSync(logs, { recursive: true, force: true });
   mkdirSync(logs, { recursive: true });
+  // not in /tmp, which others sweep
+  const folder = mkdtempSync(join(logs, 'pki-'));
+  teardown.defer(() => rmSync(folder, { recursive: true, force: true }));
+  const pki = await createPki(folder);
 
   const before = await pictureOfHarness();
   const started = performance.now();

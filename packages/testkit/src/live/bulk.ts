@@ -46,8 +46,12 @@ function exchange(socket: Socket): void {
   socket.on('data', (bytes: Buffer) => {
     arrived += bytes.length;
     received.update(bytes);
+    // not at the end of the stream: over a lossy tunnel its FIN may be minutes late
+    if (arrived >= total) finish();
   });
-  socket.on('end', finish);
+  socket.on('end', () => {
+    if (arrived < total) finish();
+  });
   socket.on('error', (error) => {
     console.error(`bulk ${role}: ${error.message}`);
     process.exit(1);

@@ -28,10 +28,14 @@ export async function pictureOf(namespace: string): Promise<Picture> {
     show('route', '-6', 'route', 'show', 'table', 'all'),
     show('rule', 'rule', 'show'),
   ]);
-  return lines
-    .flat()
-    .map((line) => line.replaceAll(/\s+/g, ' ').trim())
-    .toSorted();
+  return (
+    lines
+      .flat()
+      // the kernel tells a link's carrier up to a second late
+      .map((line) => line.replaceAll(/ (UP|DOWN|UNKNOWN|LOWERLAYERDOWN) |NO-CARRIER,|,LOWER_UP| linkdown/g, ' '))
+      .map((line) => line.replaceAll(/[\s<>]+/g, ' ').trim())
+      .toSorted()
+  );
 }
 
 /** Throws when `after` has a line that `before` has not, or the other way round. */
