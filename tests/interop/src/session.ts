@@ -55,7 +55,7 @@ export class Session {
     const network = await Network.create({ clients, teardown: options.teardown });
     const names = [network.server, ...network.clients];
     const before = new Map<string, Picture>();
-    for (const name of names) before.set(name, await pictureOf(name));
+    for (const name of names) before.set(name, await settledPicture(name));
     return new Session(options, network, before);
   }
 
@@ -143,4 +143,16 @@ async function addressesSettled(namespace: string): Promise<void> {
     await sleep(100);
   }
   throw new Error(`${namespace}: an address stays tentative`);
+}
+
+/** A link that was just set up takes a moment until its carrier and its routes are there. */
+async function settledPicture(name: string): Promise<Picture> {
+  let picture = await pictureOf(name);
+  for (let i = 0; i < 20; i += 1) {
+    await sleep(50);
+    const next = await pictureOf(name);
+    if (next.join('\n') === picture.join('\n') && !next.some((line) => line.includes('NO-CARRIER'))) return next;
+    picture = next;
+  }
+  return picture;
 }
