@@ -82,3 +82,24 @@ test('a tunnel that carries nothing ends after inactive seconds, one with a sess
   assert.ok(idle.log.includes('Inactivity timeout (--inactive), exiting'), idle.log.join('\n'));
   assert.ok(short.log.includes('Session timeout, exiting'), short.log.join('\n'));
 });
+
+test('a user name cannot break lines: scripts and logs see underscores', () => {
+  const world = new World(9);
+  world.asked.add('auth-user-pass-verify');
+  world.credentials = { username: 'ada\nroot: in', password: 'se\u0007cret' };
+  const seen: Readonly<Record<string, string>>[] = [];
+  world.events = (_host, { env }) => {
+    seen.push(env);
+    return { result: 'success' };
+  };
+  const server = world.add(
+    'server',
+    `${SERVER}auth-user-pass-verify /bin/true via-env\nscript-security 3\n`,
+    '198.51.100.1',
+  );
+  const client = world.add('client', `${CLIENT}auth-user-pass\n`, '198.51.100.2');
+  world.run(5_000);
+  assert.ok(client.log.includes('Initialization Sequence Completed'), server.log.join('\n'));
+  assert.deepEqual([seen[0]?.['username'], seen[0]?.['password']], ['ada_root: in', 'se_cret']);
+  assert.ok(!server.log.some((line) => line.includes('\n')));
+});

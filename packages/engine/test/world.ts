@@ -53,6 +53,7 @@ export class World {
   readonly hosts: Host[] = [];
   readonly #flying: Flight[] = [];
   /** Decides the fate of each packet: how many copies arrive. */
+  credentials = { username: 'user', password: 'secret' };
   copies: (bytes: Uint8Array) => number = () => 1;
   delay: () => number = () => 5;
   corrupt: (bytes: Uint8Array) => void = () => undefined;
@@ -175,7 +176,7 @@ export class World {
       case 'read-file':
         return { error: 'no such file' };
       case 'credentials':
-        return { username: 'user', password: 'secret' };
+        return this.credentials;
       case 'event':
         return this.events(host, ask.request);
       default:

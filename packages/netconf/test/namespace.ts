@@ -11,7 +11,7 @@ export function ip(command: string): string {
 
 function lines(command: string): string[] {
   return ip(command)
-    .replaceAll(/(expires|valid_lft|preferred_lft) \S+/g, '$1')
+    .replaceAll(/(expires|valid_lft|preferred_lft) \S+| tentative\b/g, '$1')
     .split('\n');
 }
 

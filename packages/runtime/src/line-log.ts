@@ -122,7 +122,11 @@ export class LineLog {
   }
 
   #format({ severity, prefix, text }: LogLine): string {
-    const body = prefix === undefined ? text : `${prefix} ${text}`;
+    // What a peer says may stand in a line, but not begin one or steer a terminal.
+    const body = (prefix === undefined ? text : `${prefix} ${text}`).replace(
+      /[\u0000-\u0008\u000a-\u001f\u007f]/g,
+      '?',
+    );
     const now = Date.now();
     const micros = (now % 1000) * 1000;
     if (this.#options.machineReadable) {

@@ -46,7 +46,9 @@ export class Authenticator {
 
   authenticate(instance: Instance, key: KeyState, time: Time): void {
     const { auth, verify } = this.#options;
-    const { username, password, credentialsTooLong = false } = key.peerHello ?? {};
+    const { credentialsTooLong = false } = key.peerHello ?? {};
+    const username = printable(key.peerHello?.username);
+    const password = printable(key.peerHello?.password);
     if (instance.commonName === undefined && verify.clientCertificate === 'require') {
       this.#refuse(instance, undefined, 'TLS Error: the client sent no certificate', time);
       return;
@@ -156,4 +158,9 @@ export class Authenticator {
 interface Login {
   readonly username: string;
   readonly password: string;
+}
+
+/** What a script or a log is shown of a client's credentials: no character that ends a line. upstream: `string_mod(…, CC_PRINT, CC_CRLF, '_')`. */
+function printable(text: string | undefined): string | undefined {
+  return text?.replace(/[\u0000-\u001f\u007f]/g, '_');
 }
