@@ -14,6 +14,7 @@ import {
   EARLY_NEGOTIATION_START,
   exportDynamicWrapKey,
   type KeyDirection,
+  MetadataType,
   Opcode,
   opcodeOf,
   plainWrap,
@@ -46,6 +47,8 @@ export function createProtection({ crypto, role, keys, replay }: ProtectionOptio
   // A renegotiation's own keys are mixed with the static ones; a tls-crypt-v2 server learns them with the client's key.
   let mixedKey: Uint8Array | undefined = tlsCryptV2Client?.key ?? tlsCrypt ?? tlsAuth?.key;
 
+  let clientMetadata: ClientKeyMetadata | undefined;
+
   const shared = (options: WrapOptions): ControlWrap | undefined => {
     if (tlsAuth !== undefined)
       return tlsAuthWrap({
@@ -61,6 +64,9 @@ export function createProtection({ crypto, role, keys, replay }: ProtectionOptio
 
   return {
     wrappedClientKey: tlsCryptV2Client?.wrapped,
+    get clientMetadata() {
+      return clientMetadata;
+    },
     open(sentPacketIds = 0) {
       if (tlsCryptV2Client !== undefined) {
         return tlsCryptWrap({
@@ -83,6 +89,7 @@ export function createProtection({ crypto, role, keys, replay }: ProtectionOptio
         const client = unwrapClientKey({ crypto, serverKey: tlsCryptV2Server, wrapped: split.wrapped });
         if (typeof client === 'string') return client;
         mixedKey = client.key;
+        clientMetadata = client.metadata ?? { type: MetadataType.user, data: new Uint8Array(0) };
         const wrap = tlsCryptWrap({ crypto, key: client.key, role, replay, ...options });
         return unwrapFirst(wrap, split.packet, now, client.metadata);
       }

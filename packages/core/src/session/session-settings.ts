@@ -47,6 +47,8 @@ export interface ControlProtection {
   accept(bytes: Uint8Array, now: UnixSeconds, options?: WrapOptions): AcceptedPacket | DropReason;
   /** tls-crypt-v2 as server: the packet without the wrapped client key that follows some of them (opcodes 10 and 11). */
   withoutClientKey(bytes: Uint8Array): Uint8Array | DropReason;
+  /** tls-crypt-v2 as server: what the key of the latest accepted client was issued with, for `tls-crypt-v2-verify`. */
+  readonly clientMetadata: ClientKeyMetadata | undefined;
   /** tls-crypt-v2 as client: the wrapped client key that follows our first packets. */
   readonly wrappedClientKey: Uint8Array | undefined;
   /** The wrap for renegotiations when dynamic tls-crypt was agreed: its keys come out of this TLS connection. */

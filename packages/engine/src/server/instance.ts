@@ -70,6 +70,7 @@ export class Instance implements ContextOwner {
   tunMtu = 1500;
   pushSentAt: Millis | undefined;
   readonly #host: InstanceHost;
+  readonly #protection: ControlProtection;
   readonly #chains = new WeakMap<KeyState, PeerCertificate[]>();
   #phase: InstancePhase = 'handshaking';
   #commonName: string | undefined;
@@ -103,6 +104,7 @@ export class Instance implements ContextOwner {
   ) {
     this.#host = host;
     this.clientId = options.clientId;
+    this.#protection = options.protection;
     this.peer = options.peer;
     this.connectedAt = time.wallClock;
     const emit = (output: EngineOutput): void => host.emit(output);
@@ -278,10 +280,12 @@ export class Instance implements ContextOwner {
       this.#leafHash = hash;
       this.setEnvironment(certificateEnvironment(chain, this.remote, verify.track));
     }
-    this.#runTlsVerify(
-      key,
-      chain.toSorted((a, b) => b.depth - a.depth),
-      time,
+    this.#verifyClientKey(key, time, (at) =>
+      this.#runTlsVerify(
+        key,
+        chain.toSorted((a, b) => b.depth - a.depth),
+        at,
+      ),
     );
   }
 
@@ -381,6 +385,22 @@ export class Instance implements ContextOwner {
       this.context.send(`PUSH_REPLY,auth-token ${this.#authToken}`, time);
     }
     this.#host.top.push(this, time);
+  }
+
+  /** `tls-crypt-v2-verify`: what a client's key was issued with must be acceptable before anything of it is read. */
+  #verifyClientKey(key: KeyState, time: Time, then: (time: Time) => void): void {
+    const metadata = this.#protection.clientMetadata;
+    if (key.keyId !== 0 || metadata === undefined || !this.#host.top.asksFor('tls-crypt-v2-verify')) {
+      then(time);
+      return;
+    }
+    const env = { ...this.environment, script_type: 'tls-crypt-v2-verify', metadata_type: String(metadata.type) };
+    this.ask({ event: 'tls-crypt-v2-verify', argv: [], env, metadata: metadata.data }, (verdict, at) => {
+      if (verdict.result === 'success') {
+        this.log.info(1, 'TLS CRYPT V2 VERIFY SCRIPT OK');
+        then(at);
+      } else this.#fail(key, 'TLS CRYPT V2 VERIFY SCRIPT ERROR', at);
+    });
   }
 
   #runTlsVerify(key: KeyState, chain: readonly PeerCertificate[], time: Time): void {
