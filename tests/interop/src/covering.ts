@@ -74,11 +74,12 @@ function cover(candidates: readonly Cell[], goalsOf: (cell: Cell) => readonly st
   }
 }
 
-/** Too long for CI: fifty of our clients are fifty processes. */
-const onlyInAll = ({ client, event }: Cell): boolean => event === 'clients-50' && client === 'ours';
+/** Not for CI: fifty of our clients are fifty processes, and at 30 % loss stock peers too give up now and then (trials.ts). */
+const onlyInAll = ({ client, event }: Cell): boolean =>
+  event === 'loss-30' || (event === 'clients-50' && client === 'ours');
 
 /**
- * The matrix: a covering array, of which CI runs a part in which every event meets each of our two roles and every
+ * The matrix: a covering array, of which CI runs a part in which every event but the heavy loss meets each of our two roles and every
  * other value appears at least once.
  */
 export function generateCells(): Cell[] {

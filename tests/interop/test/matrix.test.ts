@@ -25,9 +25,10 @@ describe('the interop matrix', () => {
     assert.deepEqual(generateCells(), cells);
   });
 
-  it('lets every event meet both of our roles in CI, except fifty of our clients', () => {
+  it('lets every event meet both of our roles in CI, except fifty of our clients and the heavy loss', () => {
     const inCi = cells.filter(({ ci }) => ci);
     for (const event of dimensions.event) {
+      if (event === 'loss-30') continue;
       const met = inCi.filter((cell) => cell.event === event);
       assert.ok(
         met.some(({ server }) => server === 'ours'),
