@@ -58,7 +58,8 @@ export function peerInfoText(
   }
   lines.push(`IV_GUI_VER=${product.name}_${product.version}`);
   for (const { name, value } of options.environment) {
-    if (name.startsWith('UV_') || name.startsWith('IV_')) lines.push(`${name}=${value}`);
+    // The user's own variables are told only when asked for; a variable named IV_ must not contradict the ones above.
+    if (name.startsWith('UV_') && options.tls.pushPeerInfo) lines.push(`${name}=${value}`);
   }
   return `${lines.join('\n')}\n`;
 }
