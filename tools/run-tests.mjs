@@ -6,16 +6,17 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join, relative, resolve } from 'node:path';
+import { basename, dirname, join, relative, resolve } from 'node:path';
 
 const root = resolve(import.meta.dirname, '..');
 const named = process.argv.slice(2);
 
-function testFiles(folder) {
-  if (!existsSync(folder)) return [];
-  return readdirSync(folder, { recursive: true })
+function testFiles(path) {
+  if (!existsSync(path)) return [];
+  if (path.endsWith('.test.js')) return [path];
+  return readdirSync(path, { recursive: true })
     .filter((name) => name.endsWith('.test.js'))
-    .map((name) => join(folder, name));
+    .map((name) => join(path, name));
 }
 
 const rooms = ['packages', 'tests'].flatMap((home) => readdirSync(join(root, home)).map((name) => ({ home, name })));
@@ -27,7 +28,7 @@ if (files.length === 0) {
   process.exit(1);
 }
 const reporter = `--test-reporter=${join(root, 'tools/test-reporter.mjs')}`;
-const options = ['--enable-source-maps', '--test', '--test-timeout=120000', reporter];
+const options = ['--enable-source-maps', '--test', '--test-timeout=300000', reporter];
 const report = join(mkdtempSync(join(tmpdir(), 'seikan-tests-')), 'report.json');
 
 /** Runs the files and gives the counts, or undefined when the runner itself failed. */
@@ -39,24 +40,23 @@ function run(chosenFiles, ...more) {
   });
   const counts = existsSync(report) ? JSON.parse(readFileSync(report, 'utf8')) : undefined;
   rmSync(report, { force: true });
-  return counts ?? { passed: 0, failed: status === 0 ? 0 : 1, skipped: 0, files: [] };
+  return counts ?? { passed: 0, failed: status === 0 ? 0 : 1, skipped: 0, failures: [] };
 }
 
-/** Failures name sources: the test's own, or that of the namespace runner that holds it. */
-function mayHold(file, source) {
+/** A failure names the test's source, or that of the namespace runner, whose tests have the file's name in their own. */
+function mayHold(file, { name, source }) {
   const own = file
     .replace(/\/dist-test\//, '/test/')
     .replace(/\/dist\//, '/src/')
     .replace(/\.js$/, '.ts');
-  if (source === own || source === file) return true;
-  return /network-namespace\.[jt]s$/.test(source) && readFileSync(file, 'utf8').includes('inNetworkNamespace(');
+  return source === own || source === file || name.startsWith(`${basename(file)} `);
 }
 
 const first = run(files);
 let { passed, failed, skipped } = first;
 // Tests with real processes and clocks can fail on a machine that is busy with something else: what failed runs once
 // more, alone. A test that fails twice has failed.
-const again = files.filter((file) => first.files.some((source) => mayHold(file, source)));
+const again = files.filter((file) => first.failures.some((failure) => mayHold(file, failure)));
 if (failed > 0 && failed <= 5 && again.length > 0) {
   console.log(`again, alone: ${again.map((file) => relative(root, file)).join(' ')}`);
   const second = run(again, '--test-concurrency=1');

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { test } from 'node:test';
+import { afterEach, test } from 'node:test';
 
 import { loadAddon, UnixSocket } from '@seikan/native';
 import { inNetworkNamespace } from '@seikan/testkit';
@@ -46,8 +46,19 @@ function inside(): void {
   createPki(folder);
   writeFileSync(file('server.conf'), SERVER);
   writeFileSync(file('client.conf'), CLIENT);
-  const start = (name: string, args: readonly string[], env: Record<string, string> = {}): Running =>
-    new Running(args, { cwd: folder, logFile: file(name), env });
+  const started: Running[] = [];
+  const start = (name: string, args: readonly string[], env: Record<string, string> = {}): Running => {
+    const running = new Running(args, { cwd: folder, logFile: file(name), env });
+    started.push(running);
+    return running;
+  };
+  // What a failed test has left would hold the port of the next.
+  afterEach(async () => {
+    for (const running of started.splice(0)) {
+      running.kill('SIGKILL');
+      await running.exit();
+    }
+  });
   const end = async (running: Running): Promise<void> => {
     running.kill('SIGTERM');
     assert.equal(await running.exit(), 0, running.log);
@@ -84,7 +95,7 @@ function inside(): void {
 
   test('a daemon has its pid file when its parent ends, logs on, and ends with 0', async () => {
     const args = ['--config', 'server.conf', '--daemon', 'vpn', '--log', file('daemon.log'), '--writepid', 'pid'];
-    const parent = spawnSync(ours, args, { cwd: folder, encoding: 'utf8', timeout: 20_000 });
+    const parent = spawnSync(ours, args, { cwd: folder, encoding: 'utf8', timeout: 60_000 });
     assert.deepEqual([parent.status, parent.stdout, parent.stderr], [0, '', '']);
     const pid = Number(readFileSync(file('pid'), 'utf8'));
     const log = (): string => readFileSync(file('daemon.log'), 'utf8');
@@ -106,7 +117,7 @@ function inside(): void {
   test('what goes wrong after a daemon has left is said in its log', async () => {
     writeFileSync(file('bad.key'), 'no key', { mode: 0o600 });
     const args = ['--config', 'server.conf', '--key', 'bad.key', '--daemon', '--log', file('bad.log')];
-    const parent = spawnSync(ours, args, { cwd: folder, encoding: 'utf8', timeout: 20_000 });
+    const parent = spawnSync(ours, args, { cwd: folder, encoding: 'utf8', timeout: 60_000 });
     assert.equal(parent.status, 0);
     const log = (): string => readFileSync(file('bad.log'), 'utf8');
     await until('the error', () => log().includes('Exiting due to fatal error'), log);
@@ -181,7 +192,7 @@ function inside(): void {
     );
     assert.equal(statSync(file('client.status')).mode & 0o777, 0o600);
 
-    writeFileSync(file('client.conf'), `${CLIENT}setenv UV_AGAIN yes\n`);
+    writeFileSync(file('client.conf'), `${CLIENT}push-peer-info\nsetenv UV_AGAIN yes\n`);
     client.kill('SIGHUP');
     await client.logged(UP, 2);
     assert.match(client.log, /^SIGHUP\[hard,\] received, process restarting$/m);

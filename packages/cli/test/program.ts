@@ -119,7 +119,7 @@ export class Running {
 }
 
 export async function until(what: string, holds: () => boolean, tell = (): string => ''): Promise<void> {
-  const end = Date.now() + 10_000;
+  const end = Date.now() + 30_000;
   while (!holds()) {
     if (Date.now() > end) throw new Error(`waited in vain for ${what}\n${tell()}`);
     await sleep(20);

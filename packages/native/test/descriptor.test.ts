@@ -46,7 +46,7 @@ test('a descriptor that is collected while open is warned about and left open', 
     setInterval(() => gc(), 10);`;
   const run = spawnSync(process.execPath, ['--expose-gc', '--no-warnings', '--input-type=module', '-e', script], {
     encoding: 'utf8',
-    timeout: 20_000,
+    timeout: 60_000,
   });
   assert.match(run.stdout, /^SEIKAN_DESCRIPTOR_LEAK wake-up \(file descriptor \d+\) was never closed\n0\n$/);
 });

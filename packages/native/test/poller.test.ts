@@ -97,7 +97,7 @@ test('an exception in the callback is an uncaughtException, and the watch goes o
     const wake = new Wake(); wake.raise(); let calls = 0;
     process.on('uncaughtException', (error) => console.log(error.message));
     const watch = new Watch(wake.descriptor.fd, { readable: true }, () => { calls += 1; if (calls === 2) watch.close(); throw new Error('call ' + calls); });`;
-  const run = spawnSync(process.execPath, ['--input-type=module', '-e', script], { encoding: 'utf8', timeout: 20_000 });
+  const run = spawnSync(process.execPath, ['--input-type=module', '-e', script], { encoding: 'utf8', timeout: 60_000 });
   assert.deepEqual([run.status, run.stdout, run.stderr], [0, 'call 1\ncall 2\n', '']);
 });
 
@@ -106,7 +106,7 @@ test('a watch does not keep the process when told not to, and a process may end 
     import { Wake, Watch } from ${JSON.stringify(index)};
     const wake = new Wake(); const watch = new Watch(wake.descriptor.fd, { readable: true }, () => {});
     watch.keepRunning(false);`;
-  const run = spawnSync(process.execPath, ['--input-type=module', '-e', script], { encoding: 'utf8', timeout: 20_000 });
+  const run = spawnSync(process.execPath, ['--input-type=module', '-e', script], { encoding: 'utf8', timeout: 60_000 });
   assert.deepEqual([run.status, run.stderr], [0, '']);
 });
 

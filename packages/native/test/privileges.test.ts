@@ -23,7 +23,7 @@ function inChild(body: string): unknown {
     const refused = (act) => { try { act(); return 'allowed'; } catch (error) { return error.code; } };
     const print = (value) => console.log(JSON.stringify(value));
     ${body}`;
-  const run = spawnSync(process.execPath, ['--input-type=module', '-e', script], { encoding: 'utf8', timeout: 30_000 });
+  const run = spawnSync(process.execPath, ['--input-type=module', '-e', script], { encoding: 'utf8', timeout: 90_000 });
   assert.deepEqual([run.status, run.stderr], [0, '']);
   return JSON.parse(run.stdout);
 }

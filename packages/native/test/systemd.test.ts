@@ -52,7 +52,7 @@ test('a passed socket is taken over by the process that it is meant for', () => 
   const command = 'LISTEN_PID=$$ exec "$0" --input-type=module -e "$1"';
   const run = spawnSync('sh', ['-c', command, process.execPath, script], {
     encoding: 'utf8',
-    timeout: 20_000,
+    timeout: 60_000,
     env: { ...process.env, LISTEN_FDS: '1', LISTEN_FDNAMES: 'control' },
     stdio: ['ignore', 'pipe', 'pipe', listener.descriptor.fd],
   });

@@ -86,7 +86,7 @@ test('at a terminal the name is shown and the password is not', () => {
   const run = spawnSync(
     'sh',
     ['-c', `${typing} | script -qec '${process.execPath} ${file('ask.mjs')}' ${file('screen')}`],
-    { encoding: 'utf8', timeout: 20_000 },
+    { encoding: 'utf8', timeout: 60_000 },
   );
   assert.equal(run.status, 0, run.stderr);
   assert.deepEqual(JSON.parse(readFileSync(file('answer'), 'utf8')), { username: 'ada', password: 'lovelace' });
@@ -98,6 +98,6 @@ test('at a terminal the name is shown and the password is not', () => {
 test('without a terminal nobody is asked, and the error says so as openvpn does', () => {
   const module = JSON.stringify(new URL('../dist/index.js', import.meta.url).href);
   const text = `import(${module}).then(async (m) => console.log((await m.readCredentials({ auth: { userPass: { from: 'stdin' } } })).error))`;
-  const run = spawnSync('setsid', ['--wait', process.execPath, '-e', text], { encoding: 'utf8', timeout: 20_000 });
+  const run = spawnSync('setsid', ['--wait', process.execPath, '-e', text], { encoding: 'utf8', timeout: 60_000 });
   assert.match(run.stdout, /^neither stdin nor stderr are a tty device .* can't ask for 'Enter Auth Username:'\./);
 });

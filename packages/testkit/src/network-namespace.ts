@@ -6,6 +6,7 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { accessSync, constants } from 'node:fs';
+import { basename } from 'node:path';
 import { test } from 'node:test';
 
 const INSIDE = 'SEIKAN_TEST_NAMESPACE';
@@ -23,12 +24,12 @@ export function inNetworkNamespace(filename: string, tests: () => void): void {
     possible.status === 0
       ? !usable('/dev/net/tun') && '/dev/net/tun may not be opened by this user'
       : `no network namespace: ${possible.stderr || String(possible.error)}`;
-  test('in a network namespace of its own', { skip }, () => {
+  test(`${basename(filename)} in a network namespace of its own`, { skip }, () => {
     const { NODE_TEST_CONTEXT: _, ...environment } = process.env;
     const command = 'ip link set lo up && exec "$0" --enable-source-maps "$1"';
     const run = spawnSync('unshare', [...arguments_, 'sh', '-c', command, process.execPath, filename], {
       encoding: 'utf8',
-      timeout: 60_000,
+      timeout: 240_000,
       env: { ...environment, [INSIDE]: filename },
     });
     assert.equal(run.status, 0, `${run.stdout}\n${run.stderr}`);
