@@ -8,6 +8,7 @@
 #include "addon.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <linux/capability.h>
 #include <net/if.h>
@@ -68,6 +69,72 @@ static napi_value capabilities_keep(napi_env env, napi_callback_info info)
     if (!seikan_arguments(env, info, argv, 1) || !seikan_flag(env, argv[0], &on)) return NULL;
     return prctl(PR_SET_KEEPCAPS, (unsigned long)on, 0, 0, 0) == -1 ? seikan_throw_errno(env, "PR_SET_KEEPCAPS", errno)
                                                                     : NULL;
+}
+
+/* (low): no program that this thread executes later gets others than these of the first word, whatever its file says. */
+static napi_value capabilities_bound(napi_env env, napi_callback_info info)
+{
+    napi_value argv[1];
+    int64_t low;
+
+    if (!seikan_arguments(env, info, argv, 1) || !seikan_integer(env, argv[0], 0, UINT32_MAX, "low word", &low))
+        return NULL;
+    for (int capability = 0; prctl(PR_CAPBSET_READ, capability, 0, 0, 0) >= 0; capability++) {
+        if (capability < 32 && (low >> capability & 1) != 0) continue;
+        if (prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) == -1) return seikan_throw_errno(env, "PR_CAPBSET_DROP", errno);
+    }
+    return NULL;
+}
+
+#define MOST_WORDS 256
+
+/*
+ * (words: string[], low): replaces this process by another program, whose threads all begin with these capabilities,
+ * which this thread must have. Returns only by throwing. libuv marks the standard streams as not inherited.
+ */
+static napi_value process_execute(napi_env env, napi_callback_info info)
+{
+    napi_value argv[2];
+    int64_t low;
+    uint32_t count = 0;
+    char *words[MOST_WORDS + 1] = { NULL };
+    struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+    struct __user_cap_data_struct data[2] = { 0 };
+
+    if (!seikan_arguments(env, info, argv, 2) || !seikan_integer(env, argv[1], 0, UINT32_MAX, "low word", &low))
+        return NULL;
+    if (napi_get_array_length(env, argv[0], &count) != napi_ok || count == 0 || count > MOST_WORDS)
+        return seikan_throw_range(env, "one to 256 words are needed");
+    bool copied = true;
+    for (uint32_t i = 0; copied && i < count; i++) {
+        napi_value word;
+        size_t size;
+        copied = napi_get_element(env, argv[0], i, &word) == napi_ok
+            && napi_get_value_string_utf8(env, word, NULL, 0, &size) == napi_ok
+            && (words[i] = malloc(size + 1)) != NULL
+            && napi_get_value_string_utf8(env, word, words[i], size + 1, &size) == napi_ok;
+    }
+    const char *call = "execv";
+    int error = copied ? 0 : EINVAL;
+    data[0].effective = data[0].permitted = data[0].inheritable = (uint32_t)low;
+    if (error == 0 && syscall(SYS_capset, &header, data) == -1) {
+        call = "capset";
+        error = errno;
+    }
+    for (int capability = 0; error == 0 && capability < 32; capability++) {
+        if ((low >> capability & 1) == 0) continue;
+        if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability, 0, 0) == -1) {
+            call = "PR_CAP_AMBIENT_RAISE";
+            error = errno;
+        }
+    }
+    if (error == 0) {
+        for (int fd = 0; fd < 3; fd++) fcntl(fd, F_SETFD, 0);
+        execv(words[0], words);
+        error = errno;
+    }
+    for (uint32_t i = 0; i < count; i++) free(words[i]);
+    return seikan_throw_errno(env, call, error);
 }
 
 /* (on): whether the process leaves core dumps and may be traced by its user. */
@@ -196,6 +263,8 @@ bool seikan_register_process(napi_env env, napi_value exports)
         { "capabilitiesGet", capabilities_get },
         { "capabilitiesSet", capabilities_set },
         { "capabilitiesKeep", capabilities_keep },
+        { "capabilitiesBound", capabilities_bound },
+        { "processExecute", process_execute },
         { "processSetDumpable", process_set_dumpable },
         { "processChangeRoot", process_change_root },
         { "userLookup", user_lookup },

@@ -21,6 +21,7 @@ export {
   changeRoot,
   dropPrivileges,
   dropThreadCapabilities,
+  executeAs,
   hasCapability,
   type Identity,
   limitThreadCapabilities,
@@ -40,7 +41,7 @@ export {
   REMOTE_WORDS,
   type SocketAddress,
 } from './socket-address.js';
-export type { SocketOptions } from './socket-options.js';
+export { bindSocketToDevice, markSocket, type SocketOptions } from './socket-options.js';
 export { forbidSwap, type SwapFolders } from './swap.js';
 export { notifySystemd, type PassedDescriptor, takePassedDescriptors } from './systemd.js';
 export { TcpListener, type TcpOptions, TcpSocket } from './tcp-socket.js';

@@ -17,6 +17,8 @@ interface PrivilegeAddon {
   capabilitiesGet(words: Uint32Array): void;
   capabilitiesSet(low: number, high: number): void;
   capabilitiesKeep(on: boolean): void;
+  capabilitiesBound(low: number): void;
+  processExecute(words: readonly string[], low: number): never;
   processSetDumpable(on: boolean): void;
   processChangeRoot(path: string): void;
   userLookup(name: string): UserEntry | undefined;
@@ -34,6 +36,7 @@ interface UserEntry {
 const CAPABILITIES = {
   CAP_CHOWN: 0,
   CAP_DAC_OVERRIDE: 1,
+  CAP_FOWNER: 3,
   CAP_KILL: 5,
   CAP_SETGID: 6,
   CAP_SETUID: 7,
@@ -91,11 +94,35 @@ export function dropPrivileges({ uid, gid, groups }: Identity, keep: readonly Ca
   native.capabilitiesKeep(false);
 }
 
+/**
+ * Becomes `identity` for good and executes a program in place of this one: unlike after dropPrivileges, each of its
+ * threads has the capabilities of `keep`, and neither it nor its children can get others. The environment and the
+ * descriptors marked as inheritable pass on. Main thread only. Returns only by throwing a system error.
+ */
+export function executeAs(
+  { uid, gid, groups }: Identity,
+  keep: readonly Capability[],
+  words: readonly string[],
+): never {
+  const native = loadAddon() as PrivilegeAddon;
+  const low = wordOf(keep);
+  native.capabilitiesBound(low);
+  native.capabilitiesKeep(true);
+  if (gid !== undefined) {
+    process.setgroups?.([...groups]);
+    process.setgid?.(gid);
+  }
+  if (uid !== undefined) process.setuid?.(uid);
+  return native.processExecute(words, low);
+}
+
 /** This thread has exactly these capabilities from now on, and cannot get others back. Throws EPERM when it lacks one. */
 export function limitThreadCapabilities(keep: readonly Capability[]): void {
-  let word = 0;
-  for (const name of keep) word |= 1 << CAPABILITIES[name];
-  (loadAddon() as PrivilegeAddon).capabilitiesSet(word >>> 0, 0);
+  (loadAddon() as PrivilegeAddon).capabilitiesSet(wordOf(keep), 0);
+}
+
+function wordOf(names: readonly Capability[]): number {
+  return names.reduce((word, name) => word | (1 << CAPABILITIES[name]), 0) >>> 0;
 }
 
 /** What a worker thread calls first, when its maker has capabilities that it must not have. */

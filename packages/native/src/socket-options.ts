@@ -1,5 +1,6 @@
 /** What UDP and TCP sockets have in common: the steps of making one, and OpenVPN's socket options. */
 import { loadAddon } from './addon.js';
+import type { Descriptor } from './descriptor.js';
 import { AddressTable, type SocketAddress } from './socket-address.js';
 
 export interface SocketAddon {
@@ -112,6 +113,16 @@ function setBuffer(native: SocketAddon, fd: number, option: 'SO_SNDBUF' | 'SO_RC
     if ((error as NodeJS.ErrnoException).code !== 'EPERM') throw error;
     native.socketSetOption(fd, option, size);
   }
+}
+
+/** SO_MARK of a socket that somebody handed over. Throws a system error: ENOTSOCK, EPERM. */
+export function markSocket({ fd }: Descriptor, mark: number): void {
+  (loadAddon() as SocketAddon).socketSetOption(fd, 'SO_MARK', mark);
+}
+
+/** SO_BINDTODEVICE of a socket that somebody handed over. Throws a system error: ENOTSOCK, ENODEV, EPERM. */
+export function bindSocketToDevice({ fd }: Descriptor, device: string): void {
+  (loadAddon() as SocketAddon).socketBindDevice(fd, device);
 }
 
 /** One address as a record of its own. */

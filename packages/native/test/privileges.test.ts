@@ -72,6 +72,20 @@ test('only the thread that asked keeps CAP_NET_ADMIN, and a worker gives up what
   });
 });
 
+test("a program executed in this one's place has the kept capabilities in every thread, and can get no others", {
+  skip,
+}, () => {
+  // Run by node itself, so that it has threads.
+  const second = `const { readdirSync, readFileSync } = require('node:fs');
+    require('node:fs').promises.stat('/').then(() => console.log(JSON.stringify([...new Set(readdirSync('/proc/self/task')
+      .map((t) => readFileSync('/proc/self/task/' + t + '/status', 'utf8').match(/^(Uid|Groups|Cap(Eff|Prm|Bnd|Amb)):.*$/gm).map((line) => line.replace(/\\s+/g, ' ').trim()).join(', ')))])))`;
+  const result = inChild(`
+    await native.startThreadPool();
+    native.executeAs(native.lookUpIdentity('nobody', 'nogroup'), ['CAP_NET_ADMIN'], [process.execPath, '-e', ${JSON.stringify(second)}]);`);
+  const sets = ['CapPrm', 'CapEff', 'CapBnd', 'CapAmb'].map((name) => `${name}: ${NET_ADMIN}`).join(', ');
+  assert.deepEqual(result, [`Uid: 65534 65534 65534 65534, Groups: 65534, ${sets}`]);
+});
+
 test('a folder becomes the root, and ids looked up before still hold', { skip }, () => {
   const folder = mkdtempSync(join(tmpdir(), 'seikan-root-'));
   chmodSync(folder, 0o755);
