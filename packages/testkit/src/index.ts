@@ -9,6 +9,7 @@ export {
 export { tlsCompliance } from './compliance/tls.js';
 export { inlineHarness } from './inline-harness.js';
 export { type Authority, createAuthority } from './live/authority.js';
+export { harnessNamespaces, ipBatch, removeDeadNamespaces, removeNamespaces } from './live/namespaces.js';
 export { comparePictures, type Picture, pictureOf } from './live/picture.js';
 export { type Exit, execute, inNamespace, Program, type ProgramOptions } from './live/program.js';
 export { Teardown } from './live/teardown.js';

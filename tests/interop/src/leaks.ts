@@ -1,7 +1,7 @@
 /** The harness's own picture, to compare before and after: its descriptors and namespaces. */
 import { readdirSync } from 'node:fs';
-import type { Picture } from '@seikan/testkit';
-import { harnessNamespaces } from './network.js';
+import { harnessNamespaces, type Picture } from '@seikan/testkit';
+import { namespacePrefix } from './network.js';
 
 /** How many descriptors a process holds. */
 export function descriptorsOf(pid: number | 'self'): number {
@@ -9,6 +9,6 @@ export function descriptorsOf(pid: number | 'self'): number {
 }
 
 export async function pictureOfHarness(): Promise<Picture> {
-  const { mine } = await harnessNamespaces();
+  const { mine } = await harnessNamespaces(namespacePrefix);
   return [`descriptors ${descriptorsOf('self')}`, ...mine.map((name) => `namespace ${name}`)];
 }

@@ -17,7 +17,7 @@ import { Teardown } from '@seikan/testkit';
 import { type Cell, cellName, formatCell, parseCells } from './cell.js';
 import { generateCells } from './covering.js';
 import { type Implementation, implementations } from './peers.js';
-import { closeOnSignals, runCells } from './runner.js';
+import { runCells } from './runner.js';
 
 const root = resolve(import.meta.dirname, '../../..');
 const { values: options, positionals: words } = parseArgs({
@@ -65,7 +65,7 @@ async function main(): Promise<number> {
   return failed === 0 ? 0 : 1;
 }
 
-closeOnSignals();
+Teardown.closeOnSignals();
 process.exitCode = await main().catch(async (error: unknown) => {
   console.error(error instanceof Error ? error.message : error);
   await Teardown.closeAll();

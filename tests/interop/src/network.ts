@@ -7,11 +7,10 @@
  *
  * The server has the same addresses on every pair, so no bridge is needed and any number of clients reach it.
  * Link-local addresses are off: they come seconds late and would look like something left behind.
- * Names carry the harness's pid: two runs never meet, and what a killed run left is found and removed.
  */
-import { execute, inNamespace, type Teardown } from '@seikan/testkit';
+import { execute, inNamespace, ipBatch, removeNamespaces, type Teardown } from '@seikan/testkit';
 
-const prefix = 'seikan-interop';
+export const namespacePrefix = 'seikan-interop';
 let created = 0;
 
 export const serverAddress = { ipv4: '198.18.0.1', ipv6: 'fd53::1' } as const;
@@ -27,20 +26,20 @@ export class Network {
 
   static async create({ clients, teardown }: { clients: number; teardown: Teardown }): Promise<Network> {
     created += 1;
-    const base = `${prefix}-${process.pid}-${created}`;
+    const base = `${namespacePrefix}-${process.pid}-${created}`;
     const network = new Network(
       `${base}s`,
       Array.from({ length: clients }, (_, index) => `${base}c${index + 1}`),
     );
     const all = [network.server, ...network.clients];
     teardown.defer(() => removeNamespaces(all));
-    await batch(all.map((name) => `netns add ${name}`));
-    await batch(
+    await ipBatch(all.map((name) => `netns add ${name}`));
+    await ipBatch(
       network.clients.map(
         (name, index) => `link add c${index} netns ${network.server} type veth peer eth0 netns ${name}`,
       ),
     );
-    await batch(
+    await ipBatch(
       [
         'link set lo up',
         ...network.clients.flatMap((_, index) => {
@@ -62,7 +61,7 @@ export class Network {
     );
     for (const [index, name] of network.clients.entries()) {
       const at = index + 1;
-      await batch(
+      await ipBatch(
         [
           'link set lo up',
           'link set eth0 addrgenmode none',
@@ -81,7 +80,7 @@ export class Network {
 
   /** From now on the first client's packets leave from its other address, as after a change of network. */
   async float(to: 'second' | 'first'): Promise<void> {
-    await batch(sourceRoutes('replace', to === 'second' ? 2 : 1, 1), this.clients[0]);
+    await ipBatch(sourceRoutes('replace', to === 'second' ? 2 : 1, 1), this.clients[0]);
   }
 
   /** Drops each packet that arrives over a link with the given chance, in every namespace. */
@@ -104,43 +103,4 @@ function sourceRoutes(verb: 'add' | 'replace', net: 1 | 2, at: number): string[]
     `route ${verb} ${serverAddress.ipv4}/32 dev eth0 src 198.18.${net}.${at}`,
     `route ${verb} ${serverAddress.ipv6}/128 dev eth0 src fd53:${net}::${at.toString(16)}`,
   ];
-}
-
-async function batch(lines: readonly string[], namespace?: string): Promise<void> {
-  await execute(['ip', ...(namespace === undefined ? [] : ['-netns', namespace]), '-batch', '-'], {
-    input: `${lines.join('\n')}\n`,
-    timeout: 60_000,
-  });
-}
-
-async function removeNamespaces(names: readonly string[]): Promise<void> {
-  await execute(['ip', '-force', '-batch', '-'], { input: names.map((name) => `netns del ${name}\n`).join('') });
-}
-
-/** The namespaces of this harness that exist now: `mine` of this process, `dead` of runs that were killed. */
-export async function harnessNamespaces(): Promise<{ mine: string[]; dead: string[] }> {
-  const names = (await execute(['ip', 'netns', 'list'])).split('\n').map((line) => line.split(' ')[0] ?? '');
-  const found = { mine: [] as string[], dead: [] as string[] };
-  for (const name of names) {
-    const pid = Number(/^seikan-interop-(\d+)-/.exec(name)?.[1]);
-    if (Number.isNaN(pid)) continue;
-    if (pid === process.pid) found.mine.push(name);
-    else if (!alive(pid)) found.dead.push(name);
-  }
-  return found;
-}
-
-export async function removeDeadNamespaces(): Promise<number> {
-  const { dead } = await harnessNamespaces();
-  if (dead.length > 0) await removeNamespaces(dead);
-  return dead.length;
-}
-
-function alive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
-  }
 }

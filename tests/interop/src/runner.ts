@@ -4,10 +4,10 @@
  */
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { comparePictures, Teardown } from '@seikan/testkit';
+import { comparePictures, removeDeadNamespaces, Teardown } from '@seikan/testkit';
 import { type Cell, cellName } from './cell.js';
 import { pictureOfHarness } from './leaks.js';
-import { removeDeadNamespaces } from './network.js';
+import { namespacePrefix } from './network.js';
 import { findPeer, type Implementation, type Peer } from './peers.js';
 import { createPki } from './pki.js';
 import { runCell } from './run-cell.js';
@@ -26,7 +26,7 @@ export interface Outcome {
  * twice has failed; both runs are shown.
  */
 export async function runCells(cells: readonly Cell[], jobs: number, again = false): Promise<Outcome[]> {
-  const swept = await removeDeadNamespaces();
+  const swept = await removeDeadNamespaces(namespacePrefix);
   if (swept > 0) console.log(`removed ${swept} namespaces of a run that was killed`);
   const peers = new Map<Implementation, Peer>();
   for (const implementation of new Set(cells.flatMap(({ client, server }) => [client, server]))) {
@@ -93,14 +93,6 @@ export async function runCells(cells: readonly Cell[], jobs: number, again = fal
 }
 
 /** Cleans up and ends when the run is interrupted. */
-export function closeOnSignals(): void {
-  for (const signal of ['SIGINT', 'SIGTERM'] as const)
-    process.once(signal, () => {
-      console.log(`${signal}: cleaning up`);
-      void Teardown.closeAll().finally(() => process.exit(130));
-    });
-}
-
 function reasonOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }

@@ -9,7 +9,7 @@
 import { Teardown } from '@seikan/testkit';
 import type { Cell, EventName } from './cell.js';
 import type { Implementation } from './peers.js';
-import { closeOnSignals, type Outcome, runCells } from './runner.js';
+import { type Outcome, runCells } from './runner.js';
 
 const trials = Number(process.argv[2] ?? 20);
 const losses = ['loss-10', 'loss-30'] as const satisfies readonly EventName[];
@@ -52,7 +52,7 @@ async function main(): Promise<number> {
   return failed === 0 ? 0 : 1;
 }
 
-closeOnSignals();
+Teardown.closeOnSignals();
 process.exitCode = await main().catch(async (error: unknown) => {
   console.error(error instanceof Error ? error.message : error);
   await Teardown.closeAll();

@@ -32,4 +32,12 @@ export class Teardown {
   static async closeAll(): Promise<void> {
     await Promise.allSettled([...Teardown.#open].map((open) => open.close()));
   }
+  /** On SIGINT and SIGTERM closes all and exits. */
+  static closeOnSignals(): void {
+    for (const signal of ['SIGINT', 'SIGTERM'] as const)
+      process.once(signal, () => {
+        console.error(`${signal}: cleaning up`);
+        void Teardown.closeAll().finally(() => process.exit(130));
+      });
+  }
 }
