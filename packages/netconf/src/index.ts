@@ -21,7 +21,9 @@ export { SystemdResolved } from './dns/systemd-resolved.js';
 export {
   broadcastOf,
   type IpFamily,
+  ipBytes,
   ipFamily,
+  ipText,
   lengthNetmask,
   netmaskLength,
   networkOf,
@@ -45,12 +47,16 @@ export {
   attributeU8,
   attributeU16,
   attributeU32,
+  attributeUint,
   FieldReader,
   MessageFlag,
+  MessageType,
   MessageWriter,
   NetlinkFormatError,
   type NetlinkMessage,
+  parseAcknowledgement,
   parseAttributes,
+  parseMessages,
 } from './netlink/message.js';
 export { openGenericPort, openRoutePort } from './netlink/native-port.js';
 export {

@@ -6,6 +6,7 @@ import { array, assert as check, constantFrom, nat, property, tuple, uint8Array 
 import { encodeAddressAdd, encodeAddressDelete, type InterfaceAddress, parseAddress } from '#src/netlink/address.js';
 import { encodeLinkChange, encodeLinkCreate, parseLink } from '#src/netlink/link.js';
 import {
+  attributeUint,
   MessageWriter,
   NetlinkFormatError,
   type NetlinkMessage,
@@ -273,6 +274,30 @@ test('creates a link of a kind: name, and the kind inside IFLA_LINKINFO', () => 
       '080001006f76706e',
     ].join(''),
   );
+});
+
+test('writes what the kind of a link wants to know into IFLA_INFO_DATA', () => {
+  const writer = encodeLinkCreate('tun0', 'ovpn', (data) => data.attributeU8(1, 1));
+  assert.equal(
+    Buffer.from(writer.finish(2)).toString('hex'),
+    [
+      '44000000100005060200000000000000',
+      '00'.repeat(16),
+      '0900030074756e3000000000',
+      '15001280',
+      '080001006f76706e',
+      '090002800500010001000000',
+    ].join(''),
+  );
+});
+
+test('reads numbers of any size', () => {
+  const attribute = (text: string) => ({ type: 1, value: Uint8Array.from(Buffer.from(text, 'hex')) });
+  assert.equal(attributeUint(attribute('07')), 7);
+  assert.equal(attributeUint(attribute('0701')), 0x107);
+  assert.equal(attributeUint(attribute('07000001')), 0x1000007);
+  assert.equal(attributeUint(attribute('0700000000010000')), 2 ** 40 + 7);
+  assert.throws(() => attributeUint(attribute('070000')), NetlinkFormatError);
 });
 
 test('asks for a rule as ip does', () => {

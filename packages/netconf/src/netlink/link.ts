@@ -19,7 +19,7 @@ export const LinkMessage = { new: 16, delete: 17, get: 18 } as const;
 
 const LINK_HEADER_SIZE = 16;
 const Attr = { hardwareAddress: 1, name: 3, mtu: 4, txQueueLength: 13, linkInfo: 18, extendedMask: 29 } as const;
-const InfoAttr = { kind: 1 } as const;
+const InfoAttr = { kind: 1, data: 2 } as const;
 const FLAG_UP = 0x1;
 /** RTEXT_FILTER_SKIP_STATS: nobody here reads the counters. */
 const SKIP_STATS = 8;
@@ -95,12 +95,15 @@ export function encodeLinkChange({ index, up, mtu, txQueueLength }: LinkChange):
   return writer;
 }
 
-/** Creates a link of a kind that needs no further data (`ovpn`, `ovpn-dco`, `dummy`); EEXIST when the name is taken. */
-export function encodeLinkCreate(name: string, kind: string): MessageWriter {
+/** Creates a link; `data` writes what its kind wants to know (`ovpn`: the mode). EEXIST when the name is taken. */
+export function encodeLinkCreate(name: string, kind: string, data?: (writer: MessageWriter) => void): MessageWriter {
   const { request, ack, create, exclusive } = MessageFlag;
   return header(LinkMessage.new, request | ack | create | exclusive, 0)
     .attributeString(Attr.name, name)
-    .nest(Attr.linkInfo, (info) => info.attribute(InfoAttr.kind, new TextEncoder().encode(kind)));
+    .nest(Attr.linkInfo, (info) => {
+      info.attribute(InfoAttr.kind, new TextEncoder().encode(kind));
+      if (data !== undefined) info.nest(InfoAttr.data, data);
+    });
 }
 
 export function encodeLinkDelete(index: number): MessageWriter {

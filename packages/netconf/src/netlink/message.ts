@@ -133,6 +133,14 @@ export function attributeU32({ value }: Attribute): number {
   return new FieldReader(value).u32(0);
 }
 
+/** A number of whatever size the sender chose: 1, 2, 4 or 8 bytes. Exact up to 2^53. */
+export function attributeUint({ value }: Attribute): number {
+  const fields = new FieldReader(value);
+  if (value.length === 1) return fields.u8(0);
+  if (value.length === 2) return fields.u16(0);
+  return value.length === 4 ? fields.u32(0) : fields.u64(0);
+}
+
 /** Text up to its terminating zero byte. */
 export function attributeString({ value }: Attribute): string {
   const end = value.indexOf(0);
@@ -163,6 +171,11 @@ export class FieldReader {
     return this.#at(offset, 4).getInt32(offset, LITTLE_ENDIAN);
   }
 
+  /** Exact up to 2^53. */
+  u64(offset: number): number {
+    return Number(this.#at(offset, 8).getBigUint64(offset, LITTLE_ENDIAN));
+  }
+
   #at(offset: number, size: number): DataView {
     if (offset + size > this.#view.byteLength) {
       throw new NetlinkFormatError(`field at ${offset} in a structure of ${this.#view.byteLength} bytes`);
@@ -173,14 +186,17 @@ export class FieldReader {
 
 /** Builds one message. Fields are appended in order; `finish` fills in the header. */
 export class MessageWriter {
-  #bytes = new Uint8Array(128);
-  #view = new DataView(this.#bytes.buffer);
+  #bytes: Uint8Array<ArrayBuffer>;
+  #view: DataView;
   #length = HEADER_SIZE;
 
   /** The request's flags; a NetlinkConnection reads from them what answer to expect. */
   readonly flags: number;
 
-  constructor(type: number, flags: number) {
+  /** `room`: what fits without a move to a larger buffer, which would leave a copy of what was written (key material) behind. */
+  constructor(type: number, flags: number, room = 128) {
+    this.#bytes = new Uint8Array(room);
+    this.#view = new DataView(this.#bytes.buffer);
     this.flags = flags;
     this.#view.setUint16(4, type, LITTLE_ENDIAN);
     this.#view.setUint16(6, flags, LITTLE_ENDIAN);
@@ -247,7 +263,7 @@ export class MessageWriter {
     return this;
   }
 
-  /** The whole message. Not padded: one message goes into one datagram. */
+  /** The whole message, this writer's own bytes. Not padded: one message goes into one datagram. */
   finish(sequence: number): Uint8Array {
     this.#pad();
     this.#view.setUint32(0, this.#length, LITTLE_ENDIAN);

@@ -65,8 +65,9 @@ export class RouteNetlink {
     await this.#request(describeLinkChange(change), () => encodeLinkChange(change));
   }
 
-  async createLink(name: string, kind: string): Promise<void> {
-    await this.#request(`create ${kind} link ${name}`, () => encodeLinkCreate(name, kind));
+  /** `data` writes the attributes of the link's kind. */
+  async createLink(name: string, kind: string, data?: (writer: MessageWriter) => void): Promise<void> {
+    await this.#request(`create ${kind} link ${name}`, () => encodeLinkCreate(name, kind, data));
   }
 
   async deleteLink(index: number): Promise<void> {

@@ -1,0 +1,17 @@
+export { findKernelOffload, KernelOffload } from './kernel-offload.js';
+export { type KernelTunnel, NetlinkTunnel } from './kernel-tunnel.js';
+export {
+  type DeleteReason,
+  deleteReasons,
+  type KeySlotName,
+  type OffloadCipher,
+  type OffloadEvent,
+  type OffloadFamily,
+  type OffloadKeepalive,
+  type OffloadKey,
+  type OffloadKeyHalf,
+  type OffloadMode,
+  type OffloadPeer,
+  type OffloadPeerState,
+  type Traffic,
+} from './offload-codec.js';
