@@ -19,13 +19,17 @@
 /* The rooms. Each returns false with a pending JavaScript exception when a Node-API call fails. */
 bool seikan_register_aead(napi_env env, napi_value exports);
 bool seikan_register_descriptor(napi_env env, napi_value exports);
+bool seikan_register_key_ring(napi_env env, napi_value exports);
 bool seikan_register_netlink(napi_env env, napi_value exports);
 bool seikan_register_poll(napi_env env, napi_value exports);
 bool seikan_register_poll_set(napi_env env, napi_value exports);
 bool seikan_register_process(napi_env env, napi_value exports);
 bool seikan_register_socket(napi_env env, napi_value exports);
+bool seikan_register_superpacket(napi_env env, napi_value exports);
 bool seikan_register_tun(napi_env env, napi_value exports);
+bool seikan_register_tun_table(napi_env env, napi_value exports);
 bool seikan_register_udp(napi_env env, napi_value exports);
+bool seikan_register_udp_table(napi_env env, napi_value exports);
 bool seikan_register_unix(napi_env env, napi_value exports);
 
 struct seikan_function {

@@ -9,31 +9,14 @@
  *   tag        at tagOffset, or the packet's last 16 bytes (tagOffset -1)
  *   body       from bodyOffset to the end, or to the tag behind it
  */
+#include "aead.h"
 #include "batch.h"
 
 #include <openssl/crypto.h>
 #include <openssl/err.h>
-#include <openssl/evp.h>
 #include <stdlib.h>
-#include <string.h>
-
-#define NONCE_SIZE 12
-#define TAG_SIZE 16
-#define MOST_KEY 32
-/* No part of a packet's head lies further in than this. */
-#define MOST_HEAD 256
 
 static const napi_type_tag aead_tag = { 0x5e1ca9d00aead001, 0x3b7e41d9c8f2605a };
-
-struct aead {
-    const EVP_CIPHER *cipher; /* NULL: wiped */
-    EVP_CIPHER_CTX *sealing;  /* each made at its first use */
-    EVP_CIPHER_CTX *opening;
-    uint8_t key[MOST_KEY];
-    uint8_t iv[NONCE_SIZE];
-    uint32_t aad_offset, aad_length, counter_offset, counter_length, tag_offset, body_offset;
-    bool packets, tag_behind;
-};
 
 static const EVP_CIPHER *cipher_named(const char *name)
 {
@@ -44,7 +27,7 @@ static const EVP_CIPHER *cipher_named(const char *name)
     return NULL;
 }
 
-static void wipe(struct aead *aead)
+void seikan_aead_wipe(struct seikan_aead *aead)
 {
     /* EVP clears the key schedules that it frees. */
     EVP_CIPHER_CTX_free(aead->sealing);
@@ -54,12 +37,11 @@ static void wipe(struct aead *aead)
 
 static void destroy(void *data)
 {
-    wipe(data);
+    seikan_aead_wipe(data);
     free(data);
 }
 
-/* The context of one direction, or NULL with an exception pending. */
-static EVP_CIPHER_CTX *context(napi_env env, struct aead *aead, bool sealing)
+EVP_CIPHER_CTX *seikan_aead_context(napi_env env, struct seikan_aead *aead, bool sealing)
 {
     EVP_CIPHER_CTX **slot = sealing ? &aead->sealing : &aead->opening;
     if (aead->cipher == NULL) {
@@ -67,7 +49,7 @@ static EVP_CIPHER_CTX *context(napi_env env, struct aead *aead, bool sealing)
         return NULL;
     }
     if (*slot == NULL) {
-        const uint8_t nonce[NONCE_SIZE] = { 0 };
+        const uint8_t nonce[SEIKAN_NONCE_SIZE] = { 0 };
         EVP_CIPHER_CTX *made = EVP_CIPHER_CTX_new();
         if (made == NULL || EVP_CipherInit_ex(made, aead->cipher, NULL, aead->key, nonce, sealing) != 1) {
             EVP_CIPHER_CTX_free(made);
@@ -83,12 +65,12 @@ static bool seal_one(EVP_CIPHER_CTX *ctx, const uint8_t *nonce, const uint8_t *a
     uint8_t *out, int length, uint8_t *tag)
 {
     int written;
-    uint8_t rest[TAG_SIZE]; /* an AEAD's Final writes nothing, but wants somewhere to write it */
+    uint8_t rest[SEIKAN_TAG_SIZE]; /* an AEAD's Final writes nothing, but wants somewhere to write it */
     return EVP_EncryptInit_ex(ctx, NULL, NULL, NULL, nonce) == 1
         && (aad_length == 0 || EVP_EncryptUpdate(ctx, NULL, &written, aad, aad_length) == 1)
         && (length == 0 || EVP_EncryptUpdate(ctx, out, &written, in, length) == 1)
         && EVP_EncryptFinal_ex(ctx, rest, &written) == 1
-        && EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_GET_TAG, TAG_SIZE, tag) == 1;
+        && EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_GET_TAG, SEIKAN_TAG_SIZE, tag) == 1;
 }
 
 /* False: forged; `out` is cleared, so that nothing unauthenticated stays where a packet was. */
@@ -96,13 +78,13 @@ static bool open_one(EVP_CIPHER_CTX *ctx, const uint8_t *nonce, const uint8_t *a
     uint8_t *out, int length, const uint8_t *tag)
 {
     int written;
-    uint8_t expected[TAG_SIZE], rest[TAG_SIZE];
+    uint8_t expected[SEIKAN_TAG_SIZE], rest[SEIKAN_TAG_SIZE];
 
-    memcpy(expected, tag, TAG_SIZE);
+    memcpy(expected, tag, SEIKAN_TAG_SIZE);
     if (EVP_DecryptInit_ex(ctx, NULL, NULL, NULL, nonce) == 1
         && (aad_length == 0 || EVP_DecryptUpdate(ctx, NULL, &written, aad, aad_length) == 1)
         && (length == 0 || EVP_DecryptUpdate(ctx, out, &written, in, length) == 1)
-        && EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_TAG, TAG_SIZE, expected) == 1
+        && EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_TAG, SEIKAN_TAG_SIZE, expected) == 1
         && EVP_DecryptFinal_ex(ctx, rest, &written) == 1)
         return true;
     ERR_clear_error();
@@ -110,49 +92,63 @@ static bool open_one(EVP_CIPHER_CTX *ctx, const uint8_t *nonce, const uint8_t *a
     return false;
 }
 
-/*
- * (cipher, key) → handle of a key for single packets, or
- * (cipher, key, iv, aadOffset, aadLength, counterOffset, counterLength, tagOffset, bodyOffset) of one for batches.
- */
-static napi_value aead_create(napi_env env, napi_callback_info info)
+static void nonce_of(const struct seikan_aead *aead, const uint8_t *packet, uint8_t *nonce)
 {
-    napi_value argv[9];
+    memcpy(nonce, aead->iv, SEIKAN_NONCE_SIZE);
+    for (uint32_t k = 0; k < aead->counter_length; k++) nonce[k] ^= packet[aead->counter_offset + k];
+}
+
+bool seikan_aead_seal_packet(
+    const struct seikan_aead *aead, EVP_CIPHER_CTX *ctx, uint8_t *packet, uint32_t length, const uint8_t *body)
+{
+    uint8_t nonce[SEIKAN_NONCE_SIZE];
+    uint8_t *tag = packet + (aead->tag_behind ? length - SEIKAN_TAG_SIZE : aead->tag_offset);
+
+    nonce_of(aead, packet, nonce);
+    return seal_one(ctx, nonce, packet + aead->aad_offset, (int)aead->aad_length, body, packet + aead->body_offset,
+        (int)(length - seikan_aead_overhead(aead)), tag);
+}
+
+bool seikan_aead_open_packet(const struct seikan_aead *aead, EVP_CIPHER_CTX *ctx, uint8_t *packet, uint32_t length)
+{
+    uint8_t nonce[SEIKAN_NONCE_SIZE], *body = packet + aead->body_offset;
+    const uint8_t *tag = packet + (aead->tag_behind ? length - SEIKAN_TAG_SIZE : aead->tag_offset);
+
+    if (length < seikan_aead_overhead(aead) || length > INT32_MAX) return false;
+    nonce_of(aead, packet, nonce);
+    return open_one(ctx, nonce, packet + aead->aad_offset, (int)aead->aad_length, body, body,
+        (int)(length - seikan_aead_overhead(aead)), tag);
+}
+
+bool seikan_aead_arguments(napi_env env, const napi_value *argv, struct seikan_aead *aead)
+{
     char name[32];
     uint8_t *key, *iv = NULL;
-    size_t key_length, iv_length = NONCE_SIZE;
+    size_t key_length, iv_length = SEIKAN_NONCE_SIZE;
     int64_t part[6] = { 0 };
     static const char *const names[6]
         = { "aadOffset", "aadLength", "counterOffset", "counterLength", "tagOffset", "bodyOffset" };
 
-    if (!seikan_arguments(env, info, argv, 9) || !seikan_string(env, argv[0], name, sizeof name, "cipher")
-        || !seikan_bytes(env, argv[1], &key, &key_length))
-        return NULL;
+    if (!seikan_string(env, argv[0], name, sizeof name, "cipher") || !seikan_bytes(env, argv[1], &key, &key_length))
+        return false;
     const EVP_CIPHER *cipher = cipher_named(name);
-    if (cipher == NULL) return seikan_throw_range(env, "not an AEAD cipher of this addon");
+    if (cipher == NULL) return seikan_throw_range(env, "not an AEAD cipher of this addon") != NULL;
     if (key_length != (size_t)EVP_CIPHER_get_key_length(cipher))
-        return seikan_throw_range(env, "the key's length is not the cipher's");
+        return seikan_throw_range(env, "the key's length is not the cipher's") != NULL;
 
     bool packets = !seikan_is_undefined(env, argv[2]);
     if (packets) {
-        if (!seikan_bytes(env, argv[2], &iv, &iv_length)) return NULL;
+        if (!seikan_bytes(env, argv[2], &iv, &iv_length)) return false;
         for (int i = 0; i < 6; i++)
-            if (!seikan_integer(env, argv[3 + i], i == 4 ? -1 : 0, i == 3 ? NONCE_SIZE : MOST_HEAD, names[i], &part[i]))
-                return NULL;
-        if (iv_length != NONCE_SIZE) return seikan_throw_range(env, "the implicit iv has 12 bytes");
+            if (!seikan_integer(env, argv[3 + i], i == 4 ? -1 : 0, i == 3 ? SEIKAN_NONCE_SIZE : SEIKAN_MOST_HEAD,
+                    names[i], &part[i]))
+                return false;
+        if (iv_length != SEIKAN_NONCE_SIZE) return seikan_throw_range(env, "the implicit iv has 12 bytes") != NULL;
         /* The whole head lies before the body, so that a packet with room for its body has room for its head. */
-        if (part[0] + part[1] > part[5] || part[2] + part[3] > part[5] || (part[4] >= 0 && part[4] + TAG_SIZE > part[5]))
-            return seikan_throw_range(env, "aad, counter and tag lie before the body");
-    }
-
-    struct aead *aead = calloc(1, sizeof *aead);
-    if (aead == NULL) {
-        napi_throw_error(env, "ENOMEM", "out of memory");
-        return NULL;
-    }
-    aead->cipher = cipher;
-    memcpy(aead->key, key, key_length);
-    if (packets) {
-        memcpy(aead->iv, iv, NONCE_SIZE);
+        if (part[0] + part[1] > part[5] || part[2] + part[3] > part[5]
+            || (part[4] >= 0 && part[4] + SEIKAN_TAG_SIZE > part[5]))
+            return seikan_throw_range(env, "aad, counter and tag lie before the body") != NULL;
+        memcpy(aead->iv, iv, SEIKAN_NONCE_SIZE);
         aead->packets = true;
         aead->aad_offset = (uint32_t)part[0];
         aead->aad_length = (uint32_t)part[1];
@@ -162,6 +158,28 @@ static napi_value aead_create(napi_env env, napi_callback_info info)
         aead->tag_offset = aead->tag_behind ? 0 : (uint32_t)part[4];
         aead->body_offset = (uint32_t)part[5];
     }
+    aead->cipher = cipher;
+    memcpy(aead->key, key, key_length);
+    return true;
+}
+
+/*
+ * (cipher, key) → handle of a key for single packets, or
+ * (cipher, key, iv, aadOffset, aadLength, counterOffset, counterLength, tagOffset, bodyOffset) of one for batches.
+ */
+static napi_value aead_create(napi_env env, napi_callback_info info)
+{
+    napi_value argv[9];
+    struct seikan_aead *aead = calloc(1, sizeof *aead);
+
+    if (aead == NULL) {
+        napi_throw_error(env, "ENOMEM", "out of memory");
+        return NULL;
+    }
+    if (!seikan_arguments(env, info, argv, 9) || !seikan_aead_arguments(env, argv, aead)) {
+        free(aead);
+        return NULL;
+    }
     return seikan_handle_new(env, &aead_tag, aead, destroy);
 }
 
@@ -169,10 +187,10 @@ static napi_value aead_create(napi_env env, napi_callback_info info)
 static napi_value aead_wipe(napi_env env, napi_callback_info info)
 {
     napi_value argv[1];
-    struct aead *aead;
+    struct seikan_aead *aead;
 
     if (!seikan_arguments(env, info, argv, 1) || (aead = seikan_handle(env, argv[0], &aead_tag)) == NULL) return NULL;
-    wipe(aead);
+    seikan_aead_wipe(aead);
     return NULL;
 }
 
@@ -180,7 +198,7 @@ static napi_value aead_wipe(napi_env env, napi_callback_info info)
 static napi_value single(napi_env env, napi_callback_info info, bool sealing)
 {
     napi_value argv[6], verdict;
-    struct aead *aead;
+    struct seikan_aead *aead;
     uint8_t *nonce, *aad, *in, *out, *tag;
     size_t nonce_length, aad_length, length, room, tag_length;
 
@@ -189,14 +207,14 @@ static napi_value single(napi_env env, napi_callback_info info, bool sealing)
         || !seikan_bytes(env, argv[3], &in, &length) || !seikan_bytes(env, argv[4], &out, &room)
         || !seikan_bytes(env, argv[5], &tag, &tag_length))
         return NULL;
-    if (nonce_length != NONCE_SIZE) return seikan_throw_range(env, "a nonce has 12 bytes");
-    if (sealing ? tag_length < TAG_SIZE : tag_length != TAG_SIZE) return seikan_throw_range(env, "a tag has 16 bytes");
+    if (nonce_length != SEIKAN_NONCE_SIZE) return seikan_throw_range(env, "a nonce has 12 bytes");
+    if (sealing ? tag_length < SEIKAN_TAG_SIZE : tag_length != SEIKAN_TAG_SIZE) return seikan_throw_range(env, "a tag has 16 bytes");
     if (room < length) return seikan_throw_range(env, "the output is shorter than the input");
     if (length > INT32_MAX || aad_length > INT32_MAX) return seikan_throw_range(env, "longer than 2 GiB");
     if (out != in && out < in + length && in < out + length)
         return seikan_throw_range(env, "input and output overlap without being the same");
 
-    EVP_CIPHER_CTX *ctx = context(env, aead, sealing);
+    EVP_CIPHER_CTX *ctx = seikan_aead_context(env, aead, sealing);
     if (ctx == NULL) return NULL;
     if (!sealing)
         return napi_get_boolean(env, open_one(ctx, nonce, aad, (int)aad_length, in, out, (int)length, tag), &verdict)
@@ -225,7 +243,7 @@ static napi_value aead_open(napi_env env, napi_callback_info info)
 static napi_value packets(napi_env env, napi_callback_info info, bool sealing)
 {
     napi_value argv[7];
-    struct aead *aead;
+    struct seikan_aead *aead;
     struct seikan_batch run;
     uint8_t *results = NULL;
     size_t result_count = 0;
@@ -236,30 +254,20 @@ static napi_value packets(napi_env env, napi_callback_info info, bool sealing)
         return NULL;
     if (!sealing && (size_t)run.first + run.count > result_count)
         return seikan_throw_range(env, "the run of packets is longer than its results");
-    EVP_CIPHER_CTX *ctx = context(env, aead, sealing);
+    EVP_CIPHER_CTX *ctx = seikan_aead_context(env, aead, sealing);
     if (ctx == NULL) return NULL;
     if (!aead->packets) return seikan_throw_range(env, "this key was made for single packets");
 
-    uint32_t overhead = aead->body_offset + (aead->tag_behind ? TAG_SIZE : 0);
     for (uint32_t i = 0; i < run.count; i++) {
         uint32_t at = run.first + i, length;
-        uint8_t *packet, nonce[NONCE_SIZE];
+        uint8_t *packet;
         if (!seikan_batch_packet(&run, at, &packet, &length)) return seikan_batch_outside(env);
-        if (length < overhead || length > INT32_MAX) {
-            if (sealing) return seikan_throw_range(env, "a packet is shorter than its head and tag");
-            results[at] = 0;
-            continue;
-        }
-        memcpy(nonce, aead->iv, NONCE_SIZE);
-        for (uint32_t k = 0; k < aead->counter_length; k++) nonce[k] ^= packet[aead->counter_offset + k];
-        const uint8_t *aad = packet + aead->aad_offset;
-        uint8_t *tag = packet + (aead->tag_behind ? length - TAG_SIZE : aead->tag_offset);
-        uint8_t *body = packet + aead->body_offset;
-        int body_length = (int)(length - overhead);
         if (!sealing) {
-            results[at] = open_one(ctx, nonce, aad, (int)aead->aad_length, body, body, body_length, tag);
+            results[at] = seikan_aead_open_packet(aead, ctx, packet, length);
             authentic += results[at];
-        } else if (!seal_one(ctx, nonce, aad, (int)aead->aad_length, body, body, body_length, tag)) {
+        } else if (length < seikan_aead_overhead(aead) || length > INT32_MAX) {
+            return seikan_throw_range(env, "a packet is shorter than its head and tag");
+        } else if (!seikan_aead_seal_packet(aead, ctx, packet, length, packet + aead->body_offset)) {
             napi_throw_error(env, "ERR_CRYPTO", "OpenSSL could not seal");
             return NULL;
         }

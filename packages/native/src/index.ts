@@ -3,6 +3,7 @@ export { createNativeAeadKey, nativeAead, PacketKey, type PacketKeyOptions, type
 export { readCertificate } from './certificate.js';
 export { Descriptor } from './descriptor.js';
 export { interfaceIndex, interfaceName } from './interfaces.js';
+export { KeyRing, type RingKeyOptions } from './key-ring.js';
 export {
   type CipherListing,
   type DigestListing,
@@ -13,7 +14,9 @@ export {
 } from './listings.js';
 export { NETLINK_BUFFER, type NetlinkOptions, NetlinkSocket } from './netlink-socket.js';
 export { createCrypto, createNodeAeadKey } from './node-crypto.js';
+export { OUTBOX_LEAST, Outbox, type OutboxShape } from './outbox.js';
 export { type BatchShape, PacketBatch, type PacketRun } from './packet-batch.js';
+export { PacketKind, PacketTable, TABLE_HEADROOM, TABLE_TAILROOM, type TableShape } from './packet-table.js';
 export { PollSet, READABLE, Wake, WRITABLE } from './poll-set.js';
 export { Watch, type WatchCallback, type WatchEvents } from './poller.js';
 export {
@@ -42,6 +45,7 @@ export {
   type SocketAddress,
 } from './socket-address.js';
 export { bindSocketToDevice, markSocket, type SocketOptions } from './socket-options.js';
+export { splitSuperpacket } from './superpacket.js';
 export { forbidSwap, type SwapFolders } from './swap.js';
 export { notifySystemd, type PassedDescriptor, takePassedDescriptors } from './systemd.js';
 export { TcpListener, type TcpOptions, TcpSocket } from './tcp-socket.js';
@@ -61,6 +65,7 @@ export {
   TunDevice,
   type TunInfo,
   type TunKind,
+  type TunOffloads,
   type TunOptions,
 } from './tun.js';
 export { type UdpOptions, UdpSocket } from './udp-socket.js';

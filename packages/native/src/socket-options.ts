@@ -30,6 +30,8 @@ type SocketOptionName =
   | 'IPV6_TCLASS'
   | 'IPV6_MTU_DISCOVER'
   | 'IPV6_RECVPKTINFO'
+  | 'UDP_SEGMENT'
+  | 'UDP_GRO'
   | 'TCP_NODELAY';
 
 /** Linux's IP_PMTUDISC_* and IPV6_PMTUDISC_*, by `mtu-disc`'s words. */

@@ -5,11 +5,33 @@
 import { loadAddon } from './addon.js';
 import { Descriptor } from './descriptor.js';
 import type { PacketBatch, PacketRun } from './packet-batch.js';
+import type { PacketTable } from './packet-table.js';
 
 interface TunAddon {
   tunOpen(kind: TunKind, name: string, multiQueue: boolean, virtioHeader: boolean): number;
   tunInfo(fd: number): TunInfo;
   tunPersist(fd: number, persistent: boolean, owner: number, group: number): void;
+  tunSetOffloads(fd: number): number;
+  tunReadTable(
+    fd: number,
+    virtioHeader: boolean,
+    slab: Uint8Array,
+    columns: Uint32Array,
+    count: number,
+    bytes: number,
+    headroom: number,
+    tailroom: number,
+  ): number;
+  tunWriteTable(
+    fd: number,
+    merge: number,
+    slab: Uint8Array,
+    columns: Uint32Array,
+    order: Uint32Array,
+    first: number,
+    count: number,
+    counters: Uint32Array,
+  ): number;
   tunReadBatch(
     fd: number,
     slab: Uint8Array,
@@ -40,6 +62,20 @@ export interface TunOptions {
   readonly virtioHeader?: boolean;
 }
 
+/** What the kernel leaves to us on this device. */
+export interface TunOffloads {
+  /** Superpackets of TCP, in both directions. Without it readTable and writeTable move plain packets. */
+  readonly tcp: boolean;
+  /** Superpackets of UDP: Linux 6.2. */
+  readonly udp: boolean;
+}
+
+const NO_OFFLOADS: TunOffloads = { tcp: false, udp: false };
+/** Bits of what tunSetOffloads returns and tunWriteTable takes. */
+const HEADER = 1;
+const MERGE_TCP = 2;
+const MERGE_UDP = 4;
+
 export interface TunInfo {
   readonly name: string;
   readonly kind: TunKind;
@@ -52,12 +88,17 @@ export class TunDevice {
   readonly #native = loadAddon() as TunAddon;
   readonly descriptor: Descriptor;
   readonly info: TunInfo;
+  /** Of writeTable: write calls, packets merged into superpackets, packets refused by the kernel, its last errno. */
+  readonly #counters = new Uint32Array(4);
+  #offloads = NO_OFFLOADS;
+  #merge: number;
 
   /** Takes over the descriptor of an attached device: from another thread, or from the netcfg service. Throws EBADFD for any other. */
   constructor(fd: number) {
     this.info = this.#native.tunInfo(fd);
     this.descriptor = new Descriptor(fd, `${this.info.kind} device ${this.info.name}`);
     this.descriptor.setNonBlocking(true);
+    this.#merge = this.info.virtioHeader ? HEADER : 0;
   }
 
   /**
@@ -70,8 +111,40 @@ export class TunDevice {
     return new TunDevice(native.tunOpen(kind, name === kind ? `${kind}%d` : name, multiQueue, virtioHeader));
   }
 
+  /**
+   * The same for a worker's loop: a tun with every offload that kernel and device grant, and a plain one where they
+   * grant none. readTable and writeTable work on both alike.
+   */
+  static openOffloaded({ kind, name, multiQueue = false }: TunOptions): TunDevice {
+    let device: TunDevice;
+    try {
+      // A tap stays plain: its superpackets would be frames.
+      device = TunDevice.open({ kind, name, multiQueue, virtioHeader: kind === 'tun' });
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EINVAL') throw error;
+      device = TunDevice.open({ kind, name, multiQueue });
+    }
+    device.enableOffloads();
+    return device;
+  }
+
   get name(): string {
     return this.info.name;
+  }
+
+  get offloads(): TunOffloads {
+    return this.#offloads;
+  }
+
+  /**
+   * Asks for every offload that the device can have; without a virtio header that is none. openOffloaded has done it;
+   * a descriptor that was taken over needs it once.
+   */
+  enableOffloads(): TunOffloads {
+    if (!this.info.virtioHeader || this.info.kind !== 'tun') return this.#offloads;
+    this.#merge = HEADER | (this.#native.tunSetOffloads(this.descriptor.fd) & (MERGE_TCP | MERGE_UDP));
+    this.#offloads = { tcp: (this.#merge & MERGE_TCP) !== 0, udp: (this.#merge & MERGE_UDP) !== 0 };
+    return this.#offloads;
   }
 
   /**
@@ -98,6 +171,56 @@ export class TunDevice {
    */
   writeBatch(batch: PacketRun, first: number, count: number): number {
     return this.#native.tunWriteBatch(this.descriptor.fd, batch.slab, batch.offsets, batch.lengths, first, count);
+  }
+
+  /**
+   * Reads packets and superpackets into `table`, from number 0 and the slab's beginning on, until `most` are there, or
+   * `bytes` or more, or none waits, or the slab has no room for another of 64 KiB. Fills every column up to
+   * `transports`. Checksums that the kernel left open are completed, but for superpackets'. Returns how many, or a
+   * negative errno (EBADFD: the device was removed).
+   */
+  readTable(table: PacketTable, most: number = table.packets, bytes: number = table.slab.length): number {
+    return this.#native.tunReadTable(
+      this.descriptor.fd,
+      this.info.virtioHeader,
+      table.slab,
+      table.columns,
+      most,
+      bytes,
+      table.headroom,
+      table.tailroom,
+    );
+  }
+
+  /**
+   * Writes packets `order[first]` to `order[first + count - 1]`, plain ones, in as few writes as may be: consecutive
+   * segments of a TCP connection or UDP flow go as one superpacket, if their checksums are right. The order within a
+   * flow is kept. Headers of packets may be changed in place. Returns how many the kernel took; `verdicts[i]` of every
+   * other one becomes 2 (see `writeCounters`); or a negative errno when the device takes nothing more (EBADFD: it was
+   * removed).
+   */
+  writeTable(table: PacketTable, order: Uint32Array, first: number, count: number): number {
+    return this.#native.tunWriteTable(
+      this.descriptor.fd,
+      this.#merge,
+      table.slab,
+      table.columns,
+      order,
+      first,
+      count,
+      this.#counters,
+    );
+  }
+
+  /** Of writeTable, since the device was opened, modulo 2^32; `lastErrno` is why the kernel refused one last. */
+  get writeCounters(): {
+    readonly writes: number;
+    readonly merged: number;
+    readonly refused: number;
+    readonly lastErrno: number;
+  } {
+    const [writes = 0, merged = 0, refused = 0, lastErrno = 0] = this.#counters;
+    return { writes, merged, refused, lastErrno };
   }
 
   close(): void {

@@ -1,7 +1,9 @@
 /** UDP sockets that move datagrams in batches over one slab (packet-batch.ts, socket-address.ts). Non-blocking. */
 import { loadAddon } from './addon.js';
 import { Descriptor } from './descriptor.js';
+import type { Outbox } from './outbox.js';
 import type { PacketBatch, PacketRun } from './packet-batch.js';
+import type { PacketTable } from './packet-table.js';
 import type { AddressTable, SocketAddress } from './socket-address.js';
 import {
   addressRecord,
@@ -34,6 +36,24 @@ interface UdpAddon extends SocketAddon {
     addresses?: Uint8Array,
     which?: Uint32Array,
   ): number;
+  udpReceiveTable(
+    fd: number,
+    slab: Uint8Array,
+    columns: Uint32Array,
+    buffers: number,
+    headroom: number,
+    tailroom: number,
+    addresses: Uint8Array,
+  ): number;
+  udpSendOutbox(
+    fd: number,
+    family: 4 | 6,
+    slab: Uint8Array,
+    columns: Uint32Array,
+    first: number,
+    count: number,
+    addresses?: Uint8Array,
+  ): number;
 }
 
 export interface UdpOptions extends SocketOptions {
@@ -41,6 +61,11 @@ export interface UdpOptions extends SocketOptions {
   readonly connect?: SocketAddress | undefined;
   /** `multihome`: received records say where a datagram was sent to, and sent records choose the source. */
   readonly packetInfo?: boolean | undefined;
+  /**
+   * UDP_GRO, for receiveTable: the kernel hands over runs of equal datagrams of one sender at once. Such a socket must
+   * not be read with receiveBatch, which would take a run for one datagram. Left out where the kernel has none.
+   */
+  readonly coalesce?: boolean | undefined;
 }
 
 export class UdpSocket {
@@ -57,9 +82,10 @@ export class UdpSocket {
   /** Throws a system error that names the step: EADDRINUSE, EADDRNOTAVAIL (bind), ENODEV (SO_BINDTODEVICE) ... */
   static open(options: UdpOptions): UdpSocket {
     const native = loadAddon() as UdpAddon;
-    const { family, connect, packetInfo = false } = options;
+    const { family, connect, packetInfo = false, coalesce = false } = options;
     const fd = createSocket(false, options, (made) => {
       if (packetInfo) native.socketSetOption(made, family === 4 ? 'IP_PKTINFO' : 'IPV6_RECVPKTINFO', 1);
+      if (coalesce) setWherePossible(native, made, 'UDP_GRO', 1);
       if (connect !== undefined) native.socketConnect(made, family, addressRecord(connect));
     });
     return new UdpSocket(fd, family);
@@ -121,6 +147,49 @@ export class UdpSocket {
     );
   }
 
+  /** Whether the kernel cuts messages into datagrams (UDP_SEGMENT, Linux 4.18). Without: `outbox.mostSegments = 1`. */
+  get segmentation(): boolean {
+    return setWherePossible(this.#native, this.descriptor.fd, 'UDP_SEGMENT', 0);
+  }
+
+  /**
+   * Receives datagrams into `table` from number 0 on, from a socket with or without `coalesce`: at most as many
+   * messages as the slab has room for, 64 KiB each, as `addresses` has records, and 64. Fills `offsets`, `lengths` and
+   * `addresses` (the sender's record, one per message), and the columns of a plain packet. Returns how many datagrams,
+   * 0 when none waits, or a negative errno, as receiveBatch. Datagrams beyond the table's packets are counted by
+   * `table.takeLost()`: give it 64 packets for each message.
+   */
+  receiveTable(table: PacketTable, addresses: AddressTable, messages: number = addresses.size): number {
+    return this.#native.udpReceiveTable(
+      this.descriptor.fd,
+      table.slab,
+      table.columns,
+      messages,
+      table.headroom,
+      table.tailroom,
+      addresses.bytes,
+    );
+  }
+
+  /**
+   * Sends messages `first` to `first + count - 1` (at most 256) of `outbox` to the records that they name; a connected
+   * socket takes no `addresses`. Returns how many messages, which ends before the first that failed; or that one's
+   * negative errno when it is the first: leave it out and go on behind it. 0: the socket takes nothing now.
+   * A message that the kernel will not cut (MTU, its limits, no such device) goes datagram by datagram, and the outbox
+   * learns from it.
+   */
+  sendOutbox(outbox: Outbox, first: number, count: number, addresses?: AddressTable): number {
+    return this.#native.udpSendOutbox(
+      this.descriptor.fd,
+      this.family,
+      outbox.slab,
+      outbox.columns,
+      first,
+      count,
+      addresses?.bytes,
+    );
+  }
+
   /** The TOS byte of the packets sent from now on (`passtos`). */
   setTos(tos: number): void {
     setTos(this.#native, this.descriptor.fd, this.family, tos);
@@ -128,5 +197,16 @@ export class UdpSocket {
 
   close(): void {
     this.descriptor.close();
+  }
+}
+
+/** False: this kernel has no such option. */
+function setWherePossible(native: SocketAddon, fd: number, option: 'UDP_GRO' | 'UDP_SEGMENT', value: number): boolean {
+  try {
+    native.socketSetOption(fd, option, value);
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOPROTOOPT') throw error;
+    return false;
   }
 }

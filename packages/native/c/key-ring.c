@@ -1,0 +1,322 @@
+/*
+ * Keys by number: one call seals, or opens, packets of a table each under its own key.
+ *
+ * Sealing cuts superpackets on the way: a segment's header is written just ahead of its payload, over bytes of the
+ * segment before, which is sealed already, so that the AEAD reads header and payload as one and nothing is copied:
+ *
+ *   superpacket  | header | payload 0 | payload 1 | payload 2 |
+ *   in turn      |=== plaintext 0 ====|
+ *                            | header |=payload 1=|
+ *                                        | header |=payload 2=|
+ *   outbox       |head|tag| ciphertext 0 |head|tag| ciphertext 1 |head|tag| ciphertext 2 |
+ */
+#include "aead.h"
+#include "checksum.h"
+#include "outbox.h"
+#include "superpacket.h"
+
+#include <openssl/crypto.h>
+#include <stdlib.h>
+
+#define MOST_SLOTS 65536
+#define MOST_HEADER 16
+/* What a table keeps free before a packet (TABLE_HEADROOM) is more. */
+#define MOST_PREFIX 16
+
+static const napi_type_tag ring_tag = { 0x5e1ca9d00cafe217, 0x9d40b86fe1a2c753 };
+
+struct ring_key {
+    struct seikan_aead aead;
+    uint8_t header[MOST_HEADER], prefix[MOST_PREFIX];
+    uint32_t header_length, prefix_length;
+    int marker; /* -1: none */
+};
+
+struct ring {
+    uint32_t slots;
+    struct ring_key *keys[];
+};
+
+static void drop(struct ring *ring, uint32_t slot)
+{
+    struct ring_key *key = ring->keys[slot];
+    if (key == NULL) return;
+    ring->keys[slot] = NULL;
+    seikan_aead_wipe(&key->aead);
+    free(key);
+}
+
+static void destroy(void *data)
+{
+    struct ring *ring = data;
+    for (uint32_t i = 0; i < ring->slots; i++) drop(ring, i);
+    free(ring);
+}
+
+/* (slots) → handle */
+static napi_value key_ring_create(napi_env env, napi_callback_info info)
+{
+    napi_value argv[1];
+    int64_t slots;
+
+    if (!seikan_arguments(env, info, argv, 1) || !seikan_integer(env, argv[0], 1, MOST_SLOTS, "slots", &slots)) return NULL;
+    struct ring *ring = calloc(1, sizeof *ring + (size_t)slots * sizeof ring->keys[0]);
+    if (ring == NULL) {
+        napi_throw_error(env, "ENOMEM", "out of memory");
+        return NULL;
+    }
+    ring->slots = (uint32_t)slots;
+    return seikan_handle_new(env, &ring_tag, ring, destroy);
+}
+
+/* Reads (ring, slot) from argv. */
+static struct ring *slot_arguments(napi_env env, const napi_value *argv, uint32_t *slot)
+{
+    struct ring *ring = seikan_handle(env, argv[0], &ring_tag);
+    int64_t number;
+    if (ring == NULL || !seikan_integer(env, argv[1], 0, ring->slots - 1, "slot", &number)) return NULL;
+    *slot = (uint32_t)number;
+    return ring;
+}
+
+static bool set_header(napi_env env, napi_value value, struct ring_key *key)
+{
+    uint8_t *header;
+    size_t length;
+
+    if (!seikan_bytes(env, value, &header, &length)) return false;
+    if (length > MOST_HEADER || (length != 0 && length != key->aead.counter_offset))
+        return seikan_throw_range(env, "a datagram's header ends where its counter begins") != NULL;
+    memcpy(key->header, header, length);
+    key->header_length = (uint32_t)length;
+    return true;
+}
+
+/* (ring, slot, cipher … bodyOffset as aeadCreate, header, prefix, marker): what was in the slot is wiped. */
+static napi_value key_ring_set(napi_env env, napi_callback_info info)
+{
+    napi_value argv[14];
+    uint32_t slot;
+    struct ring *ring;
+    uint8_t *prefix;
+    size_t prefix_length;
+    int64_t marker;
+
+    if (!seikan_arguments(env, info, argv, 14) || (ring = slot_arguments(env, argv, &slot)) == NULL
+        || !seikan_bytes(env, argv[12], &prefix, &prefix_length)
+        || !seikan_integer(env, argv[13], -1, 255, "marker", &marker))
+        return NULL;
+    if (prefix_length > MOST_PREFIX) return seikan_throw_range(env, "a prefix has at most 16 bytes");
+    if (prefix_length > 0 && marker >= 0) return seikan_throw_range(env, "either a prefix or a marker");
+    struct ring_key *key = calloc(1, sizeof *key);
+    if (key == NULL) {
+        napi_throw_error(env, "ENOMEM", "out of memory");
+        return NULL;
+    }
+    bool good = seikan_aead_arguments(env, argv + 2, &key->aead) && set_header(env, argv[11], key);
+    if (good && (!key->aead.packets || (key->aead.counter_length != 4 && key->aead.counter_length != 8))) {
+        seikan_throw_range(env, "a key of a ring counts in 4 or 8 bytes");
+        good = false;
+    }
+    if (!good) {
+        seikan_aead_wipe(&key->aead);
+        free(key);
+        return NULL;
+    }
+    memcpy(key->prefix, prefix, prefix_length);
+    key->prefix_length = (uint32_t)prefix_length;
+    key->marker = (int)marker;
+    drop(ring, slot);
+    ring->keys[slot] = key;
+    return NULL;
+}
+
+/* (ring, slot, header) */
+static napi_value key_ring_set_header(napi_env env, napi_callback_info info)
+{
+    napi_value argv[3];
+    uint32_t slot;
+    struct ring *ring;
+
+    if (!seikan_arguments(env, info, argv, 3) || (ring = slot_arguments(env, argv, &slot)) == NULL) return NULL;
+    if (ring->keys[slot] == NULL) return seikan_throw_range(env, "the slot has no key");
+    set_header(env, argv[2], ring->keys[slot]);
+    return NULL;
+}
+
+/* (ring, slot): idempotent. */
+static napi_value key_ring_clear(napi_env env, napi_callback_info info)
+{
+    napi_value argv[2];
+    uint32_t slot;
+    struct ring *ring;
+
+    if (!seikan_arguments(env, info, argv, 2) || (ring = slot_arguments(env, argv, &slot)) == NULL) return NULL;
+    drop(ring, slot);
+    return NULL;
+}
+
+/* The key that packet `at` chooses, or NULL with an exception pending. */
+static struct ring_key *chosen(napi_env env, const struct ring *ring, const struct seikan_table *table, uint32_t at)
+{
+    uint32_t slot = seikan_table_get(table, SEIKAN_SLOT, at);
+    struct ring_key *key = slot < ring->slots ? ring->keys[slot] : NULL;
+    if (key == NULL) seikan_throw_range(env, "a packet chooses a slot that has no key");
+    return key;
+}
+
+/* Whether ids from `id` on are enough for `count` packets: the counter, 32 or 48 bits of the id, must not wrap. */
+static bool ids_suffice(const struct ring_key *key, uint64_t id, uint32_t count)
+{
+    uint64_t last = key->aead.counter_length == 4 ? 0xffffffff : 0xffffffffffff;
+    return (id & last) <= last - (count - 1);
+}
+
+/* One datagram, appended to the outbox. `plain` has prefix_length bytes before it and one behind it that may be changed. */
+static bool seal_datagram(struct ring_key *key, EVP_CIPHER_CTX *ctx, uint64_t id, uint8_t *plain, uint32_t length,
+    struct seikan_outbox *box, uint32_t address)
+{
+    uint8_t behind = 0;
+    bool swapped = key->marker >= 0 && length > 0;
+
+    if (swapped) {
+        behind = plain[length];
+        plain[length] = plain[0];
+        plain[0] = (uint8_t)key->marker;
+        length++;
+    } else if (key->prefix_length > 0) {
+        plain -= key->prefix_length;
+        length += key->prefix_length;
+        memcpy(plain, key->prefix, key->prefix_length);
+    }
+    uint32_t size = length + seikan_aead_overhead(&key->aead);
+    uint8_t *datagram = seikan_outbox_add(box, size, address);
+    uint8_t *counter = datagram + key->aead.counter_offset;
+    memcpy(datagram, key->header, key->header_length);
+    if (key->aead.counter_length == 8) {
+        seikan_put32(counter, (uint32_t)(id >> 32));
+        counter += 4;
+    }
+    seikan_put32(counter, (uint32_t)id);
+    bool sealed = seikan_aead_seal_packet(&key->aead, ctx, datagram, size, plain);
+    if (swapped) plain[length - 1] = behind;
+    return sealed;
+}
+
+enum outcome { TAKEN, FULL, THROWN };
+
+static enum outcome seal_packet(napi_env env, struct ring *ring, const struct seikan_table *table, uint32_t at,
+    uint8_t *packet, uint32_t length, struct seikan_outbox *box)
+{
+    struct seikan_superpacket super;
+    bool plain = seikan_table_get(table, SEIKAN_KIND, at) == SEIKAN_PLAIN;
+    struct ring_key *key = chosen(env, ring, table, at);
+    if (key == NULL) return THROWN;
+    EVP_CIPHER_CTX *ctx = seikan_aead_context(env, &key->aead, true);
+    if (ctx == NULL) return THROWN;
+
+    const char *wrong = NULL;
+    uint64_t id = (uint64_t)seikan_table_get(table, SEIKAN_ID_HIGH, at) << 32 | seikan_table_get(table, SEIKAN_ID, at);
+    uint32_t longest = length, segments = 1, address = seikan_table_get(table, SEIKAN_ADDRESS, at);
+    uint32_t extra = key->marker >= 0 ? 1 : key->prefix_length, overhead = seikan_aead_overhead(&key->aead) + extra;
+    if (key->header_length != key->aead.counter_offset) wrong = "a key without a header only opens";
+    else if ((size_t)(packet - table->slab) < key->prefix_length || (size_t)(packet - table->slab) + length >= table->slab_length)
+        wrong = "a packet without room around it";
+    else if (plain) {
+        if (length > 2 * 0xffff) wrong = "a packet longer than any";
+    } else if (!seikan_superpacket_open(&super, table, at, packet, length)) wrong = "not a sound superpacket";
+    else {
+        segments = super.segments;
+        longest = super.header_size + seikan_superpacket_payload(&super, 0);
+    }
+    if (wrong == NULL && !ids_suffice(key, id, segments)) wrong = "the packet ids would wrap";
+    if (wrong != NULL) {
+        seikan_throw_range(env, wrong);
+        return THROWN;
+    }
+    if (!seikan_outbox_room(box, segments, longest + overhead)) return FULL;
+
+    bool sealed = true;
+    if (plain) sealed = seal_datagram(key, ctx, id, packet, length, box, address);
+    for (uint32_t i = 0; !plain && sealed && i < segments; i++) {
+        uint8_t *header = packet + (size_t)i * super.segment_size;
+        uint32_t size = seikan_superpacket_payload(&super, i);
+        seikan_superpacket_header(&super, i, header + super.header_size, size, header);
+        sealed = seal_datagram(key, ctx, id + i, header, super.header_size + size, box, address);
+    }
+    if (sealed) return TAKEN;
+    napi_throw_error(env, "ERR_CRYPTO", "OpenSSL could not seal");
+    return THROWN;
+}
+
+/* (ring, slab, columns, order, first, count, outSlab, outColumns) → packets of the order that were taken */
+static napi_value key_ring_seal(napi_env env, napi_callback_info info)
+{
+    napi_value argv[8];
+    struct ring *ring;
+    struct seikan_table table;
+    struct seikan_order order;
+    struct seikan_outbox box;
+    enum outcome outcome = TAKEN;
+    uint32_t done = 0;
+
+    if (!seikan_arguments(env, info, argv, 8) || (ring = seikan_handle(env, argv[0], &ring_tag)) == NULL
+        || !seikan_table(env, argv + 1, &table) || !seikan_order(env, argv + 3, &order)
+        || !seikan_outbox(env, argv + 6, &box))
+        return NULL;
+    bool empty = box.messages == 0 && box.bytes == 0;
+    while (done < order.count) {
+        uint32_t at, length;
+        uint8_t *packet;
+        if (!seikan_order_packet(env, &order, done, &table, &at, &packet, &length)) outcome = THROWN;
+        else outcome = seal_packet(env, ring, &table, at, packet, length, &box);
+        if (outcome != TAKEN) break;
+        done++;
+    }
+    seikan_outbox_store(&box);
+    if (outcome == THROWN) return NULL;
+    if (outcome == FULL && empty && done == 0) return seikan_throw_range(env, "the outbox is too small for a packet");
+    return seikan_make_number(env, done);
+}
+
+/* (ring, slab, columns, order, first, count) → datagrams that are authentic; SEIKAN_VERDICT of each is set. */
+static napi_value key_ring_open(napi_env env, napi_callback_info info)
+{
+    napi_value argv[6];
+    struct ring *ring;
+    struct seikan_table table;
+    struct seikan_order order;
+    uint32_t authentic = 0;
+
+    if (!seikan_arguments(env, info, argv, 6) || (ring = seikan_handle(env, argv[0], &ring_tag)) == NULL
+        || !seikan_table(env, argv + 1, &table) || !seikan_order(env, argv + 3, &order))
+        return NULL;
+    for (uint32_t k = 0; k < order.count; k++) {
+        uint32_t at, length;
+        uint8_t *datagram;
+        struct ring_key *key;
+        EVP_CIPHER_CTX *ctx;
+        if (!seikan_order_packet(env, &order, k, &table, &at, &datagram, &length)
+            || (key = chosen(env, ring, &table, at)) == NULL
+            || (ctx = seikan_aead_context(env, &key->aead, false)) == NULL)
+            return NULL;
+        bool good = seikan_aead_open_packet(&key->aead, ctx, datagram, length);
+        seikan_table_set(&table, SEIKAN_VERDICT, at, good ? SEIKAN_AUTHENTIC : SEIKAN_FORGED);
+        authentic += good;
+    }
+    return seikan_make_number(env, authentic);
+}
+
+bool seikan_register_key_ring(napi_env env, napi_value exports)
+{
+    static const struct seikan_function functions[] = {
+        { "keyRingCreate", key_ring_create },
+        { "keyRingSet", key_ring_set },
+        { "keyRingSetHeader", key_ring_set_header },
+        { "keyRingClear", key_ring_clear },
+        { "keyRingSeal", key_ring_seal },
+        { "keyRingOpen", key_ring_open },
+        { NULL, NULL },
+    };
+    return seikan_export_all(env, exports, functions);
+}

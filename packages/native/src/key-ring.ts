@@ -1,0 +1,143 @@
+/**
+ * Keys by number, so that one call seals or opens the packets of many peers, each under its own. A loop decides by
+ * packet (`slots`, `ids`, `addresses` of the table), then hands over the list of those that are worth it.
+ */
+import { loadAddon } from './addon.js';
+import type { PacketKeyOptions } from './aead.js';
+import type { Outbox } from './outbox.js';
+import type { PacketTable } from './packet-table.js';
+
+declare const ringHandle: unique symbol;
+type RingHandle = object & { readonly [ringHandle]: true };
+
+interface KeyRingAddon {
+  keyRingCreate(slots: number): RingHandle;
+  keyRingSet(
+    ring: RingHandle,
+    slot: number,
+    cipher: string,
+    key: Uint8Array,
+    iv: Uint8Array,
+    aadOffset: number,
+    aadLength: number,
+    counterOffset: number,
+    counterLength: number,
+    tagOffset: number,
+    bodyOffset: number,
+    header: Uint8Array,
+    prefix: Uint8Array,
+    marker: number,
+  ): void;
+  keyRingSetHeader(ring: RingHandle, slot: number, header: Uint8Array): void;
+  keyRingClear(ring: RingHandle, slot: number): void;
+  keyRingSeal(
+    ring: RingHandle,
+    slab: Uint8Array,
+    columns: Uint32Array,
+    order: Uint32Array,
+    first: number,
+    count: number,
+    outSlab: Uint8Array,
+    outColumns: Uint32Array,
+  ): number;
+  keyRingOpen(
+    ring: RingHandle,
+    slab: Uint8Array,
+    columns: Uint32Array,
+    order: Uint32Array,
+    first: number,
+    count: number,
+  ): number;
+}
+
+export interface RingKeyOptions extends PacketKeyOptions {
+  /**
+   * What every datagram begins with: opcode and key id, with P_DATA_V2 the peer-id too; it ends before the layout's
+   * counter. Copied. A key that only opens needs none.
+   */
+  readonly header?: Uint8Array;
+  /** Put in front of every plaintext before it is sealed (`lzo-no`: FA). At most 16 bytes. Copied. */
+  readonly prefix?: Uint8Array;
+  /** Takes the place of every plaintext's first byte, which goes to its end (`stub`: FB). Not with a prefix. */
+  readonly marker?: number;
+}
+
+const NOTHING = new Uint8Array(0);
+const NO_MARKER = -1;
+
+export class KeyRing {
+  readonly #native = loadAddon() as KeyRingAddon;
+  readonly #handle: RingHandle;
+  readonly slots: number;
+
+  /** `slots`: how many keys there may be, each in one direction. At most 65536, of which an empty one costs 8 bytes. */
+  constructor(slots: number) {
+    this.slots = slots;
+    this.#handle = this.#native.keyRingCreate(slots);
+  }
+
+  /** Puts a key in a slot. What was there is wiped. Throws as PacketKey does, and on a header that reaches the counter. */
+  set(slot: number, options: RingKeyOptions): void {
+    const { cipher, key, iv, layout, header = NOTHING, prefix = NOTHING, marker = NO_MARKER } = options;
+    this.#native.keyRingSet(
+      this.#handle,
+      slot,
+      cipher,
+      key,
+      iv,
+      layout.aadOffset,
+      layout.aadLength,
+      layout.counterOffset,
+      layout.counterLength,
+      layout.tagOffset === 'end' ? -1 : layout.tagOffset,
+      layout.bodyOffset,
+      header,
+      prefix,
+      marker,
+    );
+  }
+
+  /** A peer's id changed: what datagrams begin with from now on. */
+  setHeader(slot: number, header: Uint8Array): void {
+    this.#native.keyRingSetHeader(this.#handle, slot, header);
+  }
+
+  /** Wipes the slot's key. Idempotent. Using the slot afterwards throws. */
+  clear(slot: number): void {
+    this.#native.keyRingClear(this.#handle, slot);
+  }
+
+  /**
+   * Cuts, completes and seals packets `order[first]` to `order[first + count - 1]` of `table`, in this order, under
+   * `slots[i]`, and appends the datagrams to `outbox` for `addresses[i]`. A superpacket becomes `segments[i]` packets
+   * with right lengths, checksums, IP ids, sequence numbers and flags. Packet ids count up from `ids[i]` (and
+   * `idsHigh[i]`); the caller makes sure, before, that the key may still use `segments[i]` of them.
+   *
+   * Returns how many packets of the list were taken, all of each; fewer than `count` when the outbox is full: send it
+   * and go on. Their bytes in the table are spoiled. Throws a RangeError, before anything is sealed, for a packet
+   * outside the slab or without room around it, an empty slot, a bad superpacket, or ids that would wrap.
+   */
+  seal(table: PacketTable, order: Uint32Array, first: number, count: number, outbox: Outbox): number {
+    return this.#native.keyRingSeal(
+      this.#handle,
+      table.slab,
+      table.columns,
+      order,
+      first,
+      count,
+      outbox.slab,
+      outbox.columns,
+    );
+  }
+
+  /**
+   * Checks and decrypts datagrams `order[first]` to `order[first + count - 1]` in place, each under `slots[i]`.
+   * `verdicts[i]` becomes 1, or 0 for one that is forged or too short: its body is zeroed. Returns how many are
+   * authentic. Offsets and lengths stay the datagram's: the plaintext lies from the layout's bodyOffset to the end (or
+   * the tag). Replay is the caller's to check, afterwards. Throws a RangeError, before anything is opened, for a
+   * datagram outside the slab or an empty slot.
+   */
+  open(table: PacketTable, order: Uint32Array, first: number, count: number): number {
+    return this.#native.keyRingOpen(this.#handle, table.slab, table.columns, order, first, count);
+  }
+}
