@@ -1,9 +1,9 @@
 /**
  * The main machine of a process that has one tunnel: a client, or one end of a p2p tunnel.
  *
- *   idle ─▶ resolving ─▶ connecting ─▶ negotiating ─▶ pulling ─▶ configuring ─▶ connected
- *     ▲                                                                            │
- *     └── pausing ◀── SIGUSR1: ping-restart, tls-error, RESTART, a user's signal ──┘
+ *   idle ─▶ connecting ─▶ calling ─▶ negotiating ─▶ pulling ─▶ configuring ─▶ connected
+ *     ▲                                                                         │
+ *     └── pausing ◀─ SIGUSR1: ping-restart, tls-error, RESTART, a user's signal ┘
  *
  * What survives a soft restart stands here (the tun with persist-tun, credentials, tokens, the place in the list of
  * remotes); what dies with it stands in the Context. The order of opening and closing is upstream's:
@@ -17,13 +17,11 @@ import {
   type DataChannelCommand,
   type DataChannelEvent,
   type Endpoint,
-  fromBase64,
   type KeyFailure,
   type KeyState,
   type LinkId,
   type Millis,
   OccType,
-  type PeerCertificate,
   type PeerCounters,
   type PeerRef,
   type RandomFill,
@@ -31,25 +29,30 @@ import {
   sameEndpoint,
   type TlsContext,
   type UnixSeconds,
-  type VerifyError,
 } from '@seikan/core';
 
 import { Asks } from './asks.js';
-import { judgeCertificate, type RevokedSerials, sanitizeSubject } from './certificate-policy.js';
-import { type Agreement, agreeAsPeers, agreeOnPush, agreeOnStaticKey, staticDataKey } from './client/agreement.js';
+import { type RevokedSerials, sanitizeSubject } from './certificate-policy.js';
+import { type Agreement, agreeAsPeers, agreeOnPush, agreeOnStaticKey } from './client/agreement.js';
 import { ConnectionList } from './client/connection-list.js';
-import { formatStatistics } from './client/statistics.js';
+import { Connector } from './client/connector.js';
+import { Login } from './client/login.js';
+import { ServerMessages } from './client/server-messages.js';
+import { StaticPeer } from './client/static-peer.js';
+import { Statistics } from './client/statistics.js';
 import { Context, type ContextOwner, earliest } from './context.js';
+import { contextSettings } from './context-settings.js';
 import { peerSettings } from './data-settings.js';
-import { IdleWatch } from './idle-watch.js';
 import { type ChannelAbilities, type Product, peerInfoText } from './local-hello.js';
 import type { Connection, Options } from './options/options.js';
-import { PushReader } from './options/pull.js';
+import type { PulledOptions } from './options/pull.js';
 import { localOptionsString } from './options-string.js';
 import type { AskId, EngineOutput, SignalSource, Time, TunnelState } from './output.js';
+import { PeerChains } from './peer-chains.js';
+import { SessionLimits } from './session-limits.js';
 import { TunnelDevice, type TunOutcome } from './tunnel-device.js';
 import type { Environment } from './tunnel-environment.js';
-import { afInet, redact, TunnelLog } from './tunnel-log.js';
+import { afInet, TunnelLog } from './tunnel-log.js';
 import { type AsksFor, TunnelScripts } from './tunnel-scripts.js';
 
 export interface PointToPointSettings {
@@ -76,25 +79,17 @@ export interface PointToPointSettings {
 
 export type TunnelSignal = 'SIGUSR1' | 'SIGUSR2' | 'SIGHUP' | 'SIGTERM' | 'SIGINT';
 
-/** Upstream asks again after so long, and gives up with the hand-window. */
-const PUSH_REQUEST_INTERVAL: Millis = 5_000;
-/** The address of a peer that has not spoken yet. */
-const NOWHERE: Endpoint = { family: 4, address: '0.0.0.0', port: 0 };
 /** Stock peers look at their state once a second. */
 const SETTLING: Millis = 1_500;
 /** How long EXIT is given to leave before everything is closed. */
 const EXIT_NOTICE: Millis = 1_000;
 
 type Phase =
-  | { readonly name: 'idle' | 'resolving' | 'opening' | 'closing' | 'ended' }
-  /** Nobody is known to talk to: the first who comes is the peer (a p2p server). */
-  | { readonly name: 'listening'; readonly link: LinkId }
-  /** A TCP connection is being made. */
-  | { readonly name: 'dialling'; readonly link: LinkId; readonly remote: Endpoint; readonly deadline: Millis }
+  /** `connecting`: the Connector is at work. */
+  | { readonly name: 'idle' | 'connecting' | 'closing' | 'ended' }
   /** The first packet of the server is awaited until `deadline`. */
-  | { readonly name: 'connecting'; readonly deadline: Millis }
-  | { readonly name: 'negotiating' }
-  | { readonly name: 'pulling'; requestAt: Millis; readonly deadline: Millis }
+  | { readonly name: 'calling'; readonly deadline: Millis }
+  | { readonly name: 'negotiating' | 'pulling' }
   | { readonly name: 'configuring' | 'connected' }
   /** p2p: everything is up here; the peer may take until `until`. */
   | { readonly name: 'settling'; readonly until: Millis; readonly routeErrors: readonly string[] }
@@ -114,33 +109,26 @@ export class PointToPoint implements ContextOwner {
   readonly #outputs: EngineOutput[] = [];
   readonly #asks: Asks;
   readonly #connections: ConnectionList;
+  readonly #connector: Connector;
+  readonly #login: Login;
   readonly #scripts: TunnelScripts;
   readonly #device: TunnelDevice;
-  /** Certificates of a handshake, as they were met. */
-  readonly #chains = new WeakMap<KeyState, PeerCertificate[]>();
+  readonly #chains: PeerChains;
+  readonly #statistics: Statistics;
   #phase: Phase = { name: 'idle' };
   #context: Context | undefined;
-  #nextLink: LinkId = 1;
   #generation = 0;
-  #credentials: { username: string; password: string } | undefined;
-  #authToken: { username: string | undefined; token: string } | undefined;
-  #pushReader: PushReader | undefined;
+  #server: ServerMessages | undefined;
   /** Why the session or the process ends, for the scripts of the way down. */
   #signal = 'sigterm';
   /** What the tun was set up with, if it is open: the digest of the pulled options. */
   #tun: { readonly digest: string } | undefined;
   /** What holds for the session once it is agreed. */
   #agreement: Agreement | undefined;
-  /** Static key mode: the one peer, and whether it was heard. */
-  #staticPeer: { readonly peer: PeerRef; readonly link: LinkId; readonly remote: Endpoint } | undefined;
-  #staticHeard = false;
-  /** Where the connection of a listening p2p peer came from. */
-  #listener: LinkId | undefined;
-  #idle: IdleWatch | undefined;
-  /** Dies with the session: `inactive` and `session-timeout`. */
-  #connectedAt: Millis | undefined;
-  #statusAt: Millis | undefined;
-  #control = { read: 0, written: 0 };
+  /** Static key mode: there is no Context then. */
+  #staticPeer: StaticPeer | undefined;
+  /** Once connected. */
+  #limits: SessionLimits | undefined;
 
   constructor(settings: PointToPointSettings) {
     this.#settings = settings;
@@ -148,6 +136,14 @@ export class PointToPoint implements ContextOwner {
     const emit = (output: EngineOutput): void => void this.#outputs.push(output);
     this.#log = new TunnelLog(emit);
     this.#asks = new Asks(emit, { next: 1 });
+    const { options, revokedSerials, formatTime } = settings;
+    this.#chains = new PeerChains({ verify: options.verify, revokedSerials }, this.#log);
+    this.#statistics = new Statistics({
+      status: options.log.status,
+      emit,
+      counters: () => this.#counters(),
+      formatTime,
+    });
     this.#scripts = new TunnelScripts(this.#asks, settings.asksFor, settings.environment);
     this.#device = new TunnelDevice({
       asks: this.#asks,
@@ -155,8 +151,22 @@ export class PointToPoint implements ContextOwner {
       scripts: this.#scripts,
       onState: (state) => this.#state(state),
     });
-    const { remoteRandom } = settings.options.connecting;
-    this.#connections = new ConnectionList(settings.options.connections, remoteRandom ? settings.random : undefined);
+    const { remoteRandom } = options.connecting;
+    this.#connections = new ConnectionList(options.connections, remoteRandom ? settings.random : undefined);
+    this.#login = new Login(this.#asks, options.auth);
+    this.#connector = new Connector({
+      asks: this.#asks,
+      log: this.#log,
+      connections: this.#connections,
+      staticKey: options.tls.role === 'none',
+      onState: (state) => this.#state(state),
+      closeLink: (link) => this.#closeLink(link),
+      opened: (connection, link, remote, time) => this.#openSession(connection, link, remote, time),
+      failed: (reason, advance, time) => {
+        this.#connections.advance(advance);
+        this.#restart('soft', reason, time);
+      },
+    });
   }
 
   poll(): EngineOutput | undefined {
@@ -164,7 +174,7 @@ export class PointToPoint implements ContextOwner {
   }
 
   handleStart(time: Time): void {
-    if (this.#options.log.status !== undefined) this.#statusAt = time.now;
+    this.#statistics.start(time.now);
     this.#begin(time);
   }
 
@@ -174,7 +184,7 @@ export class PointToPoint implements ContextOwner {
       case 'SIGUSR1':
         return this.#restart('hard', '', time);
       case 'SIGUSR2':
-        for (const line of this.#statistics(time).trimEnd().split('\n')) this.#log.write('notice', 0, line);
+        for (const line of this.#statistics.text(time).trimEnd().split('\n')) this.#log.write('notice', 0, line);
         return undefined;
       case 'SIGHUP':
         return this.#end(signal, 'hard', time);
@@ -194,9 +204,9 @@ export class PointToPoint implements ContextOwner {
     const context = this.#context;
     switch (event.event) {
       case 'control':
-        this.#control.read += event.bytes.length;
-        if (this.#phase.name === 'listening' && this.#phase.link === event.link) {
-          this.#openSession(this.#connections.current, event.link, event.from, time);
+        this.#statistics.controlRead(event.bytes.length);
+        if (this.#connector.listensOn(event.link)) {
+          this.#connector.handleFirstPacket(event.link, event.from, time);
           this.#context?.handleControl(event.bytes, time);
           return;
         }
@@ -208,11 +218,12 @@ export class PointToPoint implements ContextOwner {
           );
           return;
         }
-        if (this.#phase.name === 'connecting') this.#phase = { name: 'negotiating' };
+        if (this.#phase.name === 'calling') this.#phase = { name: 'negotiating' };
         context.handleControl(event.bytes, time);
         return;
       case 'linkDown':
-        if (context?.link === event.link)
+        if (this.#connector.handleLinkDown(event.link, event.reason, time)) return;
+        if (context?.link === event.link || this.#staticPeer?.link === event.link)
           this.#restart('soft', 'connection-reset', time, `Connection reset, restarting [${event.reason}]`);
         return;
       case 'tunDown':
@@ -223,9 +234,8 @@ export class PointToPoint implements ContextOwner {
         return;
       case 'keyConfirmed':
         context?.keyConfirmed(event.keyId, time);
-        if (this.#staticPeer === undefined) {
-          if (this.#phase.name === 'settling') this.#completed(this.#phase.routeErrors);
-        } else this.#staticPeerHeard();
+        this.#staticPeer?.heard();
+        if (this.#phase.name === 'settling') this.#completed(this.#phase.routeErrors);
         return;
       case 'keyLimit':
         context?.renegotiate(time);
@@ -234,16 +244,11 @@ export class PointToPoint implements ContextOwner {
         this.#occMessage(event.plaintext, time);
         return;
       case 'float':
-        if (this.#staticPeer !== undefined) this.#staticPeer = { ...this.#staticPeer, remote: event.to };
+        this.#staticPeer?.movedTo(event.to);
         context?.moveTo(event.link, event.to);
         return;
       case 'linkUp':
-        if (this.#phase.name === 'dialling' && this.#phase.link === event.link) this.#dialled(undefined, time);
-        else if (this.#phase.name === 'listening' && this.#phase.link === event.listener) {
-          this.#log.notice(`TCP connection established with ${afInet(event.remote)}`);
-          this.#listener = this.#phase.link;
-          this.#openSession(this.#connections.current, event.link, event.remote, time);
-        } else this.#outputs.push({ output: 'close-link', link: event.link });
+        this.#connector.handleLinkUp(event.link, event.listener, event.remote, time);
         return;
       case 'floatConflict':
       case 'peerDeleted':
@@ -260,27 +265,18 @@ export class PointToPoint implements ContextOwner {
     if (phase.name === 'pausing' && now >= phase.until) this.#begin(time);
     else if (phase.name === 'settling' && now >= phase.until) this.#completed(phase.routeErrors);
     else if (phase.name === 'leaving' && now >= phase.until) this.#end(phase.signal, phase.source, time);
-    else if (phase.name === 'dialling' && now >= phase.deadline) this.#dialled('Connection timed out', time);
-    else if (phase.name === 'connecting' && now >= phase.deadline) {
+    else if (phase.name === 'calling' && now >= phase.deadline) {
       this.#log.error('Server poll timeout, restarting');
       this.#connections.advance();
       this.#restart('soft', 'server_poll', time);
-    } else if (phase.name === 'pulling' && now >= phase.deadline) {
-      const seconds = this.#options.tls.handWindow;
-      this.#log.error(`No reply from server after sending ${Math.ceil(seconds / 5)} push requests`);
-      this.#restart('soft', 'no-push-reply', time);
-    } else if (phase.name === 'pulling' && now >= phase.requestAt) this.#requestPush(phase, time);
-    const { sessionTimeout } = this.#timers;
-    if (sessionTimeout > 0 && this.#connectedAt !== undefined && now >= this.#connectedAt + sessionTimeout * 1000) {
-      this.#log.notice('Session timeout, exiting');
-      this.#leave('SIGTERM', 'soft', time, 'session-timeout');
     }
-    const peer = this.#context?.peer ?? this.#staticPeer?.peer;
-    if (peer !== undefined && this.#idle?.isOver(this.#settings.readCounters(peer), now) === true) {
-      this.#log.notice('Inactivity timeout (--inactive), exiting');
-      this.#leave('SIGTERM', 'soft', time, 'inactive');
-    }
-    if (this.#statusAt !== undefined && now >= this.#statusAt) this.#writeStatus(time);
+    this.#connector.handleTimeout(time);
+    this.#server?.handleTimeout(time);
+    const limit = this.#limits?.reached(() => this.#counters(), now);
+    if (limit === 'session-timeout') this.#log.notice('Session timeout, exiting');
+    else if (limit === 'inactive') this.#log.notice('Inactivity timeout (--inactive), exiting');
+    if (limit !== undefined) this.#leave('SIGTERM', 'soft', time, limit);
+    this.#statistics.handleTimeout(time);
     this.#device.handleTimeout(time);
     this.#context?.handleTimeout(time);
   }
@@ -292,22 +288,18 @@ export class PointToPoint implements ContextOwner {
 
   nextTimeout(): Millis | undefined {
     const phase = this.#phase;
-    const { sessionTimeout } = this.#timers;
     const own =
       phase.name === 'pausing' || phase.name === 'leaving' || phase.name === 'settling'
         ? phase.until
-        : phase.name === 'connecting' || phase.name === 'dialling'
+        : phase.name === 'calling'
           ? phase.deadline
-          : phase.name === 'pulling'
-            ? Math.min(phase.requestAt, phase.deadline)
-            : undefined;
-    const session =
-      sessionTimeout > 0 && this.#connectedAt !== undefined ? this.#connectedAt + sessionTimeout * 1000 : undefined;
+          : undefined;
     return earliest(
       own,
-      session,
-      this.#idle?.nextLook,
-      this.#statusAt,
+      this.#limits?.nextTimeout(),
+      this.#statistics.nextTimeout(),
+      this.#connector.nextTimeout(),
+      this.#server?.nextTimeout(),
       this.#device.nextTimeout(),
       this.#context?.nextTimeout(),
     );
@@ -316,14 +308,14 @@ export class PointToPoint implements ContextOwner {
   // What the Context says.
 
   command(command: DataChannelCommand): void {
-    if (command.verb === 'sendControl') this.#control.written += command.bytes.length;
+    if (command.verb === 'sendControl') this.#statistics.controlWritten(command.bytes.length);
     this.#outputs.push({ output: 'command', command });
   }
 
   secured(key: KeyState, time: Time): void {
     const context = this.#context;
     if (context === undefined) return;
-    const chain = this.#chains.get(key) ?? [];
+    const chain = this.#chains.of(key);
     this.#scripts.tlsVerify(
       chain,
       context.remote,
@@ -359,49 +351,15 @@ export class PointToPoint implements ContextOwner {
     this.#scripts.peerInitiated(context.remote, time);
     if (this.#options.pull) {
       this.#state('GET_CONFIG');
-      const deadline = time.now + this.#options.tls.handWindow * 1000;
-      const phase: Phase = { name: 'pulling', requestAt: time.now, deadline };
-      this.#phase = phase;
-      this.#requestPush(phase, time);
+      this.#phase = { name: 'pulling' };
+      this.#server?.startPulling(time);
     } else {
       this.#startData(agreeAsPeers(this.#options, this.#connections.current, key, this.#settings.crypto), key, time);
     }
   }
 
   message(_key: KeyState, text: string, time: Time): void {
-    const [keyword = '', ...rest] = text.split(',');
-    const argument = rest.join(',');
-    switch (keyword) {
-      case 'PUSH_REPLY':
-        this.#log.notice(`PUSH: Received control message: '${redact(text)}'`);
-        this.#pushReply(text, time);
-        return;
-      case 'AUTH_FAILED':
-        this.#authFailed(argument, time);
-        return;
-      case 'RESTART':
-        this.#log.notice(`Connection reset command was pushed by server ('${argument}')`);
-        if (/^\[[^\]]*N/.test(argument)) this.#connections.advance('remote');
-        this.#restart('soft', 'server-pushed-connection-reset', time);
-        return;
-      case 'HALT':
-        this.#log.notice(`Halt command was pushed by server ('${argument}')`);
-        this.#leave('SIGTERM', 'soft', time);
-        return;
-      case 'EXIT':
-        this.#log.notice('CC-EEN exit message received by peer');
-        this.#restart('soft', 'remote-exit', time);
-        return;
-      case 'AUTH_PENDING':
-        this.#authPending(argument, time);
-        return;
-      case 'INFO':
-      case 'INFO_PRE':
-        this.#log.notice(`Info command was pushed by server ('${argument}')`);
-        return;
-      default:
-        this.#log.warning(`WARNING: Received unknown control message: ${keyword}`);
-    }
+    this.#server?.handle(text, time);
   }
 
   failed(_key: KeyState, failure: KeyFailure, time: Time): void {
@@ -420,145 +378,61 @@ export class PointToPoint implements ContextOwner {
   // Setting up.
 
   #begin(time: Time): void {
-    this.#phase = { name: 'resolving' };
-    const { current } = this.#connections;
+    this.#phase = { name: 'connecting' };
     const { connectRetryMax } = this.#options.connecting;
     if (connectRetryMax > 0 && this.#connections.rounds >= connectRetryMax) {
       this.#fatal(`All connections have been connect-retry-max (${connectRetryMax}) times unsuccessful, exiting`, time);
       return;
     }
-    if (this.#options.auth.userPass !== undefined && this.#credentials === undefined) {
-      this.#asks.ask('credentials', { purpose: 'Auth', retry: false }, (answer, at) => {
-        if ('error' in answer) this.#fatal(answer.error, at);
-        else {
-          this.#credentials = answer;
-          this.#resolve(current);
-        }
-      });
-      return;
-    }
-    this.#resolve(current);
-  }
-
-  #resolve(connection: Connection): void {
-    if (this.#connections.address !== undefined || connection.remote === undefined) {
-      this.#openLink(connection, this.#connections.address);
-      return;
-    }
-    this.#state('RESOLVE');
-    const { remote: host, remotePort: port, family } = connection;
-    this.#asks.ask('resolve', { host, port, family }, (answer, time) => {
-      if ('error' in answer || answer.addresses.length === 0) {
-        this.#log.error(
-          `RESOLVE: Cannot resolve host address: ${host}:${port}${'error' in answer ? ` (${answer.error})` : ''}`,
-        );
-        this.#connections.advance('remote');
-        this.#restart('soft', 'init_instance', time);
-        return;
-      }
-      this.#connections.resolved(answer.addresses);
-      this.#openLink(connection, this.#connections.address);
+    const asked = this.#login.ask((failure, at) => {
+      if (failure === undefined) this.#connector.start();
+      else this.#fatal(failure, at);
     });
+    if (!asked) this.#connector.start();
   }
 
-  #openLink(connection: Connection, remote: Endpoint | undefined): void {
-    const { options } = this.#settings;
-    this.#phase = { name: 'opening' };
-    const link = this.#nextLink;
-    this.#nextLink = link + 1;
-    const family = remote?.family ?? connection.family ?? 4;
-    if (connection.protocol === 'tcp-client') this.#state('TCP_CONNECT');
-    const bind = connection.bind
-      ? { address: connection.localAddress, port: connection.localPort, family, ipv6Only: connection.ipv6Only }
-      : undefined;
-    this.#asks.ask('open-link', { link, protocol: connection.protocol, bind, remote }, (answer, time) => {
-      if ('error' in answer) {
-        this.#log.error(answer.error);
-        this.#connections.advance();
-        this.#restart('soft', 'init_instance', time);
-        return;
-      }
-      const name = `${connection.protocol === 'udp' ? 'UDP' : 'TCP'}v${family}${connection.protocol === 'tcp-client' ? '_CLIENT' : ''}`;
-      this.#log.notice(
-        `${name} link local: ${answer.local === undefined ? '(not bound)' : `(bound) ${afInet(answer.local)}`}`,
-      );
-      this.#log.notice(`${name} link remote: ${remote === undefined ? '[AF_UNSPEC]' : afInet(remote)}`);
-      if (options.tls.role === 'none' && connection.protocol === 'udp') {
-        this.#openStatic(connection, link, remote, time);
-        return;
-      }
-      if (remote === undefined) {
-        this.#phase = { name: 'listening', link };
-        return;
-      }
-      if (connection.protocol === 'tcp-client')
-        this.#phase = { name: 'dialling', link, remote, deadline: time.now + connection.connectTimeout * 1000 };
-      else this.#openSession(connection, link, remote, time);
-    });
-  }
-
-  /** The TCP connection is up, or `failure` says why not. */
-  #dialled(failure: string | undefined, time: Time): void {
-    if (this.#phase.name !== 'dialling') return;
-    const { link, remote } = this.#phase;
-    if (failure === undefined) {
-      this.#log.notice(`TCP connection established with ${afInet(remote)}`);
-      this.#openSession(this.#connections.current, link, remote, time);
-      return;
-    }
-    this.#log.error(`TCP: connect to ${afInet(remote)} failed: ${failure}`);
-    this.#connections.advance();
-    this.#restart('soft', 'connection-failed', time);
-  }
-
-  #openSession(connection: Connection, link: LinkId, remote: Endpoint, time: Time): void {
+  #openSession(connection: Connection, link: LinkId, remote: Endpoint | undefined, time: Time): void {
     const { options, crypto, random, tls } = this.#settings;
-    if (options.tls.role === 'none') {
+    if (remote === undefined || options.tls.role === 'none') {
       this.#openStatic(connection, link, remote, time);
       return;
     }
-    this.#pushReader = undefined;
-    this.#agreement = undefined;
-    const overhead = (remote.family === 4 ? 20 : 40) + (connection.protocol === 'udp' ? 8 : 22);
     const context = new Context(
-      {
+      contextSettings({
         mode: 'p2p',
+        options,
+        connection,
         crypto,
+        random,
+        tls,
         protection: this.#settings.protection(connection),
         link,
         remote,
-        replayWindow: options.data.replayWindow,
-        replayTime: options.data.replayTime * 1000,
-        renegotiation: {
-          after: options.tls.renegSec * 1000,
-          bytes: options.tls.renegBytes ?? 0,
-          packets: options.tls.renegPackets,
-        },
-        session: {
-          role: options.tls.role === 'server' ? 'server' : 'client',
-          crypto,
-          random,
-          tls,
-          tlsTimeout: options.tls.timeout * 1000,
-          handWindow: options.tls.handWindow * 1000,
-          tranWindow: options.tls.tranWindow * 1000,
-          controlSize: connection.maxPacketSize - overhead,
-          singleSession: options.tls.singleSession,
-          hello: () => this.#hello(connection),
-          verify: (key, certificate, error) => this.#verify(key, certificate, error),
-        },
-      },
+        renegotiateAfter: options.tls.renegSec,
+        hello: () => this.#hello(connection),
+        verify: (key, certificate, error) => this.#chains.verify(key, certificate, error),
+      }),
       this,
     );
     this.#context = context;
+    this.#server = new ServerMessages({
+      options,
+      log: this.#log,
+      connections: this.#connections,
+      login: this.#login,
+      send: (text, at) => void context.send(text, at),
+      onState: (state) => this.#state(state),
+      pulled: (pulled, at) => this.#pulled(pulled, at),
+      restart: (reason, at, leastPause) => this.#restart('soft', reason, at, undefined, leastPause),
+      leave: (source, reason, at) => this.#leave('SIGTERM', source, at, reason),
+    });
     this.#state('WAIT');
     if (options.tls.role === 'client') {
-      this.#phase = { name: 'connecting', deadline: time.now + connection.connectTimeout * 1000 };
+      this.#phase = { name: 'calling', deadline: time.now + connection.connectTimeout * 1000 };
       context.start(time);
     } else this.#phase = { name: 'negotiating' };
   }
 
-  /** Static key mode: no negotiation, the key is in the file. The peer may be unknown until it speaks. */
   #openStatic(connection: Connection, link: LinkId, remote: Endpoint | undefined, time: Time): void {
     const { options, crypto, staticKey } = this.#settings;
     if (staticKey === undefined) {
@@ -566,95 +440,40 @@ export class PointToPoint implements ContextOwner {
       return;
     }
     this.#generation += 1;
-    const peer = { index: 0, generation: this.#generation };
     const agreement = agreeOnStaticKey(options, connection);
-    const known = remote ?? NOWHERE;
     this.#agreement = agreement;
-    this.#staticPeer = { peer, link, remote: known };
-    const settings = peerSettings({ ...agreement, remote: known, crypto });
-    this.command({
-      verb: 'newPeer',
-      peer,
-      settings: { ...settings, link, remote: known, float: settings.float || remote === undefined },
+    this.#staticPeer = new StaticPeer({
+      peer: { index: 0, generation: this.#generation },
+      link,
+      remote,
+      agreement,
+      key: staticKey,
+      crypto,
+      log: this.#log,
+      command: (command) => this.command(command),
     });
-    const key = staticDataKey(options, staticKey, crypto);
-    const bits = key.send.cipher.length * 8;
-    for (const direction of ['Outgoing', 'Incoming']) {
-      this.#log.info(2, `${direction} Static Key Encryption: Cipher '${key.cipher}' initialized with ${bits} bit key`);
-    }
-    this.command({ verb: 'newKey', peer, keyId: 0, key });
-    this.command({ verb: 'swapKeys', peer, primary: 0 });
     this.#logDataChannel(agreement);
     this.#phase = { name: 'configuring' };
     this.#openTun(agreement, time);
   }
 
-  #staticPeerHeard(): void {
-    if (this.#staticPeer === undefined || this.#staticHeard) return;
-    this.#staticHeard = true;
-    this.#log.notice(`Peer Connection Initiated with ${afInet(this.#staticPeer.remote)}`);
-    if (this.#phase.name === 'settling') this.#completed(this.#phase.routeErrors);
-  }
-
   #hello(connection: Connection) {
     const { options, product, abilities, crypto } = this.#settings;
-    const password = this.#authToken?.token ?? this.#credentials?.password;
-    const username = this.#authToken?.username ?? this.#credentials?.username;
     return {
       options: localOptionsString(options, connection, crypto),
-      username,
-      password,
+      username: this.#login.username,
+      password: this.#login.password,
       peerInfo: peerInfoText(options, connection, product, abilities, crypto),
     };
   }
 
-  #verify(key: KeyState, certificate: PeerCertificate, error: VerifyError | undefined): 'accept' | 'reject' {
-    const { options, revokedSerials } = this.#settings;
-    const { verdict, log } = judgeCertificate({ verify: options.verify, revokedSerials }, certificate, error);
-    for (const { severity, verb, text } of log) this.#log.write(severity, verb, text);
-    const chain = this.#chains.get(key) ?? [];
-    chain.push(certificate);
-    this.#chains.set(key, chain);
-    return verdict;
-  }
-
-  // Pulling.
-
-  #requestPush(phase: Extract<Phase, { name: 'pulling' }>, time: Time): void {
-    phase.requestAt = time.now + PUSH_REQUEST_INTERVAL;
-    this.#log.notice("SENT CONTROL [server]: 'PUSH_REQUEST' (status=1)");
-    this.#context?.send('PUSH_REQUEST', time);
-  }
-
-  #pushReply(text: string, time: Time): void {
-    const context = this.#context;
-    const key = context?.session.active?.primary;
-    if (context === undefined || key === undefined) return;
-    this.#pushReader ??= new PushReader(this.#options, this.#connections.current);
-    const read = this.#pushReader.read(text);
-    if (read.outcome === 'more' || read.outcome === 'not-a-reply') return;
-    this.#pushReader = undefined;
-    if (read.outcome === 'rejected') {
-      this.#log.error(read.reason);
-      this.#restart('soft', 'process-push-msg-failed', time);
-      return;
-    }
-    const { pulled } = read;
-    for (const { text: warning } of pulled.warnings) this.#log.warning(warning);
-    if (pulled.authToken !== undefined) {
-      const username =
-        pulled.authTokenUser === undefined ? this.#credentials?.username : decodeBase64Text(pulled.authTokenUser);
-      this.#authToken = { token: pulled.authToken, username };
-    }
-    // A renewed token comes alone, under a running tunnel (9.8).
-    if (this.#phase.name !== 'pulling') return;
-    const agreement = agreeOnPush(this.#options, pulled, this.#settings.crypto);
+  #pulled(options: PulledOptions, time: Time): void {
+    const key = this.#context?.session.active?.primary;
+    const agreement = agreeOnPush(this.#options, options, this.#settings.crypto);
     if (typeof agreement === 'string') {
       this.#log.error(agreement);
       this.#restart('soft', 'process-push-msg-failed', time);
-      return;
-    }
-    this.#startData(agreement, key, time);
+    } else if (key !== undefined) this.#startData(agreement, key, time);
   }
 
   #startData(agreement: Agreement, key: KeyState, time: Time): void {
@@ -707,11 +526,9 @@ export class PointToPoint implements ContextOwner {
 
   #connected(_agreement: Agreement, routeErrors: readonly string[], time: Time): void {
     for (const error of routeErrors) this.#log.warning(error);
-    this.#connectedAt = time.now;
-    const { inactive, inactiveBytes } = this.#timers;
-    this.#idle = inactive > 0 ? new IdleWatch({ span: inactive * 1000, bytes: inactiveBytes }, time.now) : undefined;
+    this.#limits = new SessionLimits(this.#timers, time.now);
     this.#connections.succeeded();
-    const awaited = this.#staticPeer !== undefined ? !this.#staticHeard : !this.#options.pull;
+    const awaited = this.#staticPeer !== undefined ? !this.#staticPeer.isHeard : !this.#options.pull;
     if (!awaited) this.#completed(routeErrors);
     // Nobody says when a p2p peer is ready: it is heard, or has had its time. A static key's may come at any time.
     else
@@ -736,39 +553,7 @@ export class PointToPoint implements ContextOwner {
     });
   }
 
-  // What the server says besides.
-
-  #authFailed(reason: string, time: Time): void {
-    this.#log.write('error', 0, `AUTH: Received control message: AUTH_FAILED${reason === '' ? '' : `,${reason}`}`);
-    if (reason.startsWith('SESSION:') || this.#authToken !== undefined) {
-      // The token has run out: what the user typed still holds.
-      this.#authToken = undefined;
-      this.#restart('soft', 'auth-failure (auth-token)', time);
-      return;
-    }
-    const temporary = /^TEMP(?:\[([^\]]*)\])?/.exec(reason);
-    if (temporary !== null) {
-      const flags = (temporary[1] ?? '').split(',');
-      const advance = flags.find((flag) => flag.startsWith('advance '))?.slice(8) ?? 'addr';
-      const backoff = Number(flags.find((flag) => flag.startsWith('backoff '))?.slice(8) ?? 0);
-      if (advance !== 'no') this.#connections.advance(advance === 'remote' ? 'remote' : 'address');
-      this.#restart('soft', 'auth-temp-failure (server temporary reject)', time, undefined, backoff * 1000);
-      return;
-    }
-    this.#credentials = undefined;
-    if (this.#options.auth.retry === 'none') this.#leave('SIGTERM', 'soft', time, 'auth-failure');
-    else this.#restart('soft', 'auth-failure', time, undefined, this.#options.auth.retry === 'nointeract' ? 10_000 : 0);
-  }
-
-  #authPending(argument: string, time: Time): void {
-    if (this.#phase.name !== 'pulling') return;
-    const asked = Number(/timeout (\d+)/.exec(argument)?.[1] ?? 0);
-    const { renegSec, handWindow } = this.#options.tls;
-    const seconds = Math.min(asked === 0 ? handWindow : asked, Math.max(renegSec / 2, handWindow));
-    this.#state('AUTH_PENDING');
-    this.#log.notice(`AUTH_PENDING received, extending handshake timeout from ${handWindow}s to ${seconds}s`);
-    this.#phase = { name: 'pulling', requestAt: this.#phase.requestAt, deadline: time.now + seconds * 1000 };
-  }
+  // The end of the peer.
 
   #peerTimeout(time: Time): void {
     if (this.#options.timers.pingAction === 'exit' && this.#agreement?.options.timers.pingAction !== 'restart') {
@@ -837,8 +622,7 @@ export class PointToPoint implements ContextOwner {
     this.#signal = reason === '' ? signal.toLowerCase() : reason;
     this.#asks.cancelAll();
     this.#scripts.cancelled();
-    this.#writeStatus(time);
-    this.#statusAt = undefined;
+    this.#statistics.stop(time);
     this.#state('EXITING', signal);
     const finish = (): void => {
       this.#closeSession();
@@ -851,9 +635,7 @@ export class PointToPoint implements ContextOwner {
       finish();
       return;
     }
-    // What is open of the link is closed by #closeSession, which knows it from the phase that was.
-    const { name } = this.#phase;
-    if (name !== 'listening' && name !== 'dialling') this.#phase = { name: 'closing' };
+    this.#phase = { name: 'closing' };
     this.#closeTun(time, finish);
   }
 
@@ -870,9 +652,7 @@ export class PointToPoint implements ContextOwner {
       finish();
       return;
     }
-    // What is open of the link is closed by #closeSession, which knows it from the phase that was.
-    const { name } = this.#phase;
-    if (name !== 'listening' && name !== 'dialling') this.#phase = { name: 'closing' };
+    this.#phase = { name: 'closing' };
     this.#closeTun(time, finish);
   }
 
@@ -884,38 +664,30 @@ export class PointToPoint implements ContextOwner {
   /** Level 2: session, keys, peer and link. */
   #closeSession(): void {
     const context = this.#context;
-    if (this.#listener !== undefined) this.#outputs.push({ output: 'close-link', link: this.#listener });
-    this.#listener = undefined;
+    this.#connector.close();
+    this.#server = undefined;
     if (this.#staticPeer !== undefined) {
-      this.command({ verb: 'delPeer', peer: this.#staticPeer.peer });
-      this.#outputs.push({ output: 'close-link', link: this.#staticPeer.link });
+      this.#staticPeer.close();
+      this.#closeLink(this.#staticPeer.link);
       this.#staticPeer = undefined;
-      this.#staticHeard = false;
     }
-    if (this.#phase.name === 'listening') this.#outputs.push({ output: 'close-link', link: this.#phase.link });
-    if (this.#phase.name === 'dialling') this.#outputs.push({ output: 'close-link', link: this.#phase.link });
     this.#context = undefined;
-    this.#connectedAt = undefined;
-    this.#idle = undefined;
+    this.#limits = undefined;
     this.#agreement = undefined;
-    this.#control = { read: 0, written: 0 };
-    if (this.#options.auth.noCache) this.#credentials = undefined;
+    this.#statistics.sessionEnded();
+    this.#login.sessionEnded();
     if (context === undefined) return;
     context.close();
-    this.#outputs.push({ output: 'close-link', link: context.link });
+    this.#closeLink(context.link);
   }
 
-  #writeStatus(time: Time): void {
-    const { status } = this.#options.log;
-    if (status === undefined) return;
-    this.#statusAt = time.now + Math.max(1, status.interval) * 1000;
-    this.#outputs.push({ output: 'write-file', path: status.file, text: this.#statistics(time) });
+  #closeLink(link: LinkId): void {
+    this.#outputs.push({ output: 'close-link', link });
   }
 
-  #statistics({ wallClock }: Time): string {
+  #counters(): PeerCounters | undefined {
     const peer = this.#staticPeer?.peer ?? this.#context?.peer;
-    const counters = peer === undefined ? undefined : this.#settings.readCounters(peer);
-    return formatStatistics(counters, this.#control, wallClock, this.#settings.formatTime);
+    return peer === undefined ? undefined : this.#settings.readCounters(peer);
   }
 
   #state(state: TunnelState, detail = ''): void {
@@ -929,10 +701,4 @@ export class PointToPoint implements ContextOwner {
       remote,
     });
   }
-}
-
-/** Base64 of UTF-8 text; `undefined` when it is none. */
-function decodeBase64Text(text: string): string | undefined {
-  const bytes = fromBase64(text);
-  return bytes === undefined ? undefined : new TextDecoder().decode(bytes);
 }

@@ -21,18 +21,18 @@ import {
   type PeerRef,
   parsePeerInfo,
   type Session,
-  type VerifyError,
 } from '@seikan/core';
 import type { EventRequest, EventVerdict } from '@seikan/plugin-sdk';
 
 import { Asks } from '../asks.js';
-import { commonNameOf, judgeCertificate, sanitizeSubject } from '../certificate-policy.js';
+import { commonNameOf, sanitizeSubject } from '../certificate-policy.js';
 import { Context, type ContextOwner, earliest } from '../context.js';
-import { IdleWatch } from '../idle-watch.js';
 import type { PeerInfo } from '../negotiation.js';
 import type { ClientConfig } from '../options/client-config.js';
 import type { Connection } from '../options/options.js';
 import type { AskId, EngineOutput, Time } from '../output.js';
+import { PeerChains } from '../peer-chains.js';
+import { SessionLimits } from '../session-limits.js';
 import { afInet, TunnelLog } from '../tunnel-log.js';
 import { certificateEnvironment } from './client-environment.js';
 import type { Lease } from './pool.js';
@@ -62,6 +62,7 @@ export class Instance implements ContextOwner {
   readonly connectedAt: number;
   readonly asks: Asks;
   readonly log: TunnelLog;
+  readonly chains: PeerChains;
   /** Set by the Multi while connecting. */
   lease: Lease | undefined;
   config: ClientConfig | undefined;
@@ -71,7 +72,6 @@ export class Instance implements ContextOwner {
   pushSentAt: Millis | undefined;
   readonly #host: InstanceHost;
   readonly #protection: ControlProtection;
-  readonly #chains = new WeakMap<KeyState, PeerCertificate[]>();
   #phase: InstancePhase = 'handshaking';
   #commonName: string | undefined;
   #username: string | undefined;
@@ -79,8 +79,7 @@ export class Instance implements ContextOwner {
   #environment: Readonly<Record<string, string>> = {};
   #leafHash: string | undefined;
   #closeAt: Millis | undefined;
-  #sessionEnd: Millis | undefined;
-  #idle: IdleWatch | undefined;
+  #limits: SessionLimits | undefined;
   #refusal: string | undefined;
   #pushRequested = false;
   #authToken: string | undefined;
@@ -111,6 +110,8 @@ export class Instance implements ContextOwner {
     this.log = new TunnelLog(emit, () => this.prefix);
     this.asks = new Asks(emit, host.nextAskId());
     this.#environment = host.environment;
+    const { options: configured, revokedSerials } = host.top;
+    this.chains = new PeerChains({ verify: configured.verify, revokedSerials }, this.log);
     this.context = new Context(host.top.childSettings(this, options), this);
   }
 
@@ -193,9 +194,7 @@ export class Instance implements ContextOwner {
   /** The Multi has given the client its place. */
   connected(time: Time): void {
     this.#phase = 'established';
-    const { sessionTimeout, inactive, inactiveBytes } = this.config?.timers ?? this.#host.top.options.timers;
-    if (sessionTimeout > 0) this.#sessionEnd = time.now + sessionTimeout * 1000;
-    if (inactive > 0) this.#idle = new IdleWatch({ span: inactive * 1000, bytes: inactiveBytes }, time.now);
+    this.#limits = new SessionLimits(this.config?.timers ?? this.#host.top.options.timers, time.now);
     this.#settle(time);
   }
 
@@ -220,30 +219,16 @@ export class Instance implements ContextOwner {
       this.#host.close(this, 'SIGTERM[soft,delayed-exit] received, client-instance exiting', time);
       return;
     }
-    if (this.#sessionEnd !== undefined && time.now >= this.#sessionEnd) {
-      this.#host.close(this, 'SIGTERM[soft,session-timeout] received, client-instance exiting', time);
-      return;
-    }
-    if (this.#idle?.isOver(this.#host.top.settings.readCounters(this.peer), time.now) === true) {
-      this.#host.close(this, 'SIGTERM[soft,inactive] received, client-instance exiting', time);
+    const limit = this.#limits?.reached(() => this.#host.top.settings.readCounters(this.peer), time.now);
+    if (limit !== undefined) {
+      this.#host.close(this, `SIGTERM[soft,${limit}] received, client-instance exiting`, time);
       return;
     }
     this.context.handleTimeout(time);
   }
 
   nextTimeout(): Millis | undefined {
-    return earliest(this.#closeAt, this.#sessionEnd, this.#idle?.nextLook, this.context.nextTimeout());
-  }
-
-  /** Called by the context inside the TLS handshake. */
-  verify(key: KeyState, certificate: PeerCertificate, error: VerifyError | undefined): 'accept' | 'reject' {
-    const { options, revokedSerials } = this.#host.top;
-    const { verdict, log } = judgeCertificate({ verify: options.verify, revokedSerials }, certificate, error);
-    for (const { severity, verb, text } of log) this.log.write(severity, verb, text);
-    const chain = this.#chains.get(key) ?? [];
-    chain.push(certificate);
-    this.#chains.set(key, chain);
-    return verdict;
+    return earliest(this.#closeAt, this.#limits?.nextTimeout(), this.context.nextTimeout());
   }
 
   // What the Context says.
@@ -253,7 +238,7 @@ export class Instance implements ContextOwner {
   }
 
   secured(key: KeyState, time: Time): void {
-    const chain = this.#chains.get(key) ?? [];
+    const chain = this.chains.of(key);
     const leaf = chain.find(({ depth }) => depth === 0);
     const { verify } = this.#host.top.options;
     if (leaf !== undefined) {

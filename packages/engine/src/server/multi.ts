@@ -17,13 +17,11 @@ import {
   OccType,
   type PeerCounters,
   type PeerRef,
-  type PeerRoute,
   SessionCookie,
 } from '@seikan/core';
 
 import { Asks } from '../asks.js';
 import { earliest } from '../context.js';
-import { parseIpv4, parseIpv6 } from '../options/address.js';
 import type { Connection } from '../options/options.js';
 import type { AskId, EngineOutput, SignalSource, Time } from '../output.js';
 import { TunnelDevice } from '../tunnel-device.js';
@@ -33,13 +31,15 @@ import { TunnelScripts } from '../tunnel-scripts.js';
 import { Authenticator } from './authenticator.js';
 import { addressEnvironment, timeEnvironment } from './client-environment.js';
 import { Connecting } from './connecting.js';
-import { Deadlines } from './deadlines.js';
 import { ExternalMultiplexer, RateLimit } from './external-multiplexer.js';
 import { Instance, type InstanceHost } from './instance.js';
+import { InstanceTable } from './instance-table.js';
 import { AddressPool } from './pool.js';
+import { PoolFile } from './pool-file.js';
 import { pushToClient } from './push.js';
-import { formatServerStatus, type ServerStatus } from './status-file.js';
+import { Status } from './status.js';
 import { Top, type TopSettings } from './top.js';
+import { VirtualAddresses } from './virtual-addresses.js';
 
 interface OpenLink {
   readonly link: LinkId;
@@ -62,12 +62,10 @@ export class Multi implements InstanceHost {
   /** `connect-freq`. */
   readonly #newSessions: RateLimit | undefined;
   readonly #connecting: Connecting;
-  /** By peer index; the generation tells reused indices apart. */
-  readonly #peers: (Instance | undefined)[] = [];
-  readonly #generations: number[] = [];
-  readonly #deadlines = new Deadlines();
-  /** Instances that something was done to since their deadlines were last asked. */
-  readonly #touched = new Set<Instance>();
+  readonly #instances: InstanceTable;
+  readonly #addresses: VirtualAddresses;
+  readonly #status: Status;
+  readonly #poolFile: PoolFile;
   /** Clients whose final counters are awaited before client-disconnect runs. */
   readonly #leaving = new Map<string, (counters: PeerCounters, time: Time) => void>();
   readonly #links = new Map<LinkId, OpenLink>();
@@ -78,8 +76,6 @@ export class Multi implements InstanceHost {
   #nextClientId = 0;
   #phase: 'idle' | 'starting' | 'running' | 'leaving' | 'ended' = 'idle';
   #endAt: { readonly at: Millis; readonly signal: 'SIGTERM' | 'SIGINT'; readonly source: SignalSource } | undefined;
-  #statusAt: Millis | undefined;
-  #poolWriteAt: Millis | undefined;
 
   constructor(settings: TopSettings) {
     this.#settings = settings;
@@ -106,19 +102,22 @@ export class Multi implements InstanceHost {
       device: options.device.type === 'tap' ? 'tap' : 'tun',
       duplicateCn: options.server.duplicateCn,
     });
+    this.#instances = new InstanceTable(options.server.maxClients);
+    this.#addresses = new VirtualAddresses(this.top, emit);
+    const { poolPersist } = options.server;
+    this.#poolFile = new PoolFile({ persist: poolPersist, pool: this.#pool, asks: this.#asks, log: this.#log, emit });
     this.#connecting = new Connecting(this.top, this.#pool, {
       log: this.#log,
-      addRoute: (instance, route, text, time) => this.#learn(instance, route, text, time),
+      addRoute: (instance, route, text) => this.#addresses.add(instance, route, text),
       sameName: (instance) =>
-        this.#instances().find(
-          (other) => other !== instance && other.phase === 'established' && other.commonName === instance.commonName,
-        ),
+        this.#instances.established().find((other) => other !== instance && other.commonName === instance.commonName),
       close: (instance, why, time) => this.close(instance, why, time),
-      poolChanged: (time) => this.#schedulePoolWrite(time),
+      poolChanged: (time) => this.#poolFile.changed(time),
       askAfter: (instance, event, env) => {
         this.#asks.ask('event', { request: { event, context: instance.clientId, argv: [], env } }, () => undefined);
       },
     });
+    this.#status = new Status({ top: this.top, instances: this.#instances, connecting: this.#connecting, emit });
     const { connectFreq } = options.server;
     this.#newSessions = connectFreq === undefined ? undefined : new RateLimit(connectFreq);
     const secret = new Uint8Array(32);
@@ -156,25 +155,13 @@ export class Multi implements InstanceHost {
 
   handleStart(time: Time): void {
     this.#phase = 'starting';
-    const persist = this.top.options.server.poolPersist;
-    if (persist === undefined) {
-      this.#openLink(time);
-      return;
-    }
-    this.#asks.ask('read-file', { path: persist.file }, (answer, at) => {
-      if ('text' in answer) {
-        for (const line of this.#pool.restore(answer.text)) {
-          this.#log.warning(`WARNING: ifconfig-pool-persist file ${persist.file}: cannot use line '${line}'`);
-        }
-      }
-      this.#openLink(at);
-    });
+    this.#poolFile.restore(time, (at) => this.#openLink(at));
   }
 
   handleSignal(signal: 'SIGUSR1' | 'SIGUSR2' | 'SIGHUP' | 'SIGTERM' | 'SIGINT', time: Time): void {
     switch (signal) {
       case 'SIGUSR2':
-        for (const line of this.#formatStatus(1, time).split('\n')) if (line !== '') this.#log.write('notice', 0, line);
+        for (const line of this.#status.text(1, time).split('\n')) if (line !== '') this.#log.write('notice', 0, line);
         return;
       case 'SIGTERM':
       case 'SIGINT':
@@ -192,9 +179,9 @@ export class Multi implements InstanceHost {
 
   handleAnswer(id: AskId, answer: unknown, interim: boolean, time: Time): boolean {
     if (this.#asks.handleAnswer(id, answer, interim, time)) return true;
-    return this.#peers.some((instance) => {
-      if (instance?.asks.handleAnswer(id, answer, interim, time) !== true) return false;
-      this.#touched.add(instance);
+    return this.#instances.all().some((instance) => {
+      if (!instance.asks.handleAnswer(id, answer, interim, time)) return false;
+      this.#instances.touch(instance);
       return true;
     });
   }
@@ -214,7 +201,7 @@ export class Multi implements InstanceHost {
       case 'floatConflict':
         return this.#floatConflict(event.peer, event.link, event.to, event.holder, time);
       case 'peerTimeout': {
-        const instance = this.#instanceOf(event.peer);
+        const instance = this.#instances.of(event.peer);
         if (instance === undefined) return undefined;
         instance.log.write(
           'notice',
@@ -230,21 +217,20 @@ export class Multi implements InstanceHost {
         return then?.(event.counters, time);
       }
       case 'keyConfirmed':
-        return this.#instanceOf(event.peer)?.context.keyConfirmed(event.keyId, time);
+        return this.#instances.of(event.peer)?.context.keyConfirmed(event.keyId, time);
       case 'keyLimit':
-        this.#instanceOf(event.peer)?.context.renegotiate(time);
+        this.#instances.of(event.peer)?.context.renegotiate(time);
         return undefined;
       case 'message': {
-        const instance = this.#instanceOf(event.peer);
+        const instance = this.#instances.of(event.peer);
         if (instance !== undefined && event.plaintext[0] === OccType.exit) {
           this.close(instance, 'SIGTERM[soft,remote-exit] received, client-instance exiting', time);
         }
         return undefined;
       }
       case 'learned': {
-        const instance = this.#instanceOf(event.peer);
-        const mac = Array.from(event.mac, (byte) => byte.toString(16).padStart(2, '0')).join(':');
-        if (instance !== undefined) this.#learned(instance, 'add', mac, time);
+        const instance = this.#instances.of(event.peer);
+        if (instance !== undefined) this.#addresses.learned(instance, event.mac);
         return undefined;
       }
       default:
@@ -253,29 +239,19 @@ export class Multi implements InstanceHost {
   }
 
   handleTimeout(time: Time): void {
-    this.#settleDeadlines();
-    for (const index of this.#deadlines.takeDue(time.now)) {
-      const instance = this.#peers[index];
-      if (instance === undefined) continue;
-      this.#touched.add(instance);
-      instance.handleTimeout(time);
-    }
-    if (this.#statusAt !== undefined && time.now >= this.#statusAt) this.#writeStatus(time);
-    if (this.#poolWriteAt !== undefined && time.now >= this.#poolWriteAt) this.#writePool();
+    for (const instance of this.#instances.takeDue(time.now)) instance.handleTimeout(time);
+    this.#status.handleTimeout(time);
+    this.#poolFile.handleTimeout(time);
     if (this.#endAt !== undefined && time.now >= this.#endAt.at) this.#end(this.#endAt, time);
   }
 
   nextTimeout(): Millis | undefined {
-    this.#settleDeadlines();
-    return earliest(this.#statusAt, this.#endAt?.at, this.#poolWriteAt, this.#deadlines.earliest);
-  }
-
-  #settleDeadlines(): void {
-    for (const instance of this.#touched) {
-      const { index } = instance.peer;
-      if (this.#peers[index] === instance) this.#deadlines.set(index, instance.nextTimeout());
-    }
-    this.#touched.clear();
+    return earliest(
+      this.#status.nextTimeout(),
+      this.#endAt?.at,
+      this.#poolFile.nextTimeout(),
+      this.#instances.nextTimeout(),
+    );
   }
 
   /** Drops of control packets that belong to no instance, by reason. */
@@ -294,13 +270,10 @@ export class Multi implements InstanceHost {
   }
 
   close(instance: Instance, why: string, _time: Time): void {
-    const { index } = instance.peer;
-    if (this.#peers[index] !== instance) return;
+    if (!this.#instances.remove(instance)) return;
     instance.log.write('notice', 0, why);
     const wasConnected = instance.phase === 'established';
     const hadPeer = instance.context.peer !== undefined;
-    this.#peers[index] = undefined;
-    this.#deadlines.set(index, undefined);
     this.#multiplexer.remove(instance.context.link, instance.remote, instance);
     const link = this.#links.get(instance.context.link);
     const { link: linkId } = instance.context;
@@ -368,7 +341,7 @@ export class Multi implements InstanceHost {
       this.#log.notice(`IFCONFIG POOL IPv4: base=${this.top.options.server.pool?.start ?? ''} size=${this.#pool.size}`);
     this.#log.info(4, `MULTI: room for ${maxClients} clients`);
     this.#log.write('notice', 0, 'Initialization Sequence Completed');
-    if (this.top.options.log.status !== undefined) this.#statusAt = time.now;
+    this.#status.start(time.now);
     this.emit({
       output: 'state',
       state: 'CONNECTED',
@@ -384,7 +357,7 @@ export class Multi implements InstanceHost {
   #control(link: LinkId, from: Endpoint, bytes: Uint8Array, time: Time): void {
     const known = this.#multiplexer.find(link, from);
     if (known !== undefined) {
-      this.#touched.add(known);
+      this.#instances.touch(known);
       const drop = known.context.handleControl(bytes, time);
       if (drop !== undefined) this.#drop(drop);
       return;
@@ -410,20 +383,18 @@ export class Multi implements InstanceHost {
           this.#drop('rate-limited');
           return;
         }
-        const index = this.#freeIndex();
-        if (index === undefined) {
+        const peer = this.#instances.free();
+        if (peer === undefined) {
           this.#log.warning(
             `MULTI: new incoming connection would exceed maximum number of clients (${this.top.options.server.maxClients})`,
           );
           return;
         }
-        const generation = (this.#generations[index] ?? 0) + 1;
-        this.#generations[index] = generation;
         const instance = new Instance(
           this,
           {
             clientId: this.#nextClientId,
-            peer: { index, generation },
+            peer,
             link,
             remote: from,
             transport: open.transport,
@@ -433,8 +404,7 @@ export class Multi implements InstanceHost {
           time,
         );
         this.#nextClientId += 1;
-        this.#peers[index] = instance;
-        this.#touched.add(instance);
+        this.#instances.add(instance);
         this.#multiplexer.add(link, from, instance);
         instance.log.info(3, 'MULTI: multi_create_instance called');
         instance.log.info(1, `TLS: Initial packet from ${afInet(from)}`);
@@ -475,7 +445,7 @@ export class Multi implements InstanceHost {
 
   #linkDown(link: LinkId, reason: string, time: Time): void {
     this.#links.delete(link);
-    for (const instance of this.#instances()) {
+    for (const instance of this.#instances.all()) {
       if (instance.context.link !== link) continue;
       instance.log.write('notice', 0, `Connection reset, restarting [${reason}]`);
       this.close(instance, 'SIGUSR1[soft,connection-reset] received, client-instance restarting', time);
@@ -483,7 +453,7 @@ export class Multi implements InstanceHost {
   }
 
   #float(peer: PeerRef, link: LinkId, to: Endpoint): void {
-    const instance = this.#instanceOf(peer);
+    const instance = this.#instances.of(peer);
     if (instance === undefined) return;
     instance.log.info(
       1,
@@ -496,8 +466,8 @@ export class Multi implements InstanceHost {
 
   /** The address belongs to somebody: only the same certificate may take it over. */
   #floatConflict(peer: PeerRef, link: LinkId, to: Endpoint, holder: PeerRef, time: Time): void {
-    const instance = this.#instanceOf(peer);
-    const other = this.#instanceOf(holder);
+    const instance = this.#instances.of(peer);
+    const other = this.#instances.of(holder);
     if (instance === undefined || other === undefined) return;
     if (instance.leafHash === undefined || instance.leafHash !== other.leafHash) {
       this.#log.warning(`Disallow float to an address taken by another client ${formatEndpoint(to)}`);
@@ -508,98 +478,19 @@ export class Multi implements InstanceHost {
     this.#float(peer, link, to);
   }
 
-  // Virtual addresses.
-
-  #learn(instance: Instance, route: PeerRoute, text: string, time: Time): void {
-    this.emit({ output: 'command', command: { verb: 'addRoute', peer: instance.peer, route } });
-    instance.log.info(1, `MULTI: Learn: ${text} -> ${instance.prefix}`);
-    this.#learned(instance, 'add', text, time);
-  }
-
-  #learned(instance: Instance, operation: 'add' | 'update' | 'delete', address: string, _time: Time): void {
-    if (!this.top.asksFor('learn-address')) return;
-    const argv = operation === 'delete' ? [operation, address] : [operation, address, instance.commonName ?? ''];
-    instance.ask(
-      { event: 'learn-address', argv, env: { ...instance.environment, script_type: 'learn-address' } },
-      (verdict) => {
-        if (verdict.result !== 'failure') return;
-        instance.log.warning(`MULTI: Learn: ${address} was refused by learn-address`);
-        const route = routeOf(address);
-        if (route !== undefined)
-          this.emit({ output: 'command', command: { verb: 'delRoute', peer: instance.peer, route } });
-      },
-    );
-  }
-
-  // Writing down.
-
-  #schedulePoolWrite(time: Time): void {
-    const persist = this.top.options.server.poolPersist;
-    if (persist !== undefined && persist.refresh > 0) this.#poolWriteAt ??= time.now;
-  }
-
-  #writePool(): void {
-    const persist = this.top.options.server.poolPersist;
-    this.#poolWriteAt = undefined;
-    if (persist !== undefined) this.emit({ output: 'write-file', path: persist.file, text: this.#pool.encode() });
-  }
-
-  #writeStatus(time: Time): void {
-    const { status, statusVersion } = this.top.options.log;
-    if (status === undefined) return;
-    this.#statusAt = time.now + Math.max(1, status.interval) * 1000;
-    this.emit({ output: 'write-file', path: status.file, text: this.#formatStatus(statusVersion, time) });
-  }
-
-  #formatStatus(version: 1 | 2 | 3, time: Time): string {
-    return formatServerStatus(this.#status(), version, time.wallClock, this.#settings.formatTime);
-  }
-
-  #status(): ServerStatus {
-    const connected = this.#instances().filter(({ phase }) => phase === 'established');
-    return {
-      title: `OpenVPN ${this.#settings.product.openvpnVersion} ${this.#settings.product.platform} ${this.#settings.product.name} ${this.#settings.product.version}`,
-      clients: connected.map((instance) => {
-        const counters = this.#settings.readCounters(instance.peer);
-        return {
-          commonName: instance.commonName ?? 'UNDEF',
-          realAddress: formatEndpoint(instance.remote),
-          virtualAddress: instance.virtualAddress,
-          virtualAddressIpv6: instance.virtualAddressIpv6,
-          bytesReceived: counters?.linkRead ?? 0,
-          bytesSent: counters?.linkWritten ?? 0,
-          connectedSince: instance.connectedAt,
-          username: instance.username,
-          clientId: instance.clientId,
-          peerId: instance.peer.index,
-          cipher: instance.context.negotiated?.cipher,
-        };
-      }),
-      routes: connected.flatMap((instance) =>
-        this.#connecting.routesOf(instance).map((virtualAddress) => ({
-          virtualAddress,
-          commonName: instance.commonName ?? 'UNDEF',
-          realAddress: formatEndpoint(instance.remote),
-          lastReference: instance.connectedAt,
-        })),
-      ),
-      maxQueueLength: 0,
-    };
-  }
-
   // Ending.
 
   #leave(signal: 'SIGTERM' | 'SIGINT', time: Time): void {
     if (this.#phase === 'leaving' || this.#phase === 'ended') return;
     const notify = this.#connection.explicitExitNotify;
-    const connected = this.#instances().filter(({ phase }) => phase === 'established');
+    const connected = this.#instances.established();
     this.#phase = 'leaving';
     if (notify === 0 || connected.length === 0 || this.#connection.protocol !== 'udp') {
       this.#end({ signal, source: 'hard' }, time);
       return;
     }
     for (const instance of connected) {
-      this.#touched.add(instance);
+      this.#instances.touch(instance);
       instance.context.send(notify === 2 ? 'RESTART,[N]' : 'RESTART', time);
     }
     this.#log.notice(`${signal} received, sending exit notification to ${connected.length} clients`);
@@ -630,12 +521,11 @@ export class Multi implements InstanceHost {
     this.#asks.cancelAll();
     this.#scripts.cancelled();
     if (signal !== undefined) {
-      for (const instance of this.#instances())
+      for (const instance of this.#instances.all())
         this.close(instance, 'SIGTERM[soft,server-exit] received, client-instance exiting', time);
-      if (this.top.options.log.status !== undefined) this.#writeStatus(time);
-      this.#statusAt = undefined;
-      if ((this.top.options.server.poolPersist?.refresh ?? 0) > 0) this.#writePool();
+      this.#poolFile.write();
     }
+    this.#status.stop(signal !== undefined, time);
     const closeLinks = (): void => {
       for (const link of this.#links.keys()) this.emit({ output: 'close-link', link });
       this.#links.clear();
@@ -645,25 +535,6 @@ export class Multi implements InstanceHost {
     else closeLinks();
   }
 
-  #instances(): Instance[] {
-    return this.#peers.filter((instance) => instance !== undefined);
-  }
-
-  /** Whoever an event is about; its deadlines may move with it. */
-  #instanceOf(peer: PeerRef): Instance | undefined {
-    const instance = this.#peers[peer.index];
-    if (instance?.peer.generation !== peer.generation) return undefined;
-    this.#touched.add(instance);
-    return instance;
-  }
-
-  /** The lowest free index (12.18). */
-  #freeIndex(): number | undefined {
-    const { maxClients } = this.top.options.server;
-    for (let index = 0; index < maxClients; index += 1) if (this.#peers[index] === undefined) return index;
-    return undefined;
-  }
-
   #drop(reason: DropReason | 'rate-limited'): void {
     this.#drops.set(reason, (this.#drops.get(reason) ?? 0) + 1);
   }
@@ -671,16 +542,4 @@ export class Multi implements InstanceHost {
 
 function peerKey({ index, generation }: PeerRef): string {
   return `${index}.${generation}`;
-}
-
-function routeOf(text: string): PeerRoute | undefined {
-  const [address = '', bits] = text.split('/');
-  const ipv4 = parseIpv4(address);
-  if (ipv4 !== undefined) {
-    const network = new Uint8Array(4);
-    new DataView(network.buffer).setUint32(0, ipv4);
-    return { family: 4, network, bits: bits === undefined ? 32 : Number(bits) };
-  }
-  const ipv6 = parseIpv6(address);
-  return ipv6 === undefined ? undefined : { family: 6, network: ipv6, bits: bits === undefined ? 128 : Number(bits) };
 }

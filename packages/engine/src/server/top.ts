@@ -19,6 +19,7 @@ import type { EventName } from '@seikan/plugin-sdk';
 
 import type { RevokedSerials } from '../certificate-policy.js';
 import type { ContextSettings } from '../context.js';
+import { contextSettings } from '../context-settings.js';
 import type { ChannelAbilities, Product } from '../local-hello.js';
 import type { Connection, Options } from '../options/options.js';
 import { localOptionsString } from '../options-string.js';
@@ -83,35 +84,20 @@ export class Top {
     },
   ): ContextSettings {
     const { options, crypto, random, tls } = this.settings;
-    const { connection, remote, transport } = child;
-    const overhead = (remote.family === 4 ? 20 : 40) + (transport === 'udp' ? 8 : 22);
-    return {
-      mode: transport === 'udp' ? 'child-udp' : 'child-tcp',
+    return contextSettings({
+      mode: child.transport === 'udp' ? 'child-udp' : 'child-tcp',
+      options,
+      connection: child.connection,
       crypto,
+      random,
+      tls,
       protection: child.protection,
       link: child.link,
-      remote,
-      replayWindow: options.data.replayWindow,
-      replayTime: options.data.replayTime * 1000,
-      renegotiation: {
-        after: this.#renegotiateAfter() * 1000,
-        bytes: options.tls.renegBytes ?? 0,
-        packets: options.tls.renegPackets,
-      },
-      session: {
-        role: 'server',
-        crypto,
-        random,
-        tls,
-        tlsTimeout: options.tls.timeout * 1000,
-        handWindow: options.tls.handWindow * 1000,
-        tranWindow: options.tls.tranWindow * 1000,
-        controlSize: connection.maxPacketSize - overhead,
-        singleSession: options.tls.singleSession,
-        hello: () => ({ options: localOptionsString(options, connection, crypto) }),
-        verify: (key, certificate, error) => instance.verify(key, certificate, error),
-      },
-    };
+      remote: child.remote,
+      renegotiateAfter: this.#renegotiateAfter(),
+      hello: () => ({ options: localOptionsString(options, child.connection, crypto) }),
+      verify: (key, certificate, error) => instance.chains.verify(key, certificate, error),
+    });
   }
 
   /** A server draws from the last tenth, so that its clients do not all come at once (6.1). */

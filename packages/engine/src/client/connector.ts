@@ -1,0 +1,162 @@
+/**
+ * From the place whose turn it is to an open link:
+ *
+ *   idle ─▶ resolving ─▶ opening ─▶ open                      UDP to a known peer, or a static-key peer that may come
+ *                           ├─────▶ dialling ──▶ open         TCP to a known peer
+ *                           └─────▶ listening ─▶ open         the first who comes is the peer (a p2p server)
+ *
+ * What is open but has no session yet is closed here; a session's own link by its owner.
+ * upstream: socket.c `link_socket_init_phase1`, `link_socket_init_phase2` (2.6).
+ */
+import type { Endpoint, LinkId, Millis } from '@seikan/core';
+
+import type { Asks } from '../asks.js';
+import type { Connection } from '../options/options.js';
+import type { Time, TunnelState } from '../output.js';
+import { afInet, type TunnelLog } from '../tunnel-log.js';
+import type { ConnectionList } from './connection-list.js';
+
+export interface ConnectorHost {
+  readonly asks: Asks;
+  readonly log: TunnelLog;
+  readonly connections: ConnectionList;
+  /** A UDP link without a known peer is opened at once: packets carry no session that a listener would await. */
+  readonly staticKey: boolean;
+  onState(state: TunnelState): void;
+  closeLink(link: LinkId): void;
+  /** `remote` is undefined only for a static-key peer. */
+  opened(connection: Connection, link: LinkId, remote: Endpoint | undefined, time: Time): void;
+  /** This place cannot be reached: try another address, or another remote. */
+  failed(reason: string, advance: 'address' | 'remote', time: Time): void;
+}
+
+type State =
+  | { readonly name: 'idle' | 'resolving' | 'opening' }
+  | { readonly name: 'dialling'; readonly link: LinkId; readonly remote: Endpoint; readonly deadline: Millis }
+  | { readonly name: 'listening'; readonly link: LinkId; readonly expected: Endpoint | undefined }
+  /** `listener`: where the TCP connection of the peer came from. */
+  | { readonly name: 'open'; readonly listener: LinkId | undefined };
+
+export class Connector {
+  readonly #host: ConnectorHost;
+  #state: State = { name: 'idle' };
+  #nextLink: LinkId = 1;
+
+  constructor(host: ConnectorHost) {
+    this.#host = host;
+  }
+
+  start(): void {
+    const { asks, log, connections } = this.#host;
+    const connection = connections.current;
+    if (connections.address !== undefined || connection.remote === undefined) {
+      this.#open(connection, connections.address);
+      return;
+    }
+    this.#state = { name: 'resolving' };
+    this.#host.onState('RESOLVE');
+    const { remote: host, remotePort: port, family } = connection;
+    asks.ask('resolve', { host, port, family }, (answer, time) => {
+      if ('error' in answer || answer.addresses.length === 0) {
+        const why = 'error' in answer ? ` (${answer.error})` : '';
+        log.error(`RESOLVE: Cannot resolve host address: ${host}:${port}${why}`);
+        this.#host.failed('init_instance', 'remote', time);
+        return;
+      }
+      connections.resolved(answer.addresses);
+      this.#open(connection, connections.address);
+    });
+  }
+
+  /** A first packet on this link comes from the peer that was waited for. */
+  listensOn(link: LinkId): boolean {
+    return this.#state.name === 'listening' && this.#state.link === link;
+  }
+
+  handleFirstPacket(link: LinkId, from: Endpoint, time: Time): void {
+    this.#state = { name: 'open', listener: undefined };
+    this.#host.opened(this.#host.connections.current, link, from, time);
+  }
+
+  handleLinkUp(link: LinkId, listener: LinkId | undefined, remote: Endpoint, time: Time): void {
+    const state = this.#state;
+    const { log, connections } = this.#host;
+    if (state.name === 'dialling' && state.link === link) {
+      log.notice(`TCP connection established with ${afInet(state.remote)}`);
+      this.#state = { name: 'open', listener: undefined };
+      this.#host.opened(connections.current, link, state.remote, time);
+    } else if (state.name === 'listening' && state.link === listener) {
+      if (state.expected !== undefined && state.expected.address !== remote.address) {
+        log.notice(`TCP NOTE: Rejected connection attempt from ${afInet(remote)} due to --remote setting`);
+        this.#host.closeLink(link);
+        return;
+      }
+      log.notice(`TCP connection established with ${afInet(remote)}`);
+      this.#state = { name: 'open', listener };
+      this.#host.opened(connections.current, link, remote, time);
+    } else this.#host.closeLink(link);
+  }
+
+  /** A connection that is being made fails; false when the link is none of these. */
+  handleLinkDown(link: LinkId, reason: string, time: Time): boolean {
+    if (this.#state.name !== 'dialling' || this.#state.link !== link) return false;
+    this.#dialFailed(this.#state.remote, reason, time);
+    return true;
+  }
+
+  handleTimeout(time: Time): void {
+    const state = this.#state;
+    if (state.name === 'dialling' && time.now >= state.deadline)
+      this.#dialFailed(state.remote, 'Connection timed out', time);
+  }
+
+  nextTimeout(): Millis | undefined {
+    return this.#state.name === 'dialling' ? this.#state.deadline : undefined;
+  }
+
+  close(): void {
+    const state = this.#state;
+    this.#state = { name: 'idle' };
+    if (state.name === 'dialling' || state.name === 'listening') this.#host.closeLink(state.link);
+    else if (state.name === 'open' && state.listener !== undefined) this.#host.closeLink(state.listener);
+  }
+
+  #open(connection: Connection, remote: Endpoint | undefined): void {
+    const { asks, log, staticKey } = this.#host;
+    const { protocol } = connection;
+    this.#state = { name: 'opening' };
+    const link = this.#nextLink;
+    this.#nextLink = link + 1;
+    const family = remote?.family ?? connection.family ?? 4;
+    if (protocol === 'tcp-client') this.#host.onState('TCP_CONNECT');
+    const bind = connection.bind
+      ? { address: connection.localAddress, port: connection.localPort, family, ipv6Only: connection.ipv6Only }
+      : undefined;
+    asks.ask('open-link', { link, protocol, bind, remote }, (answer, time) => {
+      if ('error' in answer) {
+        log.error(answer.error);
+        this.#host.failed('init_instance', 'address', time);
+        return;
+      }
+      const side = protocol === 'tcp-client' ? '_CLIENT' : protocol === 'tcp-server' ? '_SERVER' : '';
+      const name = `${protocol === 'udp' ? 'UDP' : 'TCP'}v${family}${side}`;
+      log.notice(
+        `${name} link local: ${answer.local === undefined ? '(not bound)' : `(bound) ${afInet(answer.local)}`}`,
+      );
+      log.notice(`${name} link remote: ${remote === undefined ? '[AF_UNSPEC]' : afInet(remote)}`);
+      if (protocol === 'tcp-client' && remote !== undefined) {
+        this.#state = { name: 'dialling', link, remote, deadline: time.now + connection.connectTimeout * 1000 };
+      } else if (protocol === 'tcp-server' || (remote === undefined && !staticKey)) {
+        this.#state = { name: 'listening', link, expected: connection.float ? undefined : remote };
+      } else {
+        this.#state = { name: 'open', listener: undefined };
+        this.#host.opened(connection, link, remote, time);
+      }
+    });
+  }
+
+  #dialFailed(remote: Endpoint, reason: string, time: Time): void {
+    this.#host.log.error(`TCP: connect to ${afInet(remote)} failed: ${reason}`);
+    this.#host.failed('connection-failed', 'address', time);
+  }
+}

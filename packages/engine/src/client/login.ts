@@ -1,0 +1,100 @@
+/**
+ * Who the client says it is: user name and password as they were read or typed, the token that the server gave for
+ * them, and what a refusal means for both. Outlives soft restarts.
+ * upstream: misc.c `get_user_pass`, ssl.c `ssl_set_auth_token`, push.c `receive_auth_failed` (2.6).
+ */
+import { fromBase64, type Millis } from '@seikan/core';
+
+import type { Asks } from '../asks.js';
+import type { AuthOptions } from '../options/options.js';
+import type { Time } from '../output.js';
+
+/** What follows an AUTH_FAILED. */
+export type AfterRefusal =
+  | {
+      readonly action: 'restart';
+      /** As the restart is logged. */
+      readonly reason: string;
+      readonly advance: 'no' | 'address' | 'remote';
+      readonly leastPause: Millis;
+    }
+  | { readonly action: 'exit' };
+
+/** `auth-retry nointeract` waits so long. */
+const RETRY_PAUSE: Millis = 10_000;
+
+export class Login {
+  readonly #asks: Asks;
+  readonly #auth: AuthOptions;
+  #credentials: { readonly username: string; readonly password: string } | undefined;
+  #token: { readonly username: string | undefined; readonly token: string } | undefined;
+
+  constructor(asks: Asks, auth: AuthOptions) {
+    this.#asks = asks;
+    this.#auth = auth;
+  }
+
+  get username(): string | undefined {
+    return this.#token?.username ?? this.#credentials?.username;
+  }
+
+  get password(): string | undefined {
+    return this.#token?.token ?? this.#credentials?.password;
+  }
+
+  /** False: nobody has to be asked, now or at all. Otherwise `then` learns whether there is a login, or why not. */
+  ask(then: (failure: string | undefined, time: Time) => void): boolean {
+    if (this.#auth.userPass === undefined || this.#credentials !== undefined) return false;
+    this.#asks.ask('credentials', { purpose: 'Auth', retry: false }, (answer, time) => {
+      if ('error' in answer) return then(answer.error, time);
+      this.#credentials = answer;
+      return then(undefined, time);
+    });
+    return true;
+  }
+
+  /** A pushed auth-token takes the place of the password; `user` is base64 (auth-token-user). */
+  takeToken(token: string, user: string | undefined): void {
+    const username = user === undefined ? this.#credentials?.username : decodeText(user);
+    this.#token = { token, username };
+  }
+
+  /** The session is over; with `auth-nocache` the next one asks again. */
+  sessionEnded(): void {
+    if (this.#auth.noCache) this.#credentials = undefined;
+  }
+
+  /** `reason` is what stands behind `AUTH_FAILED,`. */
+  refused(reason: string): AfterRefusal {
+    if (reason.startsWith('SESSION:') || this.#token !== undefined) {
+      // The token has run out: what the user typed still holds.
+      this.#token = undefined;
+      return { action: 'restart', reason: 'auth-failure (auth-token)', advance: 'no', leastPause: 0 };
+    }
+    const temporary = /^TEMP(?:\[([^\]]*)\])?/.exec(reason);
+    if (temporary !== null) return afterTemporary((temporary[1] ?? '').split(','));
+    this.#credentials = undefined;
+    if (this.#auth.retry === 'none') return { action: 'exit' };
+    const leastPause = this.#auth.retry === 'nointeract' ? RETRY_PAUSE : 0;
+    return { action: 'restart', reason: 'auth-failure', advance: 'no', leastPause };
+  }
+}
+
+/** `AUTH_FAILED,TEMP[backoff 5,advance no]:text` (10.4). */
+function afterTemporary(flags: readonly string[]): AfterRefusal {
+  const value = (name: string): string | undefined =>
+    flags.find((flag) => flag.startsWith(`${name} `))?.slice(name.length + 1);
+  const advance = value('advance');
+  return {
+    action: 'restart',
+    reason: 'auth-temp-failure (server temporary reject)',
+    advance: advance === 'no' || advance === 'remote' ? advance : 'address',
+    leastPause: (Number(value('backoff') ?? 0) || 0) * 1000,
+  };
+}
+
+/** Base64 of UTF-8 text; `undefined` when it is none. */
+function decodeText(base64: string): string | undefined {
+  const bytes = fromBase64(base64);
+  return bytes === undefined ? undefined : new TextDecoder().decode(bytes);
+}

@@ -1,0 +1,123 @@
+/**
+ * What a server says in its control messages, and what we do about it: its options, refusals, the end of the session.
+ * upstream: forward.c `check_incoming_control_channel`, push.c (2.6).
+ */
+
+import type { Options } from '../options/options.js';
+import type { PulledOptions } from '../options/pull.js';
+import type { SignalSource, Time, TunnelState } from '../output.js';
+import { redact, type TunnelLog } from '../tunnel-log.js';
+import type { ConnectionList } from './connection-list.js';
+import type { Login } from './login.js';
+import { Pull } from './pull.js';
+
+export interface ServerMessagesHost {
+  readonly options: Options;
+  readonly log: TunnelLog;
+  readonly connections: ConnectionList;
+  readonly login: Login;
+  /** Sends a control message to the server. */
+  send(text: string, time: Time): void;
+  onState(state: TunnelState): void;
+  /** The options of a new session are here. */
+  pulled(options: PulledOptions, time: Time): void;
+  restart(reason: string, time: Time, leastPause?: number): void;
+  leave(source: SignalSource, reason: string, time: Time): void;
+}
+
+/** Lives with one session. */
+export class ServerMessages {
+  readonly #host: ServerMessagesHost;
+  readonly #pull: Pull;
+
+  constructor(host: ServerMessagesHost) {
+    this.#host = host;
+    this.#pull = new Pull(host.options, host.connections.current, (time) => {
+      host.log.notice("SENT CONTROL [server]: 'PUSH_REQUEST' (status=1)");
+      host.send('PUSH_REQUEST', time);
+    });
+  }
+
+  startPulling(time: Time): void {
+    this.#pull.start(time);
+  }
+
+  handle(text: string, time: Time): void {
+    const { log, connections } = this.#host;
+    const comma = text.indexOf(',');
+    const [keyword, argument] = comma < 0 ? [text, ''] : [text.slice(0, comma), text.slice(comma + 1)];
+    switch (keyword) {
+      case 'PUSH_REPLY':
+        log.notice(`PUSH: Received control message: '${redact(text)}'`);
+        return this.#pushReply(text, time);
+      case 'AUTH_FAILED':
+        return this.#authFailed(argument, time);
+      case 'RESTART':
+        log.notice(`Connection reset command was pushed by server ('${argument}')`);
+        if (/^\[[^\]]*N/.test(argument)) connections.advance('remote');
+        return this.#host.restart('server-pushed-connection-reset', time);
+      case 'HALT':
+        log.notice(`Halt command was pushed by server ('${argument}')`);
+        return this.#host.leave('soft', '', time);
+      case 'EXIT':
+        log.notice('CC-EEN exit message received by peer');
+        return this.#host.restart('remote-exit', time);
+      case 'AUTH_PENDING':
+        return this.#authPending(argument, time);
+      case 'INFO':
+      case 'INFO_PRE':
+        return log.notice(`Info command was pushed by server ('${argument}')`);
+      default:
+        return log.warning(`WARNING: Received unknown control message: ${keyword}`);
+    }
+  }
+
+  handleTimeout(time: Time): void {
+    const noReply = this.#pull.handleTimeout(time);
+    if (noReply === undefined) return;
+    this.#host.log.error(noReply);
+    this.#host.restart('no-push-reply', time);
+  }
+
+  nextTimeout(): number | undefined {
+    return this.#pull.nextTimeout();
+  }
+
+  #pushReply(text: string, time: Time): void {
+    const { log, login } = this.#host;
+    const read = this.#pull.read(text);
+    if (read.outcome === 'more' || read.outcome === 'not-a-reply') return;
+    if (read.outcome === 'rejected') {
+      log.error(read.reason);
+      this.#host.restart('process-push-msg-failed', time);
+      return;
+    }
+    const { pulled } = read;
+    for (const { text: warning } of pulled.warnings) log.warning(warning);
+    if (pulled.authToken !== undefined) login.takeToken(pulled.authToken, pulled.authTokenUser);
+    // A renewed token comes alone, under a running tunnel (9.8).
+    if (!this.#pull.isWaiting) return;
+    this.#pull.finish();
+    this.#host.pulled(pulled, time);
+  }
+
+  #authFailed(reason: string, time: Time): void {
+    const { log, login, connections } = this.#host;
+    log.write('error', 0, `AUTH: Received control message: AUTH_FAILED${reason === '' ? '' : `,${reason}`}`);
+    const refusal = login.refused(reason);
+    if (refusal.action === 'exit') {
+      this.#host.leave('soft', 'auth-failure', time);
+      return;
+    }
+    if (refusal.advance !== 'no') connections.advance(refusal.advance);
+    this.#host.restart(refusal.reason, time, refusal.leastPause);
+  }
+
+  #authPending(argument: string, time: Time): void {
+    const seconds = this.#pull.extend(argument, time.now);
+    if (seconds === undefined) return;
+    const { log, options } = this.#host;
+    this.#host.onState('AUTH_PENDING');
+    log.notice(`AUTH_PENDING received, extending handshake timeout from ${options.tls.handWindow}s to ${seconds}s`);
+  }
+}

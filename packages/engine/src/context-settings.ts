@@ -1,0 +1,61 @@
+/** What a Context is made of, from the configuration: the same for the one of a client and the children of a server. */
+import type {
+  ControlProtection,
+  Crypto,
+  Endpoint,
+  LinkId,
+  RandomFill,
+  SessionSettings,
+  TlsContext,
+} from '@seikan/core';
+
+import type { ContextMode, ContextSettings } from './context.js';
+import type { Connection, Options } from './options/options.js';
+
+export interface ContextInput {
+  readonly mode: ContextMode;
+  readonly options: Options;
+  readonly connection: Connection;
+  readonly crypto: Crypto;
+  readonly random: RandomFill;
+  readonly tls: TlsContext;
+  readonly protection: ControlProtection;
+  readonly link: LinkId;
+  readonly remote: Endpoint;
+  /** Seconds from one key to the next; 0 is never. */
+  readonly renegotiateAfter: number;
+  readonly hello: SessionSettings['hello'];
+  readonly verify: SessionSettings['verify'];
+}
+
+export function contextSettings(input: ContextInput): ContextSettings {
+  const { options, connection, remote, crypto, random } = input;
+  const overhead = (remote.family === 4 ? 20 : 40) + (connection.protocol === 'udp' ? 8 : 22);
+  return {
+    mode: input.mode,
+    crypto,
+    protection: input.protection,
+    link: input.link,
+    remote,
+    replayWindow: options.data.replayWindow,
+    replayTime: options.data.replayTime * 1000,
+    renegotiation: {
+      after: input.renegotiateAfter * 1000,
+      bytes: options.tls.renegBytes ?? 0,
+      packets: options.tls.renegPackets,
+    },
+    session: {
+      role: options.tls.role === 'server' ? 'server' : 'client',
+      crypto,
+      random,
+      tls: input.tls,
+      tlsTimeout: options.tls.timeout * 1000,
+      handWindow: options.tls.handWindow * 1000,
+      tranWindow: options.tls.tranWindow * 1000,
+      controlSize: connection.maxPacketSize - overhead,
+      singleSession: options.tls.singleSession,
+      hello: input.hello,
+      verify: input.verify,
+    },
+  };
+}

@@ -1,0 +1,87 @@
+/** When a server writes its status, and what stands in it. upstream: multi.c `multi_print_status`, status.c (2.6). */
+import { formatEndpoint, type Millis } from '@seikan/core';
+
+import type { EngineOutput, Time } from '../output.js';
+import type { Connecting } from './connecting.js';
+import type { InstanceTable } from './instance-table.js';
+import { formatServerStatus, type ServerStatus } from './status-file.js';
+import type { Top } from './top.js';
+
+export interface StatusSettings {
+  readonly top: Top;
+  readonly instances: InstanceTable;
+  readonly connecting: Connecting;
+  readonly emit: (output: EngineOutput) => void;
+}
+
+export class Status {
+  readonly #settings: StatusSettings;
+  #writeAt: Millis | undefined;
+
+  constructor(settings: StatusSettings) {
+    this.#settings = settings;
+  }
+
+  start(now: Millis): void {
+    if (this.#settings.top.options.log.status !== undefined) this.#writeAt = now;
+  }
+
+  /** `write`: the last state is written down. */
+  stop(write: boolean, time: Time): void {
+    if (write) this.#write(time);
+    this.#writeAt = undefined;
+  }
+
+  handleTimeout(time: Time): void {
+    if (this.#writeAt !== undefined && time.now >= this.#writeAt) this.#write(time);
+  }
+
+  nextTimeout(): Millis | undefined {
+    return this.#writeAt;
+  }
+
+  text(version: 1 | 2 | 3, time: Time): string {
+    return formatServerStatus(this.#status(), version, time.wallClock, this.#settings.top.settings.formatTime);
+  }
+
+  #write(time: Time): void {
+    const { status, statusVersion } = this.#settings.top.options.log;
+    if (status === undefined) return;
+    this.#writeAt = time.now + Math.max(1, status.interval) * 1000;
+    this.#settings.emit({ output: 'write-file', path: status.file, text: this.text(statusVersion, time) });
+  }
+
+  #status(): ServerStatus {
+    const { top, instances, connecting } = this.#settings;
+    const { product, readCounters } = top.settings;
+    const connected = instances.established();
+    return {
+      title: `OpenVPN ${product.openvpnVersion} ${product.platform} ${product.name} ${product.version}`,
+      clients: connected.map((instance) => {
+        const counters = readCounters(instance.peer);
+        return {
+          commonName: instance.commonName ?? 'UNDEF',
+          realAddress: formatEndpoint(instance.remote),
+          virtualAddress: instance.virtualAddress,
+          virtualAddressIpv6: instance.virtualAddressIpv6,
+          bytesReceived: counters?.linkRead ?? 0,
+          bytesSent: counters?.linkWritten ?? 0,
+          connectedSince: instance.connectedAt,
+          username: instance.username,
+          clientId: instance.clientId,
+          peerId: instance.peer.index,
+          cipher: instance.context.negotiated?.cipher,
+        };
+      }),
+      routes: connected.flatMap((instance) =>
+        connecting.routesOf(instance).map((virtualAddress) => ({
+          virtualAddress,
+          commonName: instance.commonName ?? 'UNDEF',
+          realAddress: formatEndpoint(instance.remote),
+          lastReference: instance.connectedAt,
+        })),
+      ),
+      maxQueueLength: 0,
+    };
+  }
+}

@@ -1,0 +1,26 @@
+/** How long a connected session may last: `session-timeout`, and `inactive` without traffic. */
+import type { Millis, PeerCounters } from '@seikan/core';
+
+import { earliest } from './context.js';
+import { IdleWatch } from './idle-watch.js';
+import type { TimerOptions } from './options/options.js';
+
+export class SessionLimits {
+  readonly #endAt: Millis | undefined;
+  readonly #idle: IdleWatch | undefined;
+
+  constructor({ sessionTimeout, inactive, inactiveBytes }: TimerOptions, now: Millis) {
+    this.#endAt = sessionTimeout > 0 ? now + sessionTimeout * 1000 : undefined;
+    this.#idle = inactive > 0 ? new IdleWatch({ span: inactive * 1000, bytes: inactiveBytes }, now) : undefined;
+  }
+
+  /** Which limit is reached, by upstream's word for the signal that follows. */
+  reached(counters: () => PeerCounters | undefined, now: Millis): 'session-timeout' | 'inactive' | undefined {
+    if (this.#endAt !== undefined && now >= this.#endAt) return 'session-timeout';
+    return this.#idle?.isOver(counters(), now) === true ? 'inactive' : undefined;
+  }
+
+  nextTimeout(): Millis | undefined {
+    return earliest(this.#endAt, this.#idle?.nextLook);
+  }
+}
