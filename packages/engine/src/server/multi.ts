@@ -269,7 +269,7 @@ export class Multi implements InstanceHost {
     this.#connecting.start(instance, time);
   }
 
-  close(instance: Instance, why: string, _time: Time): void {
+  close(instance: Instance, why: string, time: Time): void {
     if (!this.#instances.remove(instance)) return;
     instance.log.write('notice', 0, why);
     const wasConnected = instance.phase === 'established';
@@ -277,13 +277,14 @@ export class Multi implements InstanceHost {
     this.#multiplexer.remove(instance.context.link, instance.remote, instance);
     const link = this.#links.get(instance.context.link);
     const { link: linkId } = instance.context;
+    // At once, so that the same client, which may be why this one is closed, gets its address again.
+    if (instance.lease !== undefined) this.#pool.release(instance.lease.handle, time.now);
     const finish = (counters: PeerCounters | undefined, at: Time): void => {
-      if (instance.lease !== undefined) this.#pool.release(instance.lease.handle, at.now);
       if (wasConnected) this.#connecting.disconnected(instance, counters, at);
     };
     if (hadPeer) this.#leaving.set(peerKey(instance.peer), finish);
     instance.close();
-    if (!hadPeer) finish(undefined, _time);
+    if (!hadPeer) finish(undefined, time);
     if (link?.transport === 'tcp') this.emit({ output: 'close-link', link: linkId });
   }
 
