@@ -26,6 +26,7 @@ export {
   type InterfaceOptions,
   type MethodSignature,
   type Named,
+  type NoArguments,
   type PropertyAccess,
 } from './interface.js';
 export type { MatchRule } from './match-rule.js';

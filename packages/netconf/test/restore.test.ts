@@ -5,15 +5,17 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { inNetworkNamespace } from '@seikan/testkit';
+import { hostState, inNetworkNamespace, ip, makeHost, makeTun } from '@seikan/testkit';
 import { asyncProperty, assert as check } from 'fast-check';
 import type { DesiredNetwork } from '#src/desired-network.js';
 import { journalPathOf } from '#src/journal.js';
 import { RouteNetlink } from '#src/netlink/route-netlink.js';
 import { NetworkSetupError, recoverNetworks, TunnelNetwork } from '#src/tunnel-network.js';
 
-import { hostState, ip, makeHost, makeTun, RANDOM_RUNS } from './namespace.js';
 import { happenings } from './random-network.js';
+
+/** Runs of a property test. */
+const RANDOM_RUNS = process.env['SEIKAN_LONG'] === undefined ? 40 : 600;
 
 const redirectAll: DesiredNetwork = {
   device: 'tun0',

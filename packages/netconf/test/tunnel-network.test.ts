@@ -3,15 +3,13 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { inNetworkNamespace } from '@seikan/testkit';
+import { hostState, inNetworkNamespace, ip, makeHost, makeTun } from '@seikan/testkit';
 import type { DesiredNetwork, RedirectGateway } from '#src/desired-network.js';
 import { RouteNetlink } from '#src/netlink/route-netlink.js';
 import { tableRule } from '#src/netlink/rule.js';
 import { watchNetwork } from '#src/network-watch.js';
 import { describeStep } from '#src/step.js';
 import { NetworkSetupError, TunnelNetwork } from '#src/tunnel-network.js';
-
-import { hostState, ip, makeHost, makeTun } from './namespace.js';
 
 const redirect: RedirectGateway = {
   reroute: true,

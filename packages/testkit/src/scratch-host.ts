@@ -1,8 +1,5 @@
-/** The network that the tests configure, and what iproute2 sees of it. */
+/** A host's network in the namespace of a test, and what iproute2 sees of it. */
 import { execFileSync } from 'node:child_process';
-
-/** Runs of a property test. */
-export const RANDOM_RUNS = process.env['SEIKAN_LONG'] === undefined ? 40 : 600;
 
 /** One iproute2 command, words separated by spaces. */
 export function ip(command: string): string {

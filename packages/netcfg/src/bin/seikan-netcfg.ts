@@ -1,0 +1,3 @@
+import { netcfgMain } from '../main.js';
+
+process.exitCode = await netcfgMain(process.argv.slice(2), process.env);
