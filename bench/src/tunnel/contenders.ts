@@ -6,6 +6,8 @@ import { execute } from '@seikan/testkit';
 import { compile, startForwarder, startVeth } from './forwarder.js';
 import { createKeys, ours, type Side, startOpenvpn, stock, tuned } from './openvpn.js';
 import type { Contender, ContenderName, Setting } from './tunnel.js';
+import { unpacked } from './unpacked.js';
+import { startWireguard } from './wireguard.js';
 
 /** Makes what the named contenders need in `folder`, and asks each for its version. */
 export async function prepare(
@@ -26,6 +28,11 @@ export async function prepare(
     const { version } = JSON.parse(readFileSync(manifest, 'utf8')) as { version: string };
     return `${version} on node ${(await execute([setting.node, '--version'])).trim()}`;
   };
+  const wireguard = async (name: ContenderName, suite: 'bookworm' | 'trixie'): Promise<Contender> => {
+    const { program, version } = await unpacked(suite, 'wireguard-go');
+    const { program: wg } = await unpacked('bookworm', 'wireguard-tools');
+    return { name, version, start: (teardown) => startWireguard({ wireguard: program, wg, folder, teardown }) };
+  };
   const find = async (name: ContenderName): Promise<Contender> => {
     switch (name) {
       case 'ours':
@@ -38,6 +45,10 @@ export async function prepare(
         return { name, version: 'client ours', start: pair(stock, seikan) };
       case 'openvpn-to-ours':
         return { name, version: 'server ours', start: pair(seikan, stock) };
+      case 'wireguard-go':
+        return wireguard(name, 'bookworm');
+      case 'wireguard-go-gso':
+        return wireguard(name, 'trixie');
       case 'forwarder': {
         const program = await compile('tunnel-forwarder', folder);
         return { name, version: 'no cipher', start: (teardown) => startForwarder(program, teardown) };
@@ -50,5 +61,7 @@ export async function prepare(
         return name satisfies never;
     }
   };
-  return Promise.all(names.map(find));
+  const found: Contender[] = [];
+  for (const name of names) found.push(await find(name));
+  return found;
 }

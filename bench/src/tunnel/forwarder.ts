@@ -1,8 +1,9 @@
 /** The two ceilings: the wire itself, and a tunnel without a key (bench/c/tunnel-forwarder.c). */
 import { join } from 'node:path';
-import { execute, ipBatch, Program, type Teardown } from '@seikan/testkit';
+import { execute, ipBatch, type Program, type Teardown } from '@seikan/testkit';
 
 import { createHosts, ends, wire } from './hosts.js';
+import { startPreferred } from './preferred.js';
 import { TUNNEL_MTU, type Tunnel } from './tunnel.js';
 
 const PORT = '1195';
@@ -25,7 +26,7 @@ export async function startForwarder(program: string, teardown: Teardown): Promi
   const start = async (end: 'server' | 'client'): Promise<Program> => {
     const other = end === 'server' ? 'client' : 'server';
     const command = [program, 'tun0', wire[end], wire[other], PORT] as const;
-    const started = new Program({ name: `forwarder (${end})`, command, namespace: hosts[end], teardown });
+    const started = startPreferred({ name: `forwarder (${end})`, command, namespace: hosts[end], teardown });
     await started.waitFor(/^ready$/, { timeout: 10_000 });
     return started;
   };

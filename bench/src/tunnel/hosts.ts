@@ -4,7 +4,9 @@
  *     server namespace                 client namespace
  *       eth0 198.18.0.1       ───────    eth0 198.18.0.2
  */
-import { ipBatch, removeNamespaces, type Teardown } from '@seikan/testkit';
+import { execute, inNamespace, ipBatch, removeNamespaces, type Teardown } from '@seikan/testkit';
+
+import { unpacked } from './unpacked.js';
 
 export const namespacePrefix = 'seikan-bench';
 export const wire = { server: '198.18.0.1', client: '198.18.0.2' } as const;
@@ -29,4 +31,11 @@ export async function createHosts(teardown: Teardown): Promise<Hosts> {
       hosts[end],
     );
   return hosts;
+}
+
+/** Datagrams cross the wire one by one, as on a real network; TCP that is not in a tunnel still crosses it in large ones. */
+export async function segmentBeforeWire(hosts: Hosts): Promise<void> {
+  const { program } = await unpacked('bookworm', 'ethtool');
+  for (const end of ends)
+    await execute(inNamespace(hosts[end], [program, '--features', 'eth0', 'tx-udp-segmentation', 'off']));
 }

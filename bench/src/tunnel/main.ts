@@ -4,7 +4,8 @@
  *     node bench/dist/tunnel/main.js [options]
  *       --quick             ours, openvpn and the forwarder, short cells: under 50 s
  *       --rounds N          alternated rounds (5)
- *       --only NAME,NAME    these contenders
+ *       --only NAME,…       these contenders
+ *       --measures NAME,…   of tcp, udp, rtt; --quick has tcp alone
  *       --cipher NAME       AES-256-GCM, AES-128-GCM, CHACHA20-POLY1305
  *       --transport NAME    udp, tcp
  *       --wire              the wire's UDP segmentation off
@@ -20,10 +21,14 @@ import { parseArgs } from 'node:util';
 import { removeDeadNamespaces, Teardown } from '@seikan/testkit';
 
 import { prepare } from './contenders.js';
-import { namespacePrefix } from './hosts.js';
+import { compile } from './forwarder.js';
+import { namespacePrefix, segmentBeforeWire } from './hosts.js';
+import { latency } from './latency.js';
 import { type Measure, type Round, type Row, summarize } from './measure.js';
+import { paced } from './paced.js';
 import { asText, tableOf } from './table.js';
-import { measureCell, startReceiver, throughput } from './throughput.js';
+import { throughput } from './throughput.js';
+import { startReceivers, transfer } from './traffic.js';
 import { type ContenderName, ciphers, contenders, type Setting, type Tunnel } from './tunnel.js';
 
 const { values: options } = parseArgs({
@@ -31,12 +36,17 @@ const { values: options } = parseArgs({
     quick: { type: 'boolean', default: false },
     rounds: { type: 'string' },
     only: { type: 'string' },
+    measures: { type: 'string' },
+    wire: { type: 'boolean', default: false },
     cipher: { type: 'string', default: 'AES-256-GCM' },
     transport: { type: 'string', default: 'udp' },
     node: { type: 'string', default: process.execPath },
     json: { type: 'boolean', default: false },
   },
 });
+
+const measureNames = ['tcp', 'udp', 'rtt'] as const;
+type MeasureName = (typeof measureNames)[number];
 
 const began = performance.now();
 const progress = (text: string): void => {
@@ -55,12 +65,17 @@ function chosenContenders(): ContenderName[] {
   return options.quick ? ['ours', 'openvpn', 'forwarder'] : [...contenders];
 }
 
+function chosenMeasures(): readonly MeasureName[] {
+  if (options.measures === undefined) return options.quick ? ['tcp'] : measureNames;
+  return options.measures.split(',').map((name) => choose('measures', name, measureNames));
+}
+
 async function run(teardown: Teardown): Promise<void> {
   if (process.getuid?.() !== 0) throw new Error('network namespaces need root');
   const setting: Setting = {
     cipher: choose('cipher', options.cipher, ciphers),
     transport: choose('transport', options.transport, ['udp', 'tcp']),
-    wire: false,
+    wire: options.wire,
     node: options.node,
   };
   const count = Number(options.rounds ?? (options.quick ? 2 : 5));
@@ -70,20 +85,26 @@ async function run(teardown: Teardown): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), 'seikan-tunnel-'));
   teardown.defer(() => rmSync(folder, { recursive: true, force: true }));
 
+  const traffic = await compile('tunnel-traffic', folder);
   const chosen = await prepare(chosenContenders(), { folder, setting });
   const tunnels = new Map<ContenderName, Tunnel>();
   for (const { name, version, start } of chosen) {
     progress(`${name}: ${version}`);
     const tunnel = await start(teardown);
-    await startReceiver(tunnel, teardown);
+    if (setting.wire) await segmentBeforeWire(tunnel.hosts);
+    await startReceivers(tunnel, traffic, teardown);
     tunnels.set(name, tunnel);
   }
-  for (const tunnel of tunnels.values()) await measureCell(tunnel, '4 forward', 1);
+  for (const tunnel of tunnels.values()) await transfer(tunnel, { streams: 4, seconds: 1 });
   progress('all tunnels are up and warm');
 
-  const measures: Measure[] = [throughput(options.quick ? { seconds: 1, tries: 1 } : { seconds: 2, tries: 3 })];
+  const all: Readonly<Record<MeasureName, () => Measure>> = {
+    tcp: () => throughput(options.quick ? { seconds: 1, tries: 1 } : { seconds: 2, tries: 3 }),
+    udp: () => paced(traffic, { steps: 7 }),
+    rtt: () => latency(traffic, { seconds: 1.5 }),
+  };
   const results: { measure: Measure; rows: Row[] }[] = [];
-  for (const measure of measures) {
+  for (const measure of chosenMeasures().map((name) => all[name]())) {
     const rounds: Round[] = [];
     for (let round = 0; round < count; round += 1) {
       const tell = (text: string): void => progress(`${measure.name} ${round + 1}/${count}: ${text}`);

@@ -1,9 +1,10 @@
 /** Tunnels of OpenVPN's command line: ours, stock, tuned, and one of each. */
 import { writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
-import { createAuthority, execute, Program, type Teardown } from '@seikan/testkit';
+import { createAuthority, execute, type Program, type Teardown } from '@seikan/testkit';
 
 import { createHosts, type EndName, type Hosts, wire } from './hosts.js';
+import { startPreferred } from './preferred.js';
 import { type Setting, TUNNEL_MTU, type Tunnel } from './tunnel.js';
 
 export interface Side {
@@ -79,7 +80,7 @@ function startEnd(end: EndName, hosts: Hosts, options: OpenvpnOptions): Program 
   const side = options[end];
   const words = `${common} ${own}`.trim().split(/\s+/);
   const more = end === 'server' ? (options.serverOptions ?? []) : [];
-  return new Program({
+  return startPreferred({
     name: `${side.command[0]} (${end})`,
     command: [...side.command, ...words, ...side.options, ...more],
     namespace: hosts[end],

@@ -1,14 +1,18 @@
-/** TCP through a tunnel by iperf3: four cells, with the processor time of both ends and what others took meanwhile. */
-import { execute, inNamespace, Program, type Teardown } from '@seikan/testkit';
-
+/** TCP through a tunnel: four cells, with the processor time of both ends and what others took meanwhile. */
 import { type EndName, ends } from './hosts.js';
 import { type Figures, type Measure, rotated } from './measure.js';
 import { geometricMean, sum } from './statistics.js';
+import { transfer } from './traffic.js';
 import { type ContenderName, machineSeconds, processorSeconds, type Tunnel } from './tunnel.js';
 
 /** Streams and direction; forward is from the tunnel's client to its server. */
-export const cells = ['1 forward', '1 reverse', '4 forward', '4 reverse'] as const;
-export type Cell = (typeof cells)[number];
+export const cells = [
+  { title: '1 forward', streams: 1, reverse: false },
+  { title: '1 reverse', streams: 1, reverse: true },
+  { title: '4 forward', streams: 4, reverse: false },
+  { title: '4 reverse', streams: 4, reverse: true },
+] as const;
+type Cell = (typeof cells)[number];
 
 interface CellResult {
   readonly megabits: number;
@@ -22,15 +26,6 @@ interface CellResult {
   readonly foreign: number;
 }
 
-interface Report {
-  readonly error?: string;
-  readonly end?: {
-    readonly sum_received: { readonly bytes: number; readonly seconds: number; readonly bits_per_second: number };
-    readonly cpu_utilization_percent: { readonly host_total: number; readonly remote_total: number };
-  };
-}
-
-const PORT = '5201';
 /** A cell during which other programs took more of a core than this is measured again. */
 const CALM = 0.2;
 
@@ -38,10 +33,15 @@ const CALM = 0.2;
 export function throughput({ seconds, tries }: { seconds: number; tries: number }): Measure {
   return {
     name: 'tcp',
-    title: 'TCP, 1 and 4 streams both directions, Mbit/s; processor seconds per GB, both ends; shares of a core',
+    title: 'TCP, 1 and 4 streams both directions, Mbit/s; processor seconds per GB of both ends; shares of a core',
     columns: [
-      ...cells.map((cell) => ({ key: cell, title: cell, digits: 0 })),
-      { key: 'mean', title: 'mean', digits: 0, beside: ['openvpn', 'forwarder'] },
+      ...cells.map(({ title }) => ({ key: title, title, digits: 0 })),
+      {
+        key: 'mean',
+        title: 'mean',
+        digits: 0,
+        beside: ['openvpn', 'wireguard-go', 'wireguard-go-gso', 'forwarder', 'ours'],
+      },
       { key: 'lowest', title: 'lowest/mean', digits: 2 },
       { key: 'cpuPerGigabyte', title: 'CPU s/GB', digits: 2, beside: ['openvpn'] },
       { key: 'serverShare', title: 'server core', digits: 2 },
@@ -54,7 +54,7 @@ export function throughput({ seconds, tries }: { seconds: number; tries: number 
       for (const cell of cells)
         for (const [name, tunnel] of rotated(tunnels, round)) {
           const result = await calmest(() => measureCell(tunnel, cell, seconds), tries);
-          progress(`${name}, ${cell}: ${result.megabits.toFixed(0)} Mbit/s`);
+          progress(`${name}, ${cell.title}: ${result.megabits.toFixed(0)} Mbit/s`);
           results.set(name, [...(results.get(name) ?? []), result]);
         }
       return new Map([...results].map(([name, all]) => [name, figuresOf(all)]));
@@ -77,8 +77,9 @@ function figuresOf(results: readonly CellResult[]): Figures {
   const seconds = sum(results.map((result) => result.seconds));
   const [server, client] = ends.map((end) => sum(results.map(({ cpu }) => cpu[end])));
   return {
-    ...Object.fromEntries(cells.map((cell, at) => [cell, results[at]?.megabits ?? Number.NaN])),
+    ...Object.fromEntries(cells.map(({ title }, at) => [title, results[at]?.megabits ?? Number.NaN])),
     mean,
+    // of the medians, once all rounds are there; of a single round until then
     lowest: Math.min(...results.map(({ megabits }) => megabits)) / mean,
     cpuPerGigabyte: ((server ?? 0) + (client ?? 0)) / gigabytes,
     serverShare: (server ?? 0) / seconds,
@@ -89,33 +90,15 @@ function figuresOf(results: readonly CellResult[]): Figures {
   };
 }
 
-export async function startReceiver(tunnel: Tunnel, teardown: Teardown): Promise<void> {
-  const command = ['iperf3', '--server', '--forceflush', '--port', PORT] as const;
-  const server = new Program({ name: 'iperf3', command, namespace: tunnel.hosts.server, teardown });
-  await server.waitFor(/listening/i, { timeout: 10_000 });
-}
-
-/** The warm-up before the first round is one as well. */
-export async function measureCell(tunnel: Tunnel, cell: Cell, seconds: number): Promise<CellResult> {
-  const [streams = '', direction = ''] = cell.split(' ');
-  const words = ['--client', tunnel.address, '--port', PORT, '--json', '--connect-timeout', '3000'];
-  const command = ['iperf3', ...words, '--time', `${seconds}`, '--parallel', streams] as const;
+async function measureCell(tunnel: Tunnel, { streams, reverse }: Cell, seconds: number): Promise<CellResult> {
   const before = snapshot(tunnel);
-  const text = await execute(
-    inNamespace(tunnel.hosts.client, [...command, ...(direction === 'reverse' ? ['--reverse'] : [])]),
-    { timeout: seconds * 1_000 + 20_000 },
-  );
+  const { megabits, gigabytes, cpu: iperf } = await transfer(tunnel, { streams, reverse, seconds });
   const after = snapshot(tunnel);
-  const { end, error } = JSON.parse(text) as Report;
-  if (end === undefined) throw new Error(`iperf3: ${error ?? text.slice(0, 200)}`);
   const cpu = { server: after.server - before.server, client: after.client - before.client };
-  const iperf =
-    ((end.cpu_utilization_percent.host_total + end.cpu_utilization_percent.remote_total) / 100) *
-    end.sum_received.seconds;
   const passed = after.at - before.at;
   return {
-    megabits: end.sum_received.bits_per_second / 1e6,
-    gigabytes: end.sum_received.bytes / 1e9,
+    megabits,
+    gigabytes,
     seconds: passed,
     cpu,
     collections: { major: after.major - before.major, minor: after.minor - before.minor },
@@ -126,15 +109,15 @@ export async function measureCell(tunnel: Tunnel, cell: Cell, seconds: number): 
 function snapshot({ processes }: Tunnel) {
   const [server, client] = ends.map((end) => {
     const program = processes[end];
-    return program === undefined ? 0 : processorSeconds(program);
+    return program === undefined ? Number.NaN : processorSeconds(program);
   });
   const count = (pattern: RegExp): number =>
     sum(ends.map((end) => processes[end]?.lines.filter((line) => pattern.test(line)).length ?? 0));
   return {
     at: performance.now() / 1_000,
     machine: machineSeconds(),
-    server: server ?? 0,
-    client: client ?? 0,
+    server: server ?? Number.NaN,
+    client: client ?? Number.NaN,
     major: count(/ Mark-(Compact|sweep)/i),
     minor: count(/ Scavenge /),
   };

@@ -8,6 +8,8 @@ export const contenders = [
   'ours',
   'openvpn',
   'openvpn-tuned',
+  'wireguard-go',
+  'wireguard-go-gso',
   'forwarder',
   'veth',
   'ours-to-openvpn',
