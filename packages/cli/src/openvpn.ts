@@ -8,20 +8,27 @@
  * upstream: openvpn.c `openvpn_main` (2.6).
  */
 import { writeFileSync } from 'node:fs';
+import { resolve } from 'node:path';
 
 import {
+  type AskFailure,
   ConfigError,
   type Configuration,
   type ConfigWarning,
   checkFiles,
+  configurationEnvironment,
+  type Environment,
   type LogLine,
-  parseArguments,
+  readConfiguration,
   type StateChange,
   startWarnings,
 } from '@seikan/engine';
 import { notifySystemd, TlsSetupError } from '@seikan/native';
+import { type Log, type PluginCascade, PluginError, PluginSet } from '@seikan/plugin-host';
 import {
+  configuredPlugins,
   type DaemonStart,
+  eventLog,
   type Handoff,
   KeptFiles,
   LineLog,
@@ -33,9 +40,9 @@ import {
   readPassphrase,
   reasonOf,
   runAsDaemon,
-  scriptEvents,
   TunnelProcess,
   takeHandoff,
+  tunnelEvents,
   type UserPass,
 } from '@seikan/runtime';
 
@@ -57,11 +64,24 @@ export async function openvpnMain(argv: readonly string[]): Promise<number> {
   }
 }
 
+/** A configuration with its plugins, which are loaded and, where they have a say in it, open. */
+interface Read {
+  readonly configuration: Configuration;
+  readonly plugins: PluginSet;
+  readonly eventLog: Log;
+  /** Lines that were written before the log was open go there, and whatever comes. */
+  readonly openLog: (log: LineLog) => void;
+  /** A plugin keeps us from starting; the log is opened first, to say so. */
+  readonly failure: PluginError | undefined;
+}
+
 /** What outlives a soft restart of a server. */
 interface Kept {
   readonly privileges: ProcessPrivileges;
   readonly materials: Materials;
   readonly files: KeptFiles;
+  readonly events: PluginCascade;
+  readonly environment: Environment;
 }
 
 /** What outlives a SIGHUP: the arguments, given-up privileges, secrets that cannot be asked for again. */
@@ -88,15 +108,20 @@ class OpenvpnProcess {
 
   async run(): Promise<number> {
     for (;;) {
-      const configuration = this.#parse();
-      if (configuration === undefined) return EXIT_ERROR;
+      const read = await this.#read();
+      if (read === undefined) return EXIT_ERROR;
       const again = !this.#first || this.#daemon !== undefined;
-      const log = openLog(configuration, again);
+      const log = openLog(read.configuration, again);
+      read.openLog(log);
       try {
-        const status = await this.#runOnce(configuration, log);
+        if (read.failure !== undefined) throw read.failure;
+        const status = await this.#runOnce(read, log);
+        await read.plugins.close();
         if (status !== 'again') return status;
       } catch (error) {
-        if (!(error instanceof MaterialError) && !(error instanceof TlsSetupError)) throw error;
+        await read.plugins.abort();
+        if (!(error instanceof MaterialError || error instanceof TlsSetupError || error instanceof PluginError))
+          throw error;
         fatal(log, error.message);
         return EXIT_ERROR;
       } finally {
@@ -106,17 +131,40 @@ class OpenvpnProcess {
     }
   }
 
-  #parse(): Configuration | undefined {
+  /** Undefined: it is no configuration, and that was said. */
+  async #read(): Promise<Read | undefined> {
+    const early: LogLine[] = [];
+    let write = (line: LogLine): void => void early.push(line);
+    const log = eventLog((line) => write(line));
+    let plugins = new PluginSet([], log);
+    let failure: PluginError | undefined;
     try {
-      return parseArguments(this.#argv, this.#files);
+      const reading = readConfiguration(this.#argv, this.#files);
+      try {
+        const folder = resolve(this.#folder, reading.folder ?? '.');
+        plugins = configuredPlugins(reading.plugins, { openvpnVersion: product.openvpnVersion, folder }, log);
+        await plugins.load();
+        for (const text of await plugins.open(1, {})) reading.add(text);
+      } catch (error) {
+        if (!(error instanceof PluginError)) throw error;
+        failure = error;
+      }
+      const openLog = (to: LineLog): void => {
+        write = (line) => to.write(line);
+        for (const line of early.splice(0)) write(line);
+      };
+      return { configuration: reading.finish(), plugins, eventLog: log, openLog, failure };
     } catch (error) {
+      await plugins.abort();
       if (!(error instanceof ConfigError)) throw error;
-      sayUsage(error);
+      for (const { text } of early) process.stdout.write(`${text}\n`);
+      sayUsage(failure ?? error);
       return undefined;
     }
   }
 
-  async #runOnce(configuration: Configuration, log: LineLog): Promise<number | 'again'> {
+  async #runOnce(read: Read, log: LineLog): Promise<number | 'again'> {
+    const { configuration, plugins } = read;
     const { options } = configuration;
     if (options.action.do !== 'run') return await runAction(configuration, log);
     const write = (line: LogLine): void => log.write(line);
@@ -141,16 +189,30 @@ class OpenvpnProcess {
       await this.#readSecrets(configuration, write);
       // Under systemd, which waits for a notification, nothing has to leave the foreground.
       const managed = notifySystemd(process.env, 'READY=0');
-      if (options.process.daemon && !managed) return await runAsDaemon(this.#handoff());
+      if (options.process.daemon && !managed) {
+        // What they opened is nothing that a process could hand over: the daemon loads them anew.
+        await plugins.close();
+        return await runAsDaemon(this.#handoff());
+      }
     }
     if (this.#first) writePid(configuration, write);
     this.#privileges ??= await ProcessPrivileges.prepare(options.process, write);
     if (this.#first) this.#daemon?.ready();
     warn(startWarnings(configuration));
+    const environment = configurationEnvironment(options, {
+      pid: process.pid,
+      startTime: Math.floor(Date.now() / 1000 - process.uptime()),
+      daemon: this.#daemon !== undefined,
+    });
+    await plugins.open(2, environment);
+    // A client's tun and the end of its privileges come with its connection, which its plugins are to see.
+    if (options.mode !== 'server') for (const point of [3, 4] as const) await plugins.open(point, environment);
     const kept = {
       privileges: this.#privileges,
       materials: readMaterials(options, this.#passphrase),
       files: new KeptFiles(options, write),
+      events: tunnelEvents(options, plugins, read.eventLog),
+      environment,
     };
     try {
       for (;;) {
@@ -166,16 +228,36 @@ class OpenvpnProcess {
   async #runTunnel(
     { options }: Configuration,
     log: LineLog,
-    { privileges, materials, files }: Kept,
+    { privileges, materials, files, events, environment }: Kept,
   ): Promise<number | 'soft' | 'again'> {
     const write = (line: LogLine): void => log.write(line);
     let failure: unknown;
+    const giveUpPrivileges = (): void => {
+      if (!privileges.drop(write)) return;
+      const { forOthers } = privileges;
+      if (forOthers !== undefined) events.plugins.dropPrivileges(forOthers).catch((error: unknown) => fail(error));
+    };
+    const fail = (error: unknown): void => {
+      failure ??= error;
+      tunnel.handleSignal('SIGTERM');
+    };
     const onState = (change: StateChange): void => {
       try {
-        this.#stateChanged(change, privileges, write);
+        if (change.state === 'CONNECTED') giveUpPrivileges();
+        this.#stateChanged(change);
       } catch (error) {
-        failure = error;
-        tunnel.handleSignal('SIGTERM');
+        fail(error);
+      }
+    };
+    const onReady = async (seen: Environment): Promise<object | AskFailure> => {
+      try {
+        await events.plugins.open(3, seen);
+        giveUpPrivileges();
+        await events.plugins.open(4, seen);
+        return {};
+      } catch (error) {
+        if (!(error instanceof PluginError || error instanceof MaterialError)) throw error;
+        return { error: error.message };
       }
     };
     const tunnel = new TunnelProcess({
@@ -185,8 +267,9 @@ class OpenvpnProcess {
       onState,
       materials,
       files,
-      daemon: this.#daemon !== undefined,
-      events: scriptEvents(options, write),
+      events,
+      environment,
+      onReady,
       credentials: async () => await this.#takeCredentials(options),
     });
     const release = this.#signals.sendTo(tunnel);
@@ -195,15 +278,15 @@ class OpenvpnProcess {
     if (failure !== undefined) throw failure;
     if (cause.why === 'fatal') {
       write({ verb: 0, severity: 'error', prefix: undefined, text: 'Exiting due to fatal error' });
+      await events.plugins.abort();
       return EXIT_ERROR;
     }
     if (cause.signal === 'SIGUSR1') return 'soft';
     return cause.signal === 'SIGHUP' ? 'again' : EXIT_GOOD;
   }
 
-  #stateChanged({ state }: StateChange, privileges: ProcessPrivileges, write: (line: LogLine) => void): void {
+  #stateChanged({ state }: StateChange): void {
     if (state === 'CONNECTED') {
-      privileges.drop(write);
       // A server has no earlier moment to be ready at.
       this.#notifyReady();
       notifySystemd(process.env, 'STATUS=Initialization Sequence Completed');
@@ -294,6 +377,6 @@ function fatal(log: LineLog, message: string): void {
 }
 
 /** Upstream's lines about a configuration go to standard output without a time. */
-function sayUsage(error: ConfigError): void {
+function sayUsage(error: Error): void {
   process.stdout.write(`${error.message}\nUse --help for more information.\n`);
 }

@@ -15,6 +15,8 @@ export {
   parseArguments,
   parseClientConfig,
   parseConfig,
+  type ReadConfiguration,
+  readConfiguration,
 } from './options/parse.js';
 export { type PulledOptions, type PushOutcome, PushReader } from './options/pull.js';
 export { encodePushReply, pushWithoutOwnRoutes } from './options/push.js';

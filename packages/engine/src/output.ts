@@ -3,7 +3,7 @@
  * The runtime drains `poll()` after every input, in order.
  */
 import type { DataChannelCommand, Endpoint, LinkId, Millis, UnixSeconds } from '@seikan/core';
-import type { EventRequest, EventVerdict } from '@seikan/plugin-sdk';
+import type { EventContext, EventRequest, EventVerdict } from '@seikan/plugin-sdk';
 
 /** The two clocks of one input: `now` for deadlines, `wallClock` for what is written down. */
 export interface Time {
@@ -22,6 +22,8 @@ export type EngineOutput =
   | ({ readonly output: 'log' } & LogLine)
   | ({ readonly output: 'state' } & StateChange)
   | { readonly output: 'write-file'; readonly path: string; readonly text: string }
+  /** A client of a server begins or ends for plugins: before its first event, after its last. The tunnel itself is 0. */
+  | { readonly output: 'context'; readonly context: EventContext; readonly change: 'opened' | 'closed' }
   /** The process ends, starts anew (`SIGUSR1`), or reads its configuration anew (`SIGHUP`). Everything that the engine holds is closed. */
   | { readonly output: 'end'; readonly cause: EndCause };
 
@@ -81,6 +83,11 @@ export interface AskMap {
   /** Takes back addresses and routes, in reverse, and closes the tun. */
   'close-tun': { ask: object; answer: object | AskFailure };
   event: { ask: { readonly request: EventRequest }; answer: EventVerdict };
+  /**
+   * A server's tun is up and nobody is served yet: what waits for that is opened, what is not needed any more given up.
+   * `env` is what plugins see.
+   */
+  ready: { ask: { readonly env: Readonly<Record<string, string>> }; answer: object | AskFailure };
   /** A file or inline secret, as text. */
   'read-file': { ask: { readonly path: string }; answer: { readonly text: string } | AskFailure };
   /** User name and password for the server, from file, terminal or management. */

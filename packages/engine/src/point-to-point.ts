@@ -51,7 +51,7 @@ import type { AskId, EngineOutput, SignalSource, Time, TunnelState } from './out
 import { PeerChains } from './peer-chains.js';
 import { SessionLimits } from './session-limits.js';
 import { TunnelDevice, type TunOutcome } from './tunnel-device.js';
-import type { Environment } from './tunnel-environment.js';
+import { type Environment, exportedEnvironment } from './tunnel-environment.js';
 import { afInet, TunnelLog } from './tunnel-log.js';
 import { type AsksFor, TunnelScripts } from './tunnel-scripts.js';
 
@@ -333,8 +333,13 @@ export class PointToPoint implements ContextOwner {
   }
 
   exchanged(key: KeyState, time: Time): void {
-    key.authentication = 'granted';
-    this.#context?.grant(key, time);
+    const context = this.#context;
+    const grant = (good: boolean, at: Time): void => {
+      if (this.#context !== context) return;
+      if (good) context?.grant(key, at);
+      else this.failed(key, { fault: 'auth-failed', reason: 'a plugin refused the finished handshake' }, at);
+    };
+    this.#scripts.tlsFinal(exportedEnvironment(this.#options, key), time, grant);
   }
 
   active(key: KeyState, time: Time): void {

@@ -3,7 +3,7 @@
  * upstream: options.c `setenv_settings`, tun.c `do_ifconfig_setenv`, route.c `setenv_routes`, dns.c `setenv_dns_options`,
  * manual "Environmental Variables" (2.6).
  */
-import type { Endpoint, UnixSeconds } from '@seikan/core';
+import { type Endpoint, type KeyState, toHex, type UnixSeconds } from '@seikan/core';
 
 import type { Connection, DnsOptions, Options } from './options/options.js';
 
@@ -34,6 +34,13 @@ export function configurationEnvironment(options: Options, { pid, startTime, dae
   }
   for (const { name, value } of options.environment) env[name] = value;
   return env;
+}
+
+/** `keying-material-exporter`: only tls-final sees it. upstream: ssl.c `export_user_keying_material` (2.6). */
+export function exportedEnvironment({ tls }: Options, key: KeyState): Environment {
+  if (tls.keyingMaterial === undefined) return {};
+  const { label, length } = tls.keyingMaterial;
+  return { exported_keying_material: toHex(key.connection.exportKeyingMaterial(label, length)) };
 }
 
 export interface TunFacts {
@@ -71,8 +78,11 @@ export function tunArguments(options: Options, { name, mtu }: Pick<TunFacts, 'na
 
 function routeEnvironment({ routing, addresses }: Options, facts: TunFacts): Environment {
   const { vpnGateway, netGateway = '0.0.0.0', remote } = facts;
-  const env: Record<string, string> = { route_net_gateway: netGateway };
-  if (vpnGateway !== undefined) env['route_vpn_gateway'] = vpnGateway;
+  const env: Record<string, string> = {};
+  if (routing.routes.length > 0 || routing.redirectGateway !== undefined) {
+    env['route_net_gateway'] = netGateway;
+    if (vpnGateway !== undefined) env['route_vpn_gateway'] = vpnGateway;
+  }
   const words: Readonly<Record<string, string | undefined>> = {
     vpn_gateway: vpnGateway,
     net_gateway: netGateway,

@@ -14,7 +14,7 @@ import type { Asks } from './asks.js';
 import { sanitizeSubject } from './certificate-policy.js';
 import type { Options } from './options/options.js';
 import type { Time } from './output.js';
-import { addressEnvironment, certificateEnvironment } from './server/client-environment.js';
+import { addressEnvironment, certificateEnvironment, linkAddress } from './server/client-environment.js';
 import { type Environment, type TunFacts, tunArguments, tunEnvironment } from './tunnel-environment.js';
 
 export type AsksFor = (event: EventName) => boolean;
@@ -74,11 +74,15 @@ export class TunnelScripts {
     );
   }
 
+  /** The key exchange is over and nobody objected; `exported` is for this question only. */
+  tlsFinal(exported: Environment, time: Time, then: (good: boolean, time: Time) => void): void {
+    this.#run({ event: 'tls-final', argv: [] }, time, then, exported);
+  }
+
   /** The peer is authenticated at this address. */
   peerInitiated(remote: Endpoint, time: Time): void {
     this.#set(addressEnvironment('trusted', remote));
-    const argv = [`[AF_INET${remote.family === 6 ? '6' : ''}]${remote.address}`, String(remote.port)];
-    this.#run({ event: 'ipchange', argv }, time, () => undefined);
+    this.#run({ event: 'ipchange', argv: [linkAddress(remote)] }, time, () => undefined);
   }
 
   /** The tun is open: its facts are told from here on. */
@@ -122,14 +126,16 @@ export class TunnelScripts {
     request: Pick<EventRequest, 'event' | 'argv' | 'certificate'>,
     time: Time,
     then: (good: boolean, time: Time) => void,
+    more: Environment = {},
   ): void {
     if (!this.#asksFor(request.event)) return then(true, time);
     if (this.#running) {
-      this.#waiting.push((at) => this.#run(request, at, then));
+      this.#waiting.push((at) => this.#run(request, at, then, more));
       return undefined;
     }
     this.#running = true;
-    this.#asks.ask('event', { request: { ...request, context: 0, env: this.#environment } }, (verdict, at) => {
+    const env = { ...this.#environment, ...more };
+    this.#asks.ask('event', { request: { ...request, context: 0, env } }, (verdict, at) => {
       this.#running = false;
       this.#waiting.shift()?.(at);
       then(verdict.result === 'success', at);

@@ -29,7 +29,7 @@ test('scripts of a tunnel run one after the other, in the order of their occasio
     scripts.routeUp(true, time, () => told.push('route-up'));
   });
   assert.deepEqual(events(), ['ipchange']);
-  assert.deepEqual(asked[0]?.request.argv, ['[AF_INET]198.51.100.1', '1194']);
+  assert.deepEqual(asked[0]?.request.argv, ['[AF_INET]198.51.100.1 1194']);
   finish(0, 'failure');
   assert.deepEqual(events(), ['ipchange', 'up']);
   finish(1, 'success');

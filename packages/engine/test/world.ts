@@ -172,6 +172,7 @@ export class World {
       case 'configure-tun':
         return { routeErrors: [] };
       case 'close-tun':
+      case 'ready':
         return {};
       case 'read-file':
         return { error: 'no such file' };

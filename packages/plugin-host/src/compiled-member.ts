@@ -161,8 +161,8 @@ export class CompiledMember implements Member {
     await this.#request(this.#frame('C').u32(context), 10_000);
   }
 
-  async #drop({ uid, gid }: Privileges): Promise<void> {
-    const reply = await this.#request(this.#frame('U').u32(uid).u32(gid).text(''), 10_000);
+  async #drop({ uid, gid, root = '' }: Privileges): Promise<void> {
+    const reply = await this.#request(this.#frame('U').u32(uid).u32(gid).text(root), 10_000);
     if (reply?.status !== 0) throw new PluginError(`plugin ${this.name}: its process could not become uid ${uid}`);
   }
 

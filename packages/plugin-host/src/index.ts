@@ -25,6 +25,7 @@ export {
   usualDay,
 } from './plugin-day.js';
 export { createMember, type PluginLine, type PluginPlace } from './plugin-line.js';
+export { PluginSet } from './plugin-set.js';
 export { type Cancel, type ScriptDirective, ScriptRunner, type ScriptSettings } from './script-runner.js';
 export { formatTrace, type TraceRecord } from './trace.js';
 export { readTrace, serveTrace } from './trace-socket.js';

@@ -58,4 +58,6 @@ export interface Member {
 export interface Privileges {
   readonly uid: number;
   readonly gid: number;
+  /** The folder that is to be the root of what the plugin sees. */
+  readonly root?: string;
 }

@@ -26,7 +26,8 @@ import { AuthFiles, ConnectFiles } from './answer-files.js';
 import { CallStats } from './call-stats.js';
 import { KeptEnv } from './kept-env.js';
 import type { Log } from './log.js';
-import type { InitNumber, Member, MemberCall, MemberOutcome, Privileges } from './member.js';
+import type { Member, MemberCall, MemberOutcome } from './member.js';
+import type { PluginSet } from './plugin-set.js';
 import { type Cancel, ScriptRunner, type ScriptSettings } from './script-runner.js';
 import { createTempFile, removeFile } from './temp-file.js';
 import type { TraceRecord } from './trace.js';
@@ -40,43 +41,19 @@ export interface CascadeSettings {
 }
 
 export class PluginCascade {
+  readonly plugins: PluginSet;
   readonly stats = new CallStats();
-  readonly #members: readonly Member[];
   readonly #settings: CascadeSettings;
   readonly #kept = new KeptEnv();
   readonly #scripts: ScriptRunner;
   readonly #log: Log;
-  readonly #opened = new Set<Member>();
-  readonly #contexts = new Set<EventContext>();
   readonly #watchers = new Set<(record: TraceRecord) => void>();
 
-  constructor(members: readonly Member[], settings: CascadeSettings, log: Log) {
-    this.#members = members;
+  constructor(plugins: PluginSet, settings: CascadeSettings, log: Log) {
+    this.plugins = plugins;
     this.#settings = settings;
     this.#log = log;
     this.#scripts = new ScriptRunner(settings.scripts, log, this.#kept);
-  }
-
-  /** Loads all plugins, before anything is opened. Throws PluginError: the VPN must not start. */
-  async load(): Promise<void> {
-    for (const member of this.#members) await member.load();
-  }
-
-  /**
-   * Opens the plugins whose turn it is; at point 1 the environment is empty and what is returned is configuration text.
-   * Throws PluginError: the VPN must not start; abort() comes next.
-   */
-  async open(point: InitNumber, env: Readonly<Record<string, string>>): Promise<string[]> {
-    const configs: string[] = [];
-    for (const member of this.#members) {
-      if (member.initPoint !== point) continue;
-      const config = await member.open(env);
-      this.#opened.add(member);
-      if (config === undefined) continue;
-      if (point === 1) configs.push(config);
-      else this.#log('warn', `PLUGIN ${member.name}: configuration is taken at initialization point 1 only`);
-    }
-    return configs;
   }
 
   /** Whether a plugin or script waits for an event, so that the engine need not ask for nothing. */
@@ -85,32 +62,15 @@ export class PluginCascade {
     return this.#scripts.has(event) || this.#listeners(event).length > 0;
   }
 
-  /** A context begins: 0 after each round of opening, a client with its first accepted packet. */
+  /** A client begins: with its first accepted packet. */
   openContext(context: EventContext): void {
-    this.#contexts.add(context);
-    for (const member of this.#opened) member.openContext(context);
+    this.plugins.openContext(context);
   }
 
-  /** A context ends: after its last event. */
+  /** A client ends: after its last event. */
   closeContext(context: EventContext): void {
-    this.#contexts.delete(context);
     this.#kept.close(context);
-    for (const member of this.#opened) member.closeContext(context);
-  }
-
-  async dropPrivileges(to: Privileges): Promise<void> {
-    for (const member of this.#members) await member.dropPrivileges(to);
-  }
-
-  async close(): Promise<void> {
-    await Promise.all(
-      [...this.#members].map(async (member) => (this.#opened.has(member) ? member.close() : member.abort())),
-    );
-  }
-
-  /** After a fatal error. Plugins that were not opened are not called (OpenVPN calls them with a NULL handle). */
-  async abort(): Promise<void> {
-    await Promise.all(this.#members.map(async (member) => member.abort()));
+    this.plugins.closeContext(context);
   }
 
   /** Sees every call with its arguments, environment and result, until the returned function is called. */
@@ -397,7 +357,7 @@ export class PluginCascade {
   }
 
   #listeners(event: PluginEventName): Member[] {
-    return this.#members.filter((member) => this.#opened.has(member) && member.events.has(event));
+    return this.plugins.listeners(event);
   }
 }
 

@@ -6,6 +6,7 @@ import type { EventName, EventRequest, EventVerdict, FinalVerdict } from '@seika
 import type { Log, LogLevel } from './log.js';
 import type { Member } from './member.js';
 import { PluginCascade } from './plugin-cascade.js';
+import { PluginSet } from './plugin-set.js';
 
 export interface DayStep {
   readonly event: EventName;
@@ -63,12 +64,12 @@ export async function runDay(createPlugin: (log: Log) => Member, plan: DayPlan):
   };
   const log: Log = (level, text) => lines.push({ level, text: text.replace(/^PLUGIN /, '') });
   const member = createPlugin(log);
-  const cascade = new PluginCascade([member], { scripts: { security: 1, commands: {}, tmpDir: plan.tmpDir } }, log);
+  const plugins = new PluginSet([member], log);
+  const cascade = new PluginCascade(plugins, { scripts: { security: 1, commands: {}, tmpDir: plan.tmpDir } }, log);
   const steps: StepReport[] = [];
   try {
-    await cascade.load();
-    await cascade.open(member.initPoint, member.initPoint === 1 ? {} : plan.env);
-    cascade.openContext(0);
+    await plugins.load();
+    await plugins.open(member.initPoint, member.initPoint === 1 ? {} : plan.env);
     const opened = take();
     const seen = new Set([0]);
     const refused = new Set<number>();
@@ -83,14 +84,14 @@ export async function runDay(createPlugin: (log: Log) => Member, plan: DayPlan):
       }
       if (step.last === true) cascade.closeContext(step.client);
     }
-    await cascade.close();
+    await plugins.close();
     const closed = take();
     const errors = [...opened, ...steps.flatMap((step) => step.logged), ...closed].some(
       ({ level }) => level === 'error',
     );
     return { opened, steps, closed, good: !errors && steps.every((step) => step.asExpected) };
   } catch (error) {
-    await cascade.abort();
+    await plugins.abort();
     throw error;
   }
 }

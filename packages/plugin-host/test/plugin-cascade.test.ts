@@ -12,6 +12,7 @@ import {
   type MemberCall,
   type MemberOutcome,
   PluginCascade,
+  PluginSet,
   type ScriptDirective,
   type TraceRecord,
 } from '@seikan/plugin-host';
@@ -71,10 +72,13 @@ async function cascadeOf(
   const logged: string[] = [];
   const log: Log = (level, text) => logged.push(`${level} ${text}`);
   const all = members.map((member) => (typeof member === 'function' ? member(log) : member));
-  const cascade = new PluginCascade(all, { scripts: { security: 2, commands, tmpDir }, ...more }, log);
-  await cascade.load();
-  await cascade.open(2, {});
-  cascade.openContext(0);
+  const cascade = new PluginCascade(
+    new PluginSet(all, log),
+    { scripts: { security: 2, commands, tmpDir }, ...more },
+    log,
+  );
+  await cascade.plugins.load();
+  await cascade.plugins.open(2, {});
   cascade.openContext(1);
   return { cascade, tmpDir, logged };
 }
@@ -200,7 +204,7 @@ test('several plugins and the script may defer; each has files of its own', { sk
     reason: 'the child says no',
     cause: 'auth_control_file says 0',
   });
-  await cascade.close();
+  await cascade.plugins.close();
   // A script that was given up may still write its answer into a file that is gone already, and so make it anew.
   for (let i = 0; i < 100 && readdirSync(tmpDir).length > 0; i += 1) await sleep(50);
   const late = readdirSync(tmpDir).filter((name) => !name.startsWith('openvpn_acf_'));
@@ -212,7 +216,7 @@ test('a deferred answer acts at once', { skip }, async () => {
   const started = performance.now();
   await run(cascade, 'auth-user-pass-verify', login).final;
   assert.ok(performance.now() - started < 600, 'the plugin takes 50 ms, a poll would take a second');
-  await cascade.close();
+  await cascade.plugins.close();
 });
 
 test('a question for the client, a reason for a no, and a cancelled login', { skip }, async () => {
@@ -225,12 +229,12 @@ test('a question for the client, a reason for a no, and a cancelled login', { sk
   assert.equal(readdirSync(tmpDir).length, 2, 'control and reason file wait');
   asked.cancel();
   assert.deepEqual(readdirSync(tmpDir), []);
-  await cascade.close();
+  await cascade.plugins.close();
 
   const reason = await cascadeOf([compiled('reason')]);
   const { result, ...said } = await run(reason.cascade, 'auth-user-pass-verify', login).final;
   assert.deepEqual([result, 'reason' in said && said.reason], ['failure', 'not today']);
-  await reason.cascade.close();
+  await reason.cascade.plugins.close();
 });
 
 test('the control files are still named after the login, as in OpenVPN', async () => {
@@ -254,7 +258,7 @@ test('client-connect: config by file, now or asked again; by list, now or asked 
   });
   assert.deepEqual(first.verdicts[0], { result: 'deferred' });
   assert.deepEqual(readdirSync(byFile.tmpDir), []);
-  await byFile.cascade.close();
+  await byFile.cascade.plugins.close();
 
   const member = fake('ts', () => ({ result: 'success', config: 'push "ping 30"' }));
   const byList = await cascadeOf([compiled('connect-list'), member]);
@@ -262,7 +266,7 @@ test('client-connect: config by file, now or asked again; by list, now or asked 
     result: 'success',
     config: 'push "ping 20"\npush "ping 30"\n',
   });
-  await byList.cascade.close();
+  await byList.cascade.plugins.close();
 });
 
 test('a deferred client-connect that nobody can ask again is refused', async () => {
@@ -285,7 +289,7 @@ test('while one plugin sleeps another login goes on, and calls are counted and t
   assert.deepEqual([stat?.event, stat?.results.success, (stat?.totalMs ?? 0) > 900], ['client-disconnect', 1, true]);
   const line = formatTrace({ ...(traced[0] as TraceRecord), env: login.env });
   assert.match(line, /"event":"client-disconnect".*"env":\{"username":"ada","password":"\[secret\]"\}/);
-  await cascade.close();
+  await cascade.plugins.close();
 });
 
 test('the engine is told what nobody waits for', async () => {

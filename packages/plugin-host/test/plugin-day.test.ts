@@ -10,6 +10,7 @@ import {
   type Log,
   PluginCascade,
   PluginError,
+  PluginSet,
   readTrace,
   runDay,
   serveTrace,
@@ -115,9 +116,13 @@ test('one argument is split as a configuration line is, several are taken as the
 
 test('a running cascade is traced through a socket, without its secrets', { skip }, async () => {
   const settings: CascadeSettings = { scripts: { security: 1, commands: {}, tmpDir: folder } };
-  const cascade = new PluginCascade([createMember({ name: fixture(), parameters: [] }, place, quiet)], settings, quiet);
-  await cascade.load();
-  await cascade.open(2, {});
+  const cascade = new PluginCascade(
+    new PluginSet([createMember({ name: fixture(), parameters: [] }, place, quiet)], quiet),
+    settings,
+    quiet,
+  );
+  await cascade.plugins.load();
+  await cascade.plugins.open(2, {});
   const path = join(folder, 'trace.sock');
   const close = await serveTrace(cascade, path);
   const stop = new AbortController();
@@ -137,7 +142,7 @@ test('a running cascade is traced through a socket, without its secrets', { skip
   }
   await reading;
   await close();
-  await cascade.close();
+  await cascade.plugins.close();
   const record = JSON.parse(lines[0] ?? '') as { event: string; result: string; env: Record<string, string> };
   assert.deepEqual([record.event, record.result], ['auth-user-pass-verify', 'success']);
   assert.deepEqual([record.env['username'], record.env['password']], ['ada', '[secret]']);

@@ -50,9 +50,20 @@ export class ProcessPrivileges {
     return this.#dropped && this.#options.chroot !== undefined;
   }
 
-  /** Gives everything up. A second call does nothing: what is gone is gone, after SIGHUP too. Throws a MaterialError. */
-  drop(log: (line: LogLine) => void): void {
-    if (this.#dropped) return;
+  /** As whom and where the processes of plugins are to run from the same moment on; undefined: as before. */
+  get forOthers(): { readonly uid: number; readonly gid: number; readonly root?: string } | undefined {
+    const { user, group, chroot } = this.#options;
+    if (user === undefined && group === undefined && chroot === undefined) return undefined;
+    const { uid = process.getuid?.() ?? 0, gid = process.getgid?.() ?? 0 } = this.#identity;
+    return { uid, gid, ...(chroot === undefined ? {} : { root: chroot }) };
+  }
+
+  /**
+   * Gives everything up and says so. A second call does nothing: what is gone is gone, after SIGHUP too.
+   * Throws a MaterialError.
+   */
+  drop(log: (line: LogLine) => void): boolean {
+    if (this.#dropped) return false;
     this.#dropped = true;
     const { chroot, user, group } = this.#options;
     if (chroot !== undefined) {
@@ -60,12 +71,13 @@ export class ProcessPrivileges {
       attempt(`chroot to '${chroot}' failed`, () => changeRoot(chroot));
       log(notice(`chroot to '${chroot}' and cd to '/' succeeded`));
     }
-    if (user === undefined && group === undefined) return;
+    if (user === undefined && group === undefined) return true;
     const keep = hasCapability('CAP_NET_ADMIN') ? (['CAP_NET_ADMIN'] as const) : [];
     attempt('giving up privileges', () => dropPrivileges(this.#identity, keep));
     if (group !== undefined) log(notice(`GID set to ${group}`));
     if (user !== undefined) log(notice(`UID set to ${user}`));
     if (keep.length > 0) log(notice('Capabilities retained: CAP_NET_ADMIN'));
+    return true;
   }
 }
 

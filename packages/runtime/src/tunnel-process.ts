@@ -15,10 +15,10 @@ import {
   type AskFailure,
   type AskMap,
   type AskName,
-  configurationEnvironment,
   createProtection,
   type EndCause,
   type EngineOutput,
+  type Environment,
   type LogLine,
   Multi,
   type Options,
@@ -29,7 +29,7 @@ import {
   type TunnelSignal,
 } from '@seikan/engine';
 import { createCrypto } from '@seikan/native';
-import type { EventRequest, EventVerdict } from '@seikan/plugin-sdk';
+import type { EventContext, EventRequest, EventVerdict } from '@seikan/plugin-sdk';
 
 import type { KeptFiles } from './kept-files.js';
 import { formatLocalTime } from './line-log.js';
@@ -45,8 +45,10 @@ export interface TunnelProcessSettings {
   readonly onState?: ((change: StateChange) => void) | undefined;
   /** Runs plugins and scripts; without it no event is asked. */
   readonly events?: EventRunner | undefined;
-  /** The process has left its terminal: `daemon=1` for scripts. */
-  readonly daemon?: boolean | undefined;
+  /** What scripts see from the start: `configurationEnvironment`. */
+  readonly environment: Environment;
+  /** A server's tun is up: what has to be done before anybody is served. A failure ends the tunnel. */
+  readonly onReady?: ((environment: Environment) => Promise<object | AskFailure>) | undefined;
   readonly materials: Materials;
   /** Status and pool; they outlive a soft restart. */
   readonly files: KeptFiles;
@@ -58,6 +60,8 @@ export interface EventRunner {
   has(event: EventRequest['event']): boolean;
   /** Answers with at most one interim verdict and one final one; the function given back ends the request. */
   run(request: EventRequest, answer: (verdict: EventVerdict) => void): () => void;
+  openContext(context: EventContext): void;
+  closeContext(context: EventContext): void;
 }
 
 function random(into: Uint8Array): void {
@@ -109,11 +113,6 @@ export class TunnelProcess {
     this.#tun = new TunnelTun(this.#channel, settings.log);
 
     const asksFor = (event: EventRequest['event']): boolean => settings.events?.has(event) ?? false;
-    const environment = configurationEnvironment(options, {
-      pid: process.pid,
-      startTime: Math.floor(Date.now() / 1000 - process.uptime()),
-      daemon: settings.daemon ?? false,
-    });
     const replay = { size: options.data.replayWindow, time: options.data.replayTime * 1000 };
     const common = {
       options,
@@ -131,7 +130,7 @@ export class TunnelProcess {
       abilities: { epoch: true },
       revokedSerials: revokedSerials(options),
       asksFor,
-      environment,
+      environment: settings.environment,
       readCounters: (peer: PeerRef) => this.#channel.readCounters(peer),
       formatTime: (time: UnixSeconds) => formatLocalTime(time * 1000),
     };
@@ -208,6 +207,10 @@ export class TunnelProcess {
       case 'write-file':
         this.#settings.files.write(output.path, output.text);
         return;
+      case 'context':
+        if (output.change === 'opened') this.#settings.events?.openContext(output.context);
+        else this.#settings.events?.closeContext(output.context);
+        return;
       case 'end':
         this.#end(output.cause);
         return;
@@ -235,6 +238,9 @@ export class TunnelProcess {
         return;
       case 'close-tun':
         this.#answerLater(ask.id, this.#tun.close());
+        return;
+      case 'ready':
+        this.#answerLater(ask.id, this.#settings.onReady?.(ask.env) ?? Promise.resolve({}));
         return;
       case 'read-file':
         this.#answerLater(ask.id, readText(ask.path));

@@ -5,7 +5,7 @@
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { createMember, type Member, PluginCascade } from '@seikan/plugin-host';
+import { createMember, type Member, PluginCascade, PluginSet } from '@seikan/plugin-host';
 import type { EventRequest, EventVerdict } from '@seikan/plugin-sdk';
 import { descendants } from './stock.js';
 
@@ -21,10 +21,13 @@ const log = (level: string, text: string): void => {
 };
 
 async function cascadeOf(member: Member, env: Record<string, string>): Promise<PluginCascade> {
-  const cascade = new PluginCascade([member], { scripts: { security: 1, commands: {}, tmpDir: folder } }, log);
-  await cascade.load();
-  await cascade.open(2, env);
-  cascade.openContext(0);
+  const cascade = new PluginCascade(
+    new PluginSet([member], log),
+    { scripts: { security: 1, commands: {}, tmpDir: folder } },
+    log,
+  );
+  await cascade.plugins.load();
+  await cascade.plugins.open(2, env);
   cascade.openContext(1);
   return cascade;
 }
@@ -61,7 +64,7 @@ for (const [mode, env] of [
     await ask(cascade, login(env, 'ada', 'wrong')),
     await ask(cascade, login(env, 'ada', 'secret')),
   ];
-  await cascade.close();
+  await cascade.plugins.close();
 }
 
 const uidFile = join(folder, 'uid');
@@ -74,9 +77,9 @@ const down = createMember(
 const cascade = await cascadeOf(down, {});
 const device = ['tun0', '1500', '0', '10.8.0.1', '255.255.255.0', 'init'];
 result['up'] = await ask(cascade, { event: 'up', argv: device, env: { dev: 'tun0', daemon: '0' } });
-await cascade.dropPrivileges({ uid: 65_534, gid: 65_534 });
+await cascade.plugins.dropPrivileges({ uid: 65_534, gid: 65_534 });
 result['down'] = await ask(cascade, { event: 'down', argv: device, env: { dev: 'tun0', daemon: '0' } });
-await cascade.close();
+await cascade.plugins.close();
 result['downRan'] = readFileSync(uidFile, 'utf8').trim().split('\n');
 result['left'] = descendants(process.pid);
 result['logged'] = logged;

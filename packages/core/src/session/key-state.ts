@@ -199,7 +199,7 @@ export class KeyState {
   nextTimeout(): Millis | undefined {
     if (this.#state === 'failed') return undefined;
     const retransmit = this.send.nextTimeout();
-    const deadline = this.#state === 'generated' ? undefined : this.deadline;
+    const deadline = this.isNegotiating ? this.deadline : undefined;
     if (retransmit === undefined || deadline === undefined) return retransmit ?? deadline;
     return Math.min(retransmit, deadline);
   }

@@ -44,8 +44,8 @@ export type Permission =
   /** Upstream does not check. */
   | 'anywhere';
 
-/** Who is speaking: a configuration, one of its connection blocks, a client's own file, or the server's push. */
-export type Context = 'config' | 'connection' | 'client' | 'pull';
+/** Who is speaking: a configuration, one of its connection blocks, a plugin, a client's own file, or the server's push. */
+export type Context = 'config' | 'connection' | 'plugin' | 'client' | 'pull';
 
 const clientPermissions: ReadonlySet<Permission> = new Set<Permission>([
   'instance',
@@ -84,6 +84,8 @@ export function mayStand(permissions: readonly Permission[], context: Context, r
     switch (context) {
       case 'config':
         return permission !== 'instance' && permission !== 'pull-mode';
+      case 'plugin':
+        return permission !== 'instance' && permission !== 'pull-mode' && permission !== 'plugin';
       case 'connection':
         return permission === 'connection';
       case 'client':

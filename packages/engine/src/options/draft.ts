@@ -298,6 +298,7 @@ function defaultOptions(tempDirectory: string): Mutable<Options> {
       exitOnError: false,
       pushPeerInfo: false,
       cryptV2Verify: undefined,
+      keyingMaterial: undefined,
       forceKeyMaterialExport: false,
     },
     verify: {
@@ -354,7 +355,9 @@ function defaultOptions(tempDirectory: string): Mutable<Options> {
       clientConnect: undefined,
       clientDisconnect: undefined,
       learnAddress: undefined,
+      clientCrresponse: undefined,
     },
+    plugins: [],
     persist: { tun: false, key: false, localIp: false, remoteIp: false },
     process: {
       cd: undefined,

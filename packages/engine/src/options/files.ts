@@ -79,6 +79,7 @@ function* needs(options: Options): Generator<Need> {
   yield* script('client-connect', scripts.clientConnect, inChroot);
   yield* script('client-disconnect', scripts.clientDisconnect, inChroot);
   yield* script('learn-address', scripts.learnAddress, inChroot);
+  yield* script('client-crresponse', scripts.clientCrresponse, inChroot);
   yield* file('dh', tls.dh);
   yield* file('ca', tls.ca);
   yield* directory('capath', '--capath', tls.capath === undefined ? undefined : inChroot(tls.capath), 'r');

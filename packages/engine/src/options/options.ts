@@ -38,6 +38,8 @@ export interface Options {
   readonly push: readonly string[];
   readonly server: ServerOptions;
   readonly scripts: ScriptOptions;
+  /** `plugin`, in order. */
+  readonly plugins: readonly PluginOption[];
   readonly persist: PersistOptions;
   readonly process: ProcessOptions;
   readonly log: LogOptions;
@@ -309,6 +311,8 @@ export interface TlsOptions {
   readonly pushPeerInfo: boolean;
   /** `tls-crypt-v2-verify`. */
   readonly cryptV2Verify: string | undefined;
+  /** `keying-material-exporter`. */
+  readonly keyingMaterial: { readonly label: string; readonly length: number } | undefined;
   /** `force-tls-key-material-export`. */
   readonly forceKeyMaterialExport: boolean;
 }
@@ -401,6 +405,14 @@ export interface ScriptOptions {
   readonly clientConnect: string | undefined;
   readonly clientDisconnect: string | undefined;
   readonly learnAddress: string | undefined;
+  readonly clientCrresponse: string | undefined;
+}
+
+export interface PluginOption {
+  /** A file, a name in the plugin directory, or a package. */
+  readonly name: string;
+  /** As written; whoever loads it splits a single one into words. */
+  readonly parameters: readonly string[];
 }
 
 export interface PersistOptions {

@@ -8,7 +8,7 @@ import { type Context, type DirectiveRow, mayStand, type Reader, Use } from './d
 import { copyEntry, copyPlain, type Draft, draftOf, emptyWrap, type Mutable, newDraft } from './draft.js';
 import { expandHelpers } from './helpers.js';
 import { type Directive, readArguments, readDirectives } from './lexer.js';
-import type { Action, Options } from './options.js';
+import type { Action, Options, PluginOption } from './options.js';
 import { deviceType, resolveClientConfig, resolveOptions, usage } from './resolve.js';
 import { directiveTable } from './table.js';
 import { verifyOptions } from './verify.js';
@@ -40,8 +40,24 @@ export function parseConfig(text: string, file: string, files: ConfigFiles): Con
   return finish(draft);
 }
 
+/** A command line that was read and not yet put together: plugins may have something to add. */
+export interface ReadConfiguration {
+  readonly plugins: readonly PluginOption[];
+  /** `cd`: what relative names are relative to. */
+  readonly folder: string | undefined;
+  /** What a plugin says (initialization point 1); a line that cannot be used is a warning and left out, as upstream does. */
+  add(text: string): void;
+  /** Throws ConfigError. */
+  finish(): Configuration;
+}
+
 /** Reads a command line without the program's name: OpenVPN's own argv. Throws ConfigError. */
 export function parseArguments(argv: readonly string[], files: ConfigFiles): Configuration {
+  return readConfiguration(argv, files).finish();
+}
+
+/** As `parseArguments`, in two steps. Throws ConfigError. */
+export function readConfiguration(argv: readonly string[], files: ConfigFiles): ReadConfiguration {
   const draft = newDraft(files.tempDirectory ?? '/tmp');
   if (argv.length === 0) draft.options.action = { do: 'help' };
   const reader = makeReader({ draft, context: 'config', files, depth: 0, report: refuse });
@@ -49,7 +65,24 @@ export function parseArguments(argv: readonly string[], files: ConfigFiles): Con
     applyDirective(directive, { draft, context: 'config', reader });
     if (isImmediate(draft)) break;
   }
-  return finish(draft);
+  const report = (problem: ConfigError): void => warnOf(problem, draft);
+  return {
+    plugins: draft.options.action.do === 'run' ? draft.options.plugins : [],
+    folder: draft.options.process.cd,
+    add: (text) => {
+      const file = '[CONFIG-STRING]';
+      const context = 'plugin';
+      readText({
+        text,
+        file,
+        draft,
+        context,
+        reader: makeReader({ draft, context, files, depth: 1, report }),
+        report,
+      });
+    },
+    finish: () => finish(draft),
+  };
 }
 
 /**
@@ -63,10 +96,7 @@ export function parseClientConfig(
 ): { readonly client: ClientConfig; readonly warnings: readonly ConfigWarning[] } {
   const draft = draftOf(options);
   draft.client = copyPlain(base ?? plainClientConfig(options));
-  const report = (problem: ConfigError): void => {
-    const { file, line, column, upstream } = problem;
-    draft.warnings.push({ level: 'warning', text: upstream, at: { file, line, column, upstream: '' } });
-  };
+  const report = (problem: ConfigError): void => warnOf(problem, draft);
   const reader = makeReader({ draft, context: 'client', files, depth: 1, report });
   readText({ text, file, draft, context: 'client', reader, report });
   const { client } = draft;
@@ -77,6 +107,10 @@ export function parseClientConfig(
     report(error);
     return { client, warnings: draft.warnings };
   }
+}
+
+function warnOf({ file, line, column, upstream }: ConfigError, { warnings }: Draft): void {
+  warnings.push({ level: 'warning', text: upstream, at: { file, line, column, upstream: '' } });
 }
 
 export interface Application {
@@ -159,6 +193,7 @@ const wrongPlace: Readonly<Record<Context, string>> = {
   config: 'It belongs into a file about one client, or is pushed by a server.',
   connection: 'It is not about one connection.',
   client: 'It is not about one client.',
+  plugin: 'A plugin may not load plugins.',
   pull: 'A server may not set it.',
 };
 

@@ -196,7 +196,7 @@ function verifyServer(draft: Draft): void {
       'Raise the renewal time.',
     );
   const postfix = 'must be used with --management-client-auth, an --auth-user-pass-verify script, or plugin';
-  if (auth.verify !== undefined) return;
+  if (auth.verify !== undefined || options.plugins.length > 0) return;
   if (verify.clientCertificate !== 'require')
     refuseWith(
       'verify-client-cert',
@@ -217,6 +217,7 @@ const serverOnly: readonly (readonly [directive: string, shown: string])[] = [
   ['ifconfig-ipv6-pool', '--ifconfig-ipv6-pool'],
   ['hash-size', '--hash-size'],
   ['learn-address', '--learn-address'],
+  ['client-crresponse', '--client-crresponse'],
   ['client-connect', '--client-connect'],
   ['client-disconnect', '--client-disconnect'],
   ['client-config-dir', '--client-config-dir/--ccd-exclusive'],

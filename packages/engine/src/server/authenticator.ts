@@ -11,7 +11,6 @@ import {
   isAuthToken,
   isTokenCurrent,
   type KeyState,
-  type Millis,
   type RandomFill,
   signAuthToken,
   TOKEN_SESSION_ID_SIZE,
@@ -21,6 +20,7 @@ import {
 
 import type { Options } from '../options/options.js';
 import type { Time } from '../output.js';
+import { exportedEnvironment } from '../tunnel-environment.js';
 import type { Instance } from './instance.js';
 
 /** What tokens are made with. */
@@ -34,11 +34,11 @@ type SessionState = 'Initial' | 'Authenticated' | 'Expired' | 'Invalid' | 'Authe
 
 export class Authenticator {
   readonly #options: Options;
-  readonly #asksFor: (event: 'auth-user-pass-verify') => boolean;
+  readonly #asksFor: (event: 'auth-user-pass-verify' | 'tls-final') => boolean;
   readonly #mint: TokenMint;
 
   /** `asksFor`: a script or a plugin stands behind the event. */
-  constructor(options: Options, asksFor: (event: 'auth-user-pass-verify') => boolean, mint: TokenMint) {
+  constructor(options: Options, asksFor: (event: 'auth-user-pass-verify' | 'tls-final') => boolean, mint: TokenMint) {
     this.#options = options;
     this.#asksFor = asksFor;
     this.#mint = mint;
@@ -54,7 +54,7 @@ export class Authenticator {
       return;
     }
     if (!this.#asksFor('auth-user-pass-verify')) {
-      instance.authenticated(key, { username: undefined, commonName: undefined }, time);
+      this.#letIn(instance, key, time);
       return;
     }
     if (credentialsTooLong) {
@@ -63,12 +63,20 @@ export class Authenticator {
       return;
     }
     if (username === undefined || password === undefined) {
-      if (auth.userPassOptional) instance.authenticated(key, { username: undefined, commonName: undefined }, time);
+      if (auth.userPassOptional) this.#letIn(instance, key, time);
       else this.#refuse(instance, undefined, 'TLS Error: Auth Username/Password was not provided by peer', time);
       return;
     }
     if (auth.genToken === undefined || !isAuthToken(password)) this.#ask(instance, key, { username, password }, {});
     else this.#checkToken(instance, key, { username, password }, time);
+  }
+
+  /** Nobody asks for a password. */
+  #letIn(instance: Instance, key: KeyState, time: Time): void {
+    const nobody = { username: undefined, commonName: undefined };
+    const final = this.#finalCheck(instance, key, (at) => instance.authenticated(key, nobody, at));
+    final.begin(time);
+    final.granted(time);
   }
 
   #checkToken(instance: Instance, key: KeyState, login: Login, time: Time): void {
@@ -90,7 +98,10 @@ export class Authenticator {
       this.#ask(instance, key, login, { session_state: state, ...session }, current ? token : undefined);
     } else if (current) {
       instance.log.info(1, `TLS: Username/auth-token authentication succeeded for username '${login.username}'`);
-      this.#succeed(instance, key, login.username, token, time);
+      instance.setEnvironment({ username: login.username });
+      const final = this.#finalCheck(instance, key, (at) => this.#succeed(instance, key, login.username, token, at));
+      final.begin(time);
+      final.granted(time);
     } else {
       const text = `TLS Auth Error: --auth-gen-token: auth-token of '${login.username}' ${token === undefined ? 'is not valid' : 'has expired'}`;
       this.#refuse(instance, 'SESSION: auth-token expired', text, time);
@@ -105,14 +116,21 @@ export class Authenticator {
     token?: AuthToken,
   ): void {
     const { tls, auth } = this.#options;
-    const deadline: Millis = 1000 * (tls.renegSec === 0 ? tls.handWindow : Math.min(tls.handWindow, tls.renegSec / 2));
+    const window = tls.renegSec === 0 ? tls.handWindow : Math.min(tls.handWindow, tls.renegSec / 2);
     const initial = auth.genToken?.externalAuth === true ? { session_state: 'Initial' } : {};
-    const env = { ...instance.environment, username, password, ...initial, ...session };
-    instance.ask({ event: 'auth-user-pass-verify', argv: [], env, deadline }, (verdict, at) => {
+    instance.setEnvironment({ username, ...initial, ...session });
+    const env = { ...instance.environment, password };
+    const final = this.#finalCheck(instance, key, (at) => this.#succeed(instance, key, username, token, at));
+    instance.ask({ event: 'auth-user-pass-verify', argv: [], env, deadline: 1000 * window }, (verdict, at) => {
       switch (verdict.result) {
-        case 'deferred':
         case 'pending':
+        case 'deferred':
           instance.log.info(3, `TLS: Username/Password authentication deferred for username '${username}'`);
+          instance.awaitLogin(key.createdAt + 1000 * window);
+          if (verdict.result === 'pending' && !instance.askUser(key, verdict, at)) {
+            const reason = `Authentication failed, required pending auth method '${verdict.method}' not supported`;
+            this.#refuse(instance, reason, `TLS Auth Error: ${reason}`, at);
+          } else final.begin(at);
           return;
         case 'failure':
           this.#refuse(
@@ -124,7 +142,9 @@ export class Authenticator {
           return;
         case 'success':
           instance.log.info(1, `TLS: Username/Password authentication succeeded for username '${username}'`);
-          this.#succeed(instance, key, username, token, at);
+          instance.awaitLogin(undefined);
+          final.begin(at);
+          final.granted(at);
           return;
         default:
           verdict satisfies never;
@@ -132,10 +152,42 @@ export class Authenticator {
     });
   }
 
+  /** tls-final, once, while a deferred login goes on; `then` when both have said yes. */
+  #finalCheck(
+    instance: Instance,
+    key: KeyState,
+    then: (time: Time) => void,
+  ): { begin(time: Time): void; granted(time: Time): void } {
+    let asked = false;
+    let good = !this.#asksFor('tls-final');
+    let granted = false;
+    return {
+      begin: (time) => {
+        if (asked) return;
+        asked = true;
+        if (good) return instance.loginHeard(time);
+        const env = { ...instance.environment, ...exportedEnvironment(this.#options, key) };
+        instance.ask({ event: 'tls-final', argv: [], env }, (verdict, at) => {
+          good = verdict.result === 'success';
+          if (!good) {
+            this.#refuse(instance, undefined, 'TLS Auth Error: a plugin refused the finished handshake', at);
+            return;
+          }
+          instance.loginHeard(at);
+          if (granted) then(at);
+        });
+        return undefined;
+      },
+      granted: (time) => {
+        granted = true;
+        if (good) then(time);
+      },
+    };
+  }
+
   /** Lets the client in, with a new token where tokens are given: its first, or the renewal of `token`. */
   #succeed(instance: Instance, key: KeyState, username: string, token: AuthToken | undefined, time: Time): void {
     const { auth } = this.#options;
-    instance.setEnvironment({ username });
     if (auth.genToken !== undefined) {
       const { secret, random } = this.#mint;
       const sessionId = token?.sessionId ?? new Uint8Array(TOKEN_SESSION_ID_SIZE);

@@ -41,6 +41,11 @@ export function addressEnvironment(
   return { [`${kind}_ip${family === 6 ? '6' : ''}`]: address, [`${kind}_port`]: String(port) };
 }
 
+/** The argument of ipchange. upstream: socket.c `ipchange_fmt`. */
+export function linkAddress({ family, address, port }: Endpoint): string {
+  return `[AF_INET${family === 6 ? '6' : ''}]${address} ${port}`;
+}
+
 /** The addresses that a client was given. */
 export function poolEnvironment(given: {
   readonly ipv4: string | undefined;

@@ -3,10 +3,9 @@
  *
  *   same name elsewhere ─▶ client-config-dir ─▶ pool ─▶ client-connect (plugins, script) ─▶ cipher ─▶ addresses, routes
  *
- * and back: client-disconnect with the final counters.
  * upstream: multi.c `multi_connection_established`, `multi_client_connect_*`, `multi_select_virtual_addr` (2.6).
  */
-import type { PeerCounters, PeerRoute } from '@seikan/core';
+import type { PeerRoute } from '@seikan/core';
 import type { EventName } from '@seikan/plugin-sdk';
 
 import { peerSettings } from '../data-settings.js';
@@ -30,8 +29,8 @@ export interface ConnectingHost {
   sameName(instance: Instance): Instance | undefined;
   close(instance: Instance, why: string, time: Time): void;
   poolChanged(time: Time): void;
-  /** Asks in the name of a client that is gone. */
-  askAfter(instance: Instance, event: EventName, env: Readonly<Record<string, string>>): void;
+  /** The client was asked about and is refused: client-disconnect follows, as upstream has it. */
+  disconnected(instance: Instance, time: Time): void;
 }
 
 /** Each link of the chain sees the config that the ones before it made. */
@@ -71,18 +70,6 @@ export class Connecting {
     const { clientConfigDir } = options.server;
     if (clientConfigDir === undefined) this.#assign(instance, time);
     else this.#readClientConfig(instance, [instance.commonName ?? 'UNDEF', 'DEFAULT'], clientConfigDir, time);
-  }
-
-  /** client-disconnect runs when everything else is already taken back. */
-  disconnected(instance: Instance, counters: PeerCounters | undefined, time: Time): void {
-    if (!this.#top.asksFor('client-disconnect')) return;
-    this.#host.askAfter(instance, 'client-disconnect', {
-      ...instance.environment,
-      script_type: 'client-disconnect',
-      bytes_received: String(counters?.linkRead ?? 0),
-      bytes_sent: String(counters?.linkWritten ?? 0),
-      time_duration: String(time.wallClock - instance.connectedAt),
-    });
   }
 
   #readClientConfig(instance: Instance, names: readonly string[], directory: string, time: Time): void {
@@ -184,31 +171,32 @@ export class Connecting {
       this.#runConnectEvents(instance, rest, time);
       return;
     }
-    instance.ask(
-      { event, argv: [], env: { ...instance.environment, script_type: 'client-connect' } },
-      (verdict, at) => {
-        if (verdict.result === 'failure') {
-          instance.log.error(
-            `WARNING: client-connect refused the client${verdict.cause === undefined ? '' : `: ${verdict.cause}`}`,
-          );
-          instance.refuse(verdict.reason, at);
-          return;
-        }
-        if (verdict.result !== 'success') return;
-        if (verdict.config !== undefined && !this.#apply(instance, verdict.config, event)) {
-          instance.refuse(undefined, at);
-          return;
-        }
-        const { config } = instance;
-        if (config?.disable === true) {
-          instance.log.error("MULTI: client has been rejected due to 'disable' directive");
-          instance.refuse(undefined, at);
-          return;
-        }
-        if (config !== undefined) this.#selectAddresses(instance, config);
-        this.#runConnectEvents(instance, rest, at);
-      },
-    );
+    instance.ask({ event, argv: [], env: instance.environment }, (verdict, at) => {
+      if (verdict.result === 'failure') {
+        const cause = verdict.cause === undefined ? '' : `: ${verdict.cause}`;
+        instance.log.error(`WARNING: client-connect refused the client${cause}`);
+        this.#refuse(instance, verdict.reason, at);
+        return;
+      }
+      if (verdict.result !== 'success') return;
+      if (verdict.config !== undefined && !this.#apply(instance, verdict.config, event)) {
+        this.#refuse(instance, undefined, at);
+        return;
+      }
+      const { config } = instance;
+      if (config?.disable === true) {
+        instance.log.error("MULTI: client has been rejected due to 'disable' directive");
+        this.#refuse(instance, undefined, at);
+        return;
+      }
+      if (config !== undefined) this.#selectAddresses(instance, config);
+      this.#runConnectEvents(instance, rest, at);
+    });
+  }
+
+  #refuse(instance: Instance, reason: string | undefined, time: Time): void {
+    instance.refuse(reason, time);
+    this.#host.disconnected(instance, time);
   }
 
   #finish(instance: Instance, time: Time): void {

@@ -1,7 +1,7 @@
 /**
  * One client of a server: a child context, who the client is, what it was given, and how far it has come.
  *
- *   handshaking ─▶ authenticating ─▶ connecting ─▶ established
+ *   handshaking ─▶ authenticating ─▶ authenticated ─▶ connecting ─▶ established
  *        └──────────────┴──── refused ────┴──▶ closed
  *
  * Every question to the outside (scripts, plugins, files) is asynchronous and belongs to this instance alone.
@@ -22,23 +22,30 @@ import {
   parsePeerInfo,
   type Session,
 } from '@seikan/core';
-import type { EventRequest, EventVerdict } from '@seikan/plugin-sdk';
+import type { EventContext, EventRequest, EventVerdict, PendingAuth } from '@seikan/plugin-sdk';
 
 import { Asks } from '../asks.js';
 import { commonNameOf, sanitizeSubject } from '../certificate-policy.js';
 import { Context, type ContextOwner, earliest } from '../context.js';
-import type { PeerInfo } from '../negotiation.js';
+import { Capability, can, capabilitiesOf, type PeerInfo } from '../negotiation.js';
 import type { ClientConfig } from '../options/client-config.js';
 import type { Connection } from '../options/options.js';
 import type { AskId, EngineOutput, Time } from '../output.js';
 import { PeerChains } from '../peer-chains.js';
 import { SessionLimits } from '../session-limits.js';
 import { afInet, TunnelLog } from '../tunnel-log.js';
-import { certificateEnvironment } from './client-environment.js';
+import { addressEnvironment, certificateEnvironment, linkAddress } from './client-environment.js';
 import type { Lease } from './pool.js';
 import type { Top } from './top.js';
 
-export type InstancePhase = 'handshaking' | 'authenticating' | 'connecting' | 'established' | 'refused' | 'closed';
+export type InstancePhase =
+  | 'handshaking'
+  | 'authenticating'
+  | 'authenticated'
+  | 'connecting'
+  | 'established'
+  | 'refused'
+  | 'closed';
 
 /** What the Multi does for its instances. */
 export interface InstanceHost {
@@ -85,8 +92,12 @@ export class Instance implements ContextOwner {
   #authToken: string | undefined;
   #initialToken: string | undefined;
   #tokenSent = true;
-  /** `Peer Connection Initiated` is logged once. */
-  #initiated = false;
+  /** `Peer Connection Initiated` is logged once, and ipchange told; its answer is awaited before the client connects. */
+  #initiated: 'no' | 'telling' | 'told' = 'no';
+  #loginHeard = false;
+  #loginUntil: Millis | undefined;
+  /** What the client is to be told while its login is pending. */
+  #pending: string[] = [];
 
   constructor(
     host: InstanceHost,
@@ -188,7 +199,38 @@ export class Instance implements ContextOwner {
 
   /** The verdict of a script or plugin comes back through the instance's own table of questions. */
   ask(request: Omit<EventRequest, 'context'>, then: (verdict: EventVerdict, time: Time) => void): void {
-    this.asks.ask('event', { request: { ...request, context: this.clientId } }, then);
+    this.asks.ask('event', { request: { ...request, context: this.eventContext } }, then);
+  }
+
+  /** As plugins number contexts: 0 is the server itself. */
+  get eventContext(): EventContext {
+    return this.clientId + 1;
+  }
+
+  /** Somebody has deferred the login: until when there must be an answer; `undefined`: there is one. */
+  awaitLogin(until: Millis | undefined): void {
+    this.#loginUntil = until;
+  }
+
+  /**
+   * Has the client ask its user for more (AUTH_PENDING). False: it cannot, or it has waited too long already.
+   * upstream: push.c `send_auth_pending_messages` (2.6).
+   */
+  askUser(key: KeyState, { timeout, method, extra }: PendingAuth, time: Time): boolean {
+    const methods = this.#peerInfo.get('IV_SSO')?.split(',') ?? [];
+    if (!methods.includes(method)) {
+      this.log.notice(`Client does not supported auth pending method '${method}'`);
+      return false;
+    }
+    const { renegSec, handWindow } = this.#host.top.options.tls;
+    const left = Math.max(renegSec / 2, handWindow) - (time.now - key.createdAt) / 1000;
+    const seconds = Math.floor(Math.min(left, timeout));
+    if (seconds <= 0) return false;
+    const knowsTimeout = can(capabilitiesOf(this.#peerInfo), Capability.authPendingKeyword);
+    this.#loginUntil = time.now + seconds * 1000;
+    this.#pending = [`AUTH_PENDING${knowsTimeout ? `,timeout ${seconds}` : ''}`, `INFO_PRE,${extra}`];
+    this.#settle(time);
+    return true;
   }
 
   /** The Multi has given the client its place. */
@@ -202,9 +244,12 @@ export class Instance implements ContextOwner {
   refuse(reason: string | undefined, time: Time): void {
     if (this.#phase === 'refused' || this.#phase === 'closed') return;
     this.#phase = 'refused';
+    this.#loginUntil = undefined;
+    this.#pending = [];
     this.#refusal = reason === undefined || reason === '' ? 'AUTH_FAILED' : `AUTH_FAILED,${reason}`;
     this.asks.cancelAll();
     this.#settle(time);
+    this.loginHeard(time);
   }
 
   close(): void {
@@ -224,11 +269,15 @@ export class Instance implements ContextOwner {
       this.#host.close(this, `SIGTERM[soft,${limit}] received, client-instance exiting`, time);
       return;
     }
+    if (this.#loginUntil !== undefined && time.now >= this.#loginUntil) {
+      this.log.error('TLS Auth Error: no answer to the login within its time');
+      this.refuse(undefined, time);
+    }
     this.context.handleTimeout(time);
   }
 
   nextTimeout(): Millis | undefined {
-    return earliest(this.#closeAt, this.#limits?.nextTimeout(), this.context.nextTimeout());
+    return earliest(this.#closeAt, this.#loginUntil, this.#limits?.nextTimeout(), this.context.nextTimeout());
   }
 
   // What the Context says.
@@ -263,7 +312,6 @@ export class Instance implements ContextOwner {
       }
       this.#commonName = name;
       this.#leafHash = hash;
-      this.setEnvironment(certificateEnvironment(chain, this.remote, verify.track));
     }
     this.#verifyClientKey(key, time, (at) =>
       this.#runTlsVerify(
@@ -302,22 +350,54 @@ export class Instance implements ContextOwner {
       return;
     }
     this.#username = result.username;
-    if (result.commonName !== undefined) this.#commonName = result.commonName;
+    if (result.commonName !== undefined) {
+      this.#commonName = result.commonName;
+      this.setEnvironment({ common_name: result.commonName });
+    }
     this.context.grant(key, time);
     if (this.#phase === 'authenticating') {
-      this.#phase = 'connecting';
-      this.#host.connect(this, time);
+      this.#phase = 'authenticated';
+      this.#connect(time);
     }
     this.#settle(time);
   }
 
+  /** As upstream, only when the key exchange is over too and that was told. */
+  #connect(time: Time): void {
+    if (this.#phase !== 'authenticated' || this.#initiated !== 'told') return;
+    this.#phase = 'connecting';
+    this.#host.connect(this, time);
+  }
+
   active(key: KeyState, time: Time): void {
     this.log.info(1, `Control Channel: ${key.connection.describe()}`);
-    if (!this.#initiated) {
-      this.#initiated = true;
-      this.log.info(1, `[${this.#commonName ?? ''}] Peer Connection Initiated with ${afInet(this.remote)}`);
-    }
     this.#settle(time);
+    this.#tellInitiated(time);
+  }
+
+  /** The login has been heard, whatever came of it: it may have no answer yet. */
+  loginHeard(time: Time): void {
+    this.#loginHeard = true;
+    this.#tellInitiated(time);
+  }
+
+  /** ipchange comes between the login (with tls-final) and the connecting, also for a client that is refused. */
+  #tellInitiated(time: Time): void {
+    if (this.#initiated !== 'no' || !this.#loginHeard) return;
+    if (this.context.session.active?.primary.isActive !== true) return;
+    this.log.info(1, `[${this.#commonName ?? ''}] Peer Connection Initiated with ${afInet(this.remote)}`);
+    this.setEnvironment(addressEnvironment('trusted', this.remote));
+    const told = (at: Time): void => {
+      this.#initiated = 'told';
+      this.#connect(at);
+      this.#settle(at);
+    };
+    if (!this.#host.top.asksFor('ipchange')) return told(time);
+    this.#initiated = 'telling';
+    // The event is the server's own, with the client's environment, as upstream has it.
+    const request = { event: 'ipchange', context: 0, argv: [linkAddress(this.remote)], env: this.environment } as const;
+    this.asks.ask('event', { request }, (_verdict, at) => told(at));
+    return undefined;
   }
 
   message(key: KeyState, text: string, time: Time): void {
@@ -332,6 +412,11 @@ export class Instance implements ContextOwner {
       // State stays for a while, so that late retransmissions do not open a new session (2.12).
       this.#closeAt ??= time.now + REFUSAL_GRACE;
       this.command({ verb: 'setPeer', peer: this.peer, settings: { pingInterval: 0, pingTimeout: 0 } });
+    } else if (text.startsWith('CR_RESPONSE')) {
+      this.log.info(3, 'CR response was sent by client');
+      if (!this.#host.top.asksFor('client-crresponse')) return;
+      const env = { ...this.environment, crresponse: text.slice('CR_RESPONSE,'.length) };
+      this.ask({ event: 'client-crresponse', argv: [], env }, () => undefined);
     } else this.log.info(3, `Received unknown control message: ${text.split(',')[0]}`);
   }
 
@@ -362,6 +447,10 @@ export class Instance implements ContextOwner {
       }
       return;
     }
+    for (const text of this.#pending.splice(0)) {
+      this.log.info(1, `SENT CONTROL [${this.#commonName ?? 'UNDEF'}]: '${text}' (status=1)`);
+      this.context.send(text, time);
+    }
     if (this.#phase !== 'established' || key.authentication !== 'granted') return;
     if (!this.context.hasKey(key)) this.context.installKey(key, time);
     // A renewed token goes alone, under the running tunnel (9.8).
@@ -379,7 +468,7 @@ export class Instance implements ContextOwner {
       then(time);
       return;
     }
-    const env = { ...this.environment, script_type: 'tls-crypt-v2-verify', metadata_type: String(metadata.type) };
+    const env = { ...this.environment, metadata_type: String(metadata.type) };
     this.ask({ event: 'tls-crypt-v2-verify', argv: [], env, metadata: metadata.data }, (verdict, at) => {
       if (verdict.result === 'success') {
         this.log.info(1, 'TLS CRYPT V2 VERIFY SCRIPT OK');
@@ -390,17 +479,25 @@ export class Instance implements ContextOwner {
 
   #runTlsVerify(key: KeyState, chain: readonly PeerCertificate[], time: Time): void {
     const [certificate, ...rest] = chain;
-    if (certificate === undefined || !this.#host.top.asksFor('tls-verify')) {
+    if (certificate === undefined) {
       this.context.admit(key, time);
       return;
     }
     const { depth, der } = certificate;
+    this.setEnvironment({
+      ...certificateEnvironment([certificate], this.remote, this.#host.top.options.verify.track),
+      ...(depth === 0 && this.#commonName !== undefined ? { common_name: this.#commonName } : {}),
+    });
+    if (!this.#host.top.asksFor('tls-verify')) {
+      this.#runTlsVerify(key, rest, time);
+      return;
+    }
     const subject = sanitizeSubject(certificate.subject);
     this.ask(
       {
         event: 'tls-verify',
         argv: [String(depth), subject],
-        env: { ...this.environment, script_type: 'tls-verify' },
+        env: this.environment,
         certificate: { depth, der },
       },
       (verdict, at) => {

@@ -15,7 +15,6 @@ import {
   type LinkId,
   type Millis,
   OccType,
-  type PeerCounters,
   type PeerRef,
   SessionCookie,
 } from '@seikan/core';
@@ -29,9 +28,10 @@ import type { Environment } from '../tunnel-environment.js';
 import { afInet, TunnelLog } from '../tunnel-log.js';
 import { TunnelScripts } from '../tunnel-scripts.js';
 import { Authenticator } from './authenticator.js';
-import { addressEnvironment, timeEnvironment } from './client-environment.js';
+import { timeEnvironment } from './client-environment.js';
 import { Connecting } from './connecting.js';
 import { ExternalMultiplexer, RateLimit } from './external-multiplexer.js';
+import { Farewells } from './farewells.js';
 import { Instance, type InstanceHost } from './instance.js';
 import { InstanceTable } from './instance-table.js';
 import { AddressPool } from './pool.js';
@@ -66,8 +66,7 @@ export class Multi implements InstanceHost {
   readonly #addresses: VirtualAddresses;
   readonly #status: Status;
   readonly #poolFile: PoolFile;
-  /** Clients whose final counters are awaited before client-disconnect runs. */
-  readonly #leaving = new Map<string, (counters: PeerCounters, time: Time) => void>();
+  readonly #farewells: Farewells;
   readonly #links = new Map<LinkId, OpenLink>();
   readonly #scripts: TunnelScripts;
   readonly #device: TunnelDevice;
@@ -113,10 +112,10 @@ export class Multi implements InstanceHost {
         this.#instances.established().find((other) => other !== instance && other.commonName === instance.commonName),
       close: (instance, why, time) => this.close(instance, why, time),
       poolChanged: (time) => this.#poolFile.changed(time),
-      askAfter: (instance, event, env) => {
-        this.#asks.ask('event', { request: { event, context: instance.clientId, argv: [], env } }, () => undefined);
-      },
+      disconnected: (instance, time) => this.#farewells.disconnect(instance, undefined, time),
     });
+    const addressesOf = (instance: Instance): readonly string[] => this.#connecting.routesOf(instance);
+    this.#farewells = new Farewells({ top: this.top, emit, ids: this.#ids, addressesOf });
     this.#status = new Status({ top: this.top, instances: this.#instances, connecting: this.#connecting, emit });
     const { connectFreq } = options.server;
     this.#newSessions = connectFreq === undefined ? undefined : new RateLimit(connectFreq);
@@ -179,6 +178,7 @@ export class Multi implements InstanceHost {
 
   handleAnswer(id: AskId, answer: unknown, interim: boolean, time: Time): boolean {
     if (this.#asks.handleAnswer(id, answer, interim, time)) return true;
+    if (this.#farewells.asks.handleAnswer(id, answer, interim, time)) return true;
     return this.#instances.all().some((instance) => {
       if (!instance.asks.handleAnswer(id, answer, interim, time)) return false;
       this.#instances.touch(instance);
@@ -210,12 +210,8 @@ export class Multi implements InstanceHost {
         );
         return this.close(instance, 'SIGUSR1[soft,ping-restart] received, client-instance restarting', time);
       }
-      case 'peerDeleted': {
-        const key = peerKey(event.peer);
-        const then = this.#leaving.get(key);
-        this.#leaving.delete(key);
-        return then?.(event.counters, time);
-      }
+      case 'peerDeleted':
+        return this.#farewells.peerDeleted(event.peer, event.counters, time);
       case 'keyConfirmed':
         return this.#instances.of(event.peer)?.context.keyConfirmed(event.keyId, time);
       case 'keyLimit':
@@ -262,29 +258,21 @@ export class Multi implements InstanceHost {
   // InstanceHost.
 
   connect(instance: Instance, time: Time): void {
-    instance.setEnvironment({
-      ...addressEnvironment('trusted', instance.remote),
-      ...timeEnvironment(time.wallClock, this.#settings.formatTime),
-    });
+    instance.setEnvironment(timeEnvironment(time.wallClock, this.#settings.formatTime));
     this.#connecting.start(instance, time);
   }
 
   close(instance: Instance, why: string, time: Time): void {
     if (!this.#instances.remove(instance)) return;
     instance.log.write('notice', 0, why);
-    const wasConnected = instance.phase === 'established';
-    const hadPeer = instance.context.peer !== undefined;
+    const was = { connected: instance.phase === 'established', hadPeer: instance.context.peer !== undefined };
     this.#multiplexer.remove(instance.context.link, instance.remote, instance);
     const link = this.#links.get(instance.context.link);
     const { link: linkId } = instance.context;
     // At once, so that the same client, which may be why this one is closed, gets its address again.
     if (instance.lease !== undefined) this.#pool.release(instance.lease.handle, time.now);
-    const finish = (counters: PeerCounters | undefined, at: Time): void => {
-      if (wasConnected) this.#connecting.disconnected(instance, counters, at);
-    };
-    if (hadPeer) this.#leaving.set(peerKey(instance.peer), finish);
     instance.close();
-    if (!hadPeer) finish(undefined, time);
+    this.#farewells.begin(instance, was, time);
     if (link?.transport === 'tcp') this.emit({ output: 'close-link', link: linkId });
   }
 
@@ -314,23 +302,30 @@ export class Multi implements InstanceHost {
       const name = transport === 'udp' ? `UDPv${family}` : `TCPv${family}_SERVER`;
       this.#log.notice(`${name} link local (bound): ${answer.local === undefined ? '[undef]' : afInet(answer.local)}`);
       this.#log.notice(`${name} link remote: [AF_UNSPEC]`);
-      this.#openTun(at);
+      this.#openTun();
     });
     void time;
   }
 
-  #openTun(time: Time): void {
+  #openTun(): void {
     const { options } = this.top;
     if (options.device.type === 'null') {
-      this.#started(time);
+      this.#getReady();
       return;
     }
     this.#device.open(options, this.#connection.tunMtu, undefined, (outcome, at) => {
       if ('fatal' in outcome) this.#fatal(outcome.fatal, at);
       else {
         for (const error of outcome.routeErrors) this.#log.warning(error);
-        this.#started(at);
+        this.#getReady();
       }
+    });
+  }
+
+  #getReady(): void {
+    this.#asks.ask('ready', { env: this.environment }, (answer, time) => {
+      if ('error' in answer) this.#fatal(answer.error, time);
+      else this.#started(time);
     });
   }
 
@@ -405,6 +400,7 @@ export class Multi implements InstanceHost {
           time,
         );
         this.#nextClientId += 1;
+        this.emit({ output: 'context', context: instance.eventContext, change: 'opened' });
         this.#instances.add(instance);
         this.#multiplexer.add(link, from, instance);
         instance.log.info(3, 'MULTI: multi_create_instance called');
@@ -532,15 +528,15 @@ export class Multi implements InstanceHost {
       this.#links.clear();
       then();
     };
-    if (this.#device.isOpen) this.#device.close(signal ?? 'sigterm', time, closeLinks);
-    else closeLinks();
+    const closeDevice = (at: Time): void => {
+      if (this.#device.isOpen) this.#device.close(signal ?? 'sigterm', at, closeLinks);
+      else closeLinks();
+    };
+    if (signal === undefined) closeDevice(time);
+    else this.#farewells.whenDone(closeDevice, time);
   }
 
   #drop(reason: DropReason | 'rate-limited'): void {
     this.#drops.set(reason, (this.#drops.get(reason) ?? 0) + 1);
   }
-}
-
-function peerKey({ index, generation }: PeerRef): string {
-  return `${index}.${generation}`;
 }

@@ -4,7 +4,6 @@
  */
 import type { PeerRoute } from '@seikan/core';
 
-import { parseIpv4, parseIpv6 } from '../options/address.js';
 import type { EngineOutput } from '../output.js';
 import type { Instance } from './instance.js';
 import type { Top } from './top.js';
@@ -18,39 +17,27 @@ export class VirtualAddresses {
     this.#emit = emit;
   }
 
+  /** Nothing is routed to an address that `learn-address` has not allowed. */
   add(instance: Instance, route: PeerRoute, text: string): void {
-    this.#emit({ output: 'command', command: { verb: 'addRoute', peer: instance.peer, route } });
-    instance.log.info(1, `MULTI: Learn: ${text} -> ${instance.prefix}`);
-    this.#tell(instance, text);
+    this.#mayLearn(instance, text, (good) => {
+      instance.log.info(1, `MULTI: Learn${good ? '' : ' FAILED'}: ${text} -> ${instance.prefix}`);
+      if (good) this.#emit({ output: 'command', command: { verb: 'addRoute', peer: instance.peer, route } });
+    });
   }
 
   /** tap: the data channel has seen a MAC address behind the client. */
   learned(instance: Instance, mac: Uint8Array): void {
-    this.#tell(instance, Array.from(mac, (byte) => byte.toString(16).padStart(2, '0')).join(':'));
-  }
-
-  #tell(instance: Instance, address: string): void {
-    if (!this.#top.asksFor('learn-address')) return;
-    const argv = ['add', address, instance.commonName ?? ''];
-    const env = { ...instance.environment, script_type: 'learn-address' };
-    instance.ask({ event: 'learn-address', argv, env }, (verdict) => {
-      if (verdict.result !== 'failure') return;
-      instance.log.warning(`MULTI: Learn: ${address} was refused by learn-address`);
-      const route = routeOf(address);
-      if (route !== undefined)
-        this.#emit({ output: 'command', command: { verb: 'delRoute', peer: instance.peer, route } });
+    const address = Array.from(mac, (byte) => byte.toString(16).padStart(2, '0')).join(':');
+    this.#mayLearn(instance, address, (good) => {
+      if (!good) instance.log.warning(`MULTI: Learn FAILED: ${address} -> ${instance.prefix}`);
     });
   }
-}
 
-function routeOf(text: string): PeerRoute | undefined {
-  const [address = '', bits] = text.split('/');
-  const ipv4 = parseIpv4(address);
-  if (ipv4 !== undefined) {
-    const network = new Uint8Array(4);
-    new DataView(network.buffer).setUint32(0, ipv4);
-    return { family: 4, network, bits: bits === undefined ? 32 : Number(bits) };
+  #mayLearn(instance: Instance, address: string, then: (good: boolean) => void): void {
+    if (!this.#top.asksFor('learn-address')) return then(true);
+    const argv = ['add', address, instance.commonName ?? ''];
+    return instance.ask({ event: 'learn-address', argv, env: instance.environment }, ({ result }) =>
+      then(result === 'success'),
+    );
   }
-  const ipv6 = parseIpv6(address);
-  return ipv6 === undefined ? undefined : { family: 6, network: ipv6, bits: bits === undefined ? 128 : Number(bits) };
 }

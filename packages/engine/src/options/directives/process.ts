@@ -13,6 +13,7 @@ const scripts = [
   ['client-connect', 'clientConnect'],
   ['client-disconnect', 'clientDisconnect'],
   ['learn-address', 'learnAddress'],
+  ['client-crresponse', 'clientCrresponse'],
 ] as const;
 
 const persists = [
@@ -30,6 +31,9 @@ const shows = [
   ['show-curves', 'show-groups'],
   ['show-groups', 'show-groups'],
 ] as const;
+
+/** upstream: plugin.h MAX_PLUGINS */
+const mostPlugins = 16;
 
 export const processDirectives: readonly DirectiveRow[] = [
   ...scripts.map(([name, field]) =>
@@ -58,6 +62,22 @@ export const processDirectives: readonly DirectiveRow[] = [
       );
     auth.verify = { command: text, method: use.choice(1, ['via-env', 'via-file'], line) };
   }),
+  supported(
+    'plugin',
+    [1, Number.POSITIVE_INFINITY],
+    ['plugin'],
+    (use) => {
+      const [name = '', ...parameters] = use.words;
+      if (use.options.plugins.length === mostPlugins)
+        use.fail(
+          `plugin add failed: ${name}`,
+          `There are more than ${mostPlugins} plugins.`,
+          'Remove those that are not needed.',
+        );
+      use.options.plugins.push({ name, parameters });
+    },
+    { note: 'Also a TypeScript file (`./acme.ts`) or an installed package, see docs/plugins.md.' },
+  ),
   supported('down-pre', [0, 0], ['general'], (use) => void (use.options.scripts.downPre = true)),
   supported('up-delay', [0, 0], ['general'], (use) => void (use.options.scripts.upDelay = true)),
   supported('up-restart', [0, 0], ['general'], (use) => void (use.options.scripts.upRestart = true)),

@@ -100,6 +100,33 @@ export const tlsDirectives: readonly DirectiveRow[] = [
   supported('tls-crypt-v2-verify', [1, 1], ['general'], (use) => {
     use.options.tls.cryptV2Verify = use.word(0);
   }),
+  supported(
+    'keying-material-exporter',
+    [2, Number.POSITIVE_INFINITY],
+    ['general'],
+    (use) => {
+      const label = use.word(0);
+      if (!label.startsWith('EXPORTER'))
+        use.fail(
+          'Keying material exporter label must begin with "EXPORTER"',
+          `"${label}" could be one of TLS's own.`,
+          'Write it like EXPORTER-my-service.',
+          0,
+        );
+      if (label.startsWith('EXPORTER-OpenVPN-'))
+        use.fail(
+          `Keying material exporter label must not be '${label}'.`,
+          "The tunnel's own keys come from labels that begin so.",
+          'Choose another label.',
+          0,
+        );
+      use.options.tls.keyingMaterial = {
+        label,
+        length: use.number(1, 16, 4_095, 'Invalid keying material exporter length'),
+      };
+    },
+    { note: 'Labels that begin with `EXPORTER-OpenVPN-` are refused.' },
+  ),
   supported('tls-timeout', [1, 1], ['tls'], seconds('timeout')),
   supported('hand-window', [1, 1], ['tls'], seconds('handWindow')),
   supported('tran-window', [1, 1], ['tls'], seconds('tranWindow')),

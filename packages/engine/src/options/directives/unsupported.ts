@@ -28,15 +28,12 @@ export const refusedDirectives: readonly DirectiveRow[] = [
     ],
     'Not yet supported: the management interface.',
   ),
-  ...refuseAll(['plugin'], 'Not yet supported: compiled plugins.'),
-  ...refuseAll(['client-crresponse'], 'Not yet supported: challenges and responses.'),
   ...refuseAll(
     ['http-proxy', 'http-proxy-option', 'http-proxy-override', 'http-proxy-user-pass'],
     'Not yet supported: connecting through an HTTP proxy.',
   ),
   ...refuseAll(['socks-proxy'], 'Not yet supported: connecting through a SOCKS proxy.'),
   ...refuseAll(['static-challenge'], 'Not yet supported: challenges and responses.'),
-  ...refuseAll(['keying-material-exporter'], 'Not yet supported: exported key material for plugins.'),
   ...refuseAll(['replay-persist'], 'Not yet supported: packet ids that outlive the process.'),
   ...refuseAll(
     ['remote-random-hostname', 'ip-remote-hint'],
