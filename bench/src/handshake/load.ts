@@ -19,13 +19,18 @@ const OPTIONS = 'V4,dev-type tun,link-mtu 1549,tun-mtu 1500,proto UDPv4,auth SHA
 const HANDSHAKE_LIMIT_MS = 20_000;
 const TIMER_MS = 100;
 
+export interface LoadTarget {
+  readonly address: string;
+  readonly port: number;
+}
+
 export class Load {
-  readonly #port: number;
+  readonly #server: LoadTarget;
   readonly #settings: SessionSettings;
   readonly #clients: (() => void)[] = [];
 
-  constructor(materials: Materials, port: number) {
-    this.#port = port;
+  constructor(materials: Materials, server: LoadTarget) {
+    this.#server = server;
     const crypto = createCrypto();
     const { ca, cert, key, tlsCrypt } = materials;
     this.#settings = {
@@ -70,7 +75,7 @@ export class Load {
 
   async #connectOne(): Promise<void> {
     const socket = createSocket('udp4');
-    socket.connect(this.#port, '127.0.0.1');
+    socket.connect(this.#server.port, this.#server.address);
     await once(socket, 'connect');
     const session = new Session(this.#settings);
     const wallClock = Math.floor(Date.now() / 1000);

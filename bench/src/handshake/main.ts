@@ -106,7 +106,7 @@ async function main(): Promise<void> {
   if (pinned) execFileSync('taskset', ['-a', '-p', '-c', '1', String(process.pid)], { stdio: 'ignore' });
   const folder = mkdtempSync(join(tmpdir(), 'seikan-handshake-'));
   try {
-    const load = new Load(makeMaterials(folder, certificates), SERVER_PORT);
+    const load = new Load(makeMaterials(folder, certificates), { address: '127.0.0.1', port: SERVER_PORT });
     const rounds: Record<ServerName, Round[]> = { openvpn: [], seikan: [] };
     for (let round = 1; round <= count; round += 1) {
       for (const name of ['openvpn', 'seikan'] as const) {

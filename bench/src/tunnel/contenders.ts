@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { execute } from '@seikan/testkit';
 
+import { startCrowdedOpenvpn } from './crowd.js';
 import { compile, startForwarder, startVeth } from './forwarder.js';
 import { createKeys, ours, type Side, startOpenvpn, stock, tuned } from './openvpn.js';
 import type { Contender, ContenderName, Setting } from './tunnel.js';
@@ -26,7 +27,7 @@ export async function prepare(
   const own = async (): Promise<string> => {
     const manifest = resolve(import.meta.dirname, '../../../packages/cli/package.json');
     const { version } = JSON.parse(readFileSync(manifest, 'utf8')) as { version: string };
-    return `${version} on node ${(await execute([setting.node, '--version'])).trim()}`;
+    return `${version} on Node ${await nodeVersion(setting.node)}`;
   };
   const wireguard = async (name: ContenderName, suite: 'bookworm' | 'trixie'): Promise<Contender> => {
     const { program, version } = await unpacked(suite, 'wireguard-go');
@@ -37,6 +38,11 @@ export async function prepare(
     switch (name) {
       case 'ours':
         return { name, version: await own(), start: pair(seikan, seikan) };
+      case 'ours-1000-peers': {
+        const start: Contender['start'] = (teardown) =>
+          startCrowdedOpenvpn({ server: seikan, client: seikan, setting, folder, teardown });
+        return { name, version: await own(), start };
+      }
       case 'openvpn':
         return { name, version: await openvpn(), start: pair(stock, stock) };
       case 'openvpn-tuned':
@@ -64,4 +70,9 @@ export async function prepare(
   const found: Contender[] = [];
   for (const name of names) found.push(await find(name));
   return found;
+}
+
+/** Without the v. */
+export async function nodeVersion(node: string): Promise<string> {
+  return (await execute([node, '--version'])).trim().slice(1);
 }

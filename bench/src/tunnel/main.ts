@@ -1,5 +1,6 @@
 /**
- * What tunnels carry, one beside the other in the same run: ours, openvpn, a forwarder without a key, the wire.
+ * What tunnels carry, one beside the other in the same run: ours, openvpn, a forwarder without a key, wireguard-go,
+ * the wire.
  *
  *     node bench/dist/tunnel/main.js [options]
  *       --quick             ours, openvpn and the forwarder, short cells: under 50 s
@@ -11,6 +12,7 @@
  *       --wire              the wire's UDP segmentation off
  *       --node PATH         the node that runs ours
  *       --json              one JSON document instead of tables
+ *       --write-docs        the results into docs/performance.json, .md and .svg, in place of the same setting's
  *
  * Each contender has hosts of its own, built once. Needs root.
  */
@@ -20,12 +22,14 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { removeDeadNamespaces, Teardown } from '@seikan/testkit';
 
-import { prepare } from './contenders.js';
+import { nodeVersion, prepare } from './contenders.js';
+import { writeDocs } from './docs.js';
 import { compile } from './forwarder.js';
 import { namespacePrefix, segmentBeforeWire } from './hosts.js';
 import { latency } from './latency.js';
 import { type Measure, type Round, type Row, summarize } from './measure.js';
 import { paced } from './paced.js';
+import { type Results, titleOf } from './results.js';
 import { asText, tableOf } from './table.js';
 import { throughput } from './throughput.js';
 import { startReceivers, transfer } from './traffic.js';
@@ -41,6 +45,7 @@ const { values: options } = parseArgs({
     cipher: { type: 'string', default: 'AES-256-GCM' },
     transport: { type: 'string', default: 'udp' },
     node: { type: 'string', default: process.execPath },
+    'write-docs': { type: 'boolean', default: false },
     json: { type: 'boolean', default: false },
   },
 });
@@ -112,16 +117,24 @@ async function run(teardown: Teardown): Promise<void> {
     }
     results.push({ measure, rows: summarize(measure, rounds) });
   }
-  if (options.json) {
-    const machine = { cores: availableParallelism(), model: cpus()[0]?.model, kernel: release() };
-    const versions = Object.fromEntries(chosen.map(({ name, version }) => [name, version]));
-    const measured = Object.fromEntries(results.map(({ measure, rows }) => [measure.name, rows]));
-    console.log(JSON.stringify({ date: new Date().toISOString(), machine, setting, versions, count, ...measured }));
-    return;
+  const { cipher, transport, wire } = setting;
+  const document: Results = {
+    date: new Date().toISOString(),
+    machine: { cores: availableParallelism(), model: cpus()[0]?.model ?? 'unknown', kernel: release() },
+    setting: { cipher, transport, wire, node: await nodeVersion(setting.node) },
+    versions: Object.fromEntries(chosen.map(({ name, version }) => [name, version])),
+    rounds: count,
+    measures: Object.fromEntries(results.map(({ measure, rows }) => [measure.name, rows])),
+  };
+  if (options.json) console.log(JSON.stringify(document));
+  else {
+    console.log(`${titleOf(document.setting)}; ${count} round(s), medians; ratios within a round`);
+    for (const { measure, rows } of results) console.log(`\n${measure.title}\n${asText(tableOf(measure, rows))}`);
   }
-  const { cipher, transport } = setting;
-  console.log(`${cipher} over ${transport}, ${count} round(s), medians; ratios within a round`);
-  for (const { measure, rows } of results) console.log(`\n${measure.title}\n${asText(tableOf(measure, rows))}`);
+  if (options['write-docs']) {
+    const paths = writeDocs(document, results);
+    progress(`written: ${paths.join(', ')}`);
+  }
 }
 
 Teardown.closeOnSignals();

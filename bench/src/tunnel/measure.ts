@@ -21,6 +21,8 @@ export interface Measure {
   readonly name: string;
   readonly title: string;
   readonly columns: readonly Column[];
+  /** Figures that come from the medians of others. */
+  readonly derive?: (medians: Figures) => Figures;
   readonly round: (tunnels: Tunnels, round: number, progress: (text: string) => void) => Promise<Round>;
 }
 
@@ -48,9 +50,10 @@ export function summarize(measure: Measure, rounds: readonly Round[]): Row[] {
       const present = beside.filter((other) => names.includes(other));
       return [key, Object.fromEntries(present.map((other) => [other, against(other)]))] as const;
     });
+    const medians = Object.fromEntries(measure.columns.map(({ key }) => [key, middle(key)]));
     return {
       contender,
-      medians: Object.fromEntries(measure.columns.map(({ key }) => [key, middle(key)])),
+      medians: { ...medians, ...measure.derive?.(medians) },
       ratios: Object.fromEntries(ratios.filter(([, beside]) => Object.keys(beside).length > 0)),
       rounds: own,
     };

@@ -40,7 +40,7 @@ export async function createKeys(folder: string): Promise<void> {
   await execute(['openvpn', '--genkey', 'secret', join(folder, 'tls-crypt.key')]);
 }
 
-const PORT = 1_194;
+export const PORT = 1_194;
 const START_LIMIT_MS = 30_000;
 export const SERVER_ADDRESS = '10.8.0.1';
 
@@ -52,6 +52,8 @@ export interface OpenvpnOptions {
   readonly folder: string;
   readonly teardown: Teardown;
   readonly serverOptions?: readonly string[];
+  /** Runs once the server is up, before the client comes. */
+  readonly beforeClient?: (hosts: Hosts) => Promise<void>;
 }
 
 export async function startOpenvpn(options: OpenvpnOptions): Promise<Tunnel> {
@@ -59,6 +61,7 @@ export async function startOpenvpn(options: OpenvpnOptions): Promise<Tunnel> {
   const server = startEnd('server', hosts, options);
   const up = /Initialization Sequence Completed/;
   await server.waitFor(up, { timeout: START_LIMIT_MS });
+  await options.beforeClient?.(hosts);
   const client = startEnd('client', hosts, options);
   await client.waitFor(up, { timeout: START_LIMIT_MS });
   return { hosts, address: SERVER_ADDRESS, processes: { server, client } };
@@ -67,14 +70,14 @@ export async function startOpenvpn(options: OpenvpnOptions): Promise<Tunnel> {
 function startEnd(end: EndName, hosts: Hosts, options: OpenvpnOptions): Program {
   const { setting, folder, teardown } = options;
   const { transport } = setting;
-  // Nobody renegotiates while it is measured.
+  // Nobody renegotiates or pings while it is measured.
   const common = `
     --dev tun0 --dev-type tun --tun-mtu ${TUNNEL_MTU} --data-ciphers ${setting.cipher} --reneg-sec 0 --verb 3
     --ca ${folder}/ca.crt --cert ${folder}/${end}.crt --key ${folder}/${end}.key --tls-crypt ${folder}/tls-crypt.key`;
   const own =
     end === 'server'
       ? `--proto ${transport === 'udp' ? 'udp4' : 'tcp4-server'} --local ${wire.server} --port ${PORT} --dh none
-         --topology subnet --server 10.8.0.0 255.255.0.0 --keepalive 10 120`
+         --topology subnet --server 10.8.0.0 255.255.0.0 --keepalive 1800 7200`
       : `--proto ${transport === 'udp' ? 'udp4' : 'tcp4-client'} --remote ${wire.server} ${PORT} --nobind
          --client --remote-cert-tls server`;
   const side = options[end];

@@ -49,6 +49,10 @@ export function throughput({ seconds, tries }: { seconds: number; tries: number 
       { key: 'majorPerGigabyte', title: 'major GC/GB', digits: 2 },
       { key: 'foreign', title: 'others', digits: 2 },
     ],
+    derive: (medians) => {
+      const values = cells.map(({ title }) => medians[title] ?? Number.NaN);
+      return { lowest: Math.min(...values) / geometricMean(values) };
+    },
     round: async (tunnels, round, progress) => {
       const results = new Map<ContenderName, CellResult[]>();
       for (const cell of cells)
@@ -79,8 +83,6 @@ function figuresOf(results: readonly CellResult[]): Figures {
   return {
     ...Object.fromEntries(cells.map(({ title }, at) => [title, results[at]?.megabits ?? Number.NaN])),
     mean,
-    // of the medians, once all rounds are there; of a single round until then
-    lowest: Math.min(...results.map(({ megabits }) => megabits)) / mean,
     cpuPerGigabyte: ((server ?? 0) + (client ?? 0)) / gigabytes,
     serverShare: (server ?? 0) / seconds,
     clientShare: (client ?? 0) / seconds,

@@ -6,6 +6,7 @@ import type { EndName, Hosts } from './hosts.js';
 
 export const contenders = [
   'ours',
+  'ours-1000-peers',
   'openvpn',
   'openvpn-tuned',
   'wireguard-go',
