@@ -2,17 +2,20 @@
  * Counters as rows of one Float64Array, so that a worker can keep them in shared memory: one row for each peer index
  * and one last row for what belongs to no peer. One writer.
  *
- *   | link read | link written | tun read | tun written | packets read | packets written | a drop counter per reason … |
+ *   | generation | link read | link written | tun read | tun written | packets read | packets written | drops by reason … |
+ *
+ * The generation says whose numbers these are: readers in other threads check it before and after. 0 is nobody.
  */
-import { type DataDrop, dataDrops, type PeerCounters, type PeerId } from '@seikan/core';
+import { type DataDrop, dataDrops, type PeerCounters, type PeerId, type PeerRef } from '@seikan/core';
 
-const LINK_READ = 0;
-const LINK_WRITTEN = 1;
-const TUN_READ = 2;
-const TUN_WRITTEN = 3;
-const PACKETS_READ = 4;
-const PACKETS_WRITTEN = 5;
-const FIRST_DROP = 6;
+const GENERATION = 0;
+const LINK_READ = 1;
+const LINK_WRITTEN = 2;
+const TUN_READ = 3;
+const TUN_WRITTEN = 4;
+const PACKETS_READ = 5;
+const PACKETS_WRITTEN = 6;
+const FIRST_DROP = 7;
 const ROW = FIRST_DROP + dataDrops.length;
 
 const dropColumn: Readonly<Record<string, number>> = Object.fromEntries(
@@ -22,10 +25,12 @@ const dropColumn: Readonly<Record<string, number>> = Object.fromEntries(
 export class CounterTable {
   readonly #cells: Float64Array;
   readonly #noPeer: CounterRow;
+  readonly #maxPeers: number;
 
   /** `memory` of `CounterTable.bytes(maxPeers)` when it is shared. */
   constructor(maxPeers: number, memory: ArrayBufferLike = new ArrayBuffer(CounterTable.bytes(maxPeers))) {
     this.#cells = new Float64Array(memory);
+    this.#maxPeers = maxPeers;
     this.#noPeer = this.row(maxPeers);
   }
 
@@ -40,6 +45,15 @@ export class CounterTable {
 
   row(index: PeerId): CounterRow {
     return new CounterRow(this.#cells.subarray(index * ROW, (index + 1) * ROW));
+  }
+
+  /** The counters of that peer; `undefined` when the row is another's or nobody's. From any thread. */
+  read({ index, generation }: PeerRef): PeerCounters | undefined {
+    if (index >= this.#maxPeers) return undefined;
+    const row = this.row(index);
+    if (row.generation !== generation) return undefined;
+    const counters = row.read();
+    return row.generation === generation ? counters : undefined;
   }
 }
 
@@ -72,8 +86,18 @@ export class CounterRow {
     this.#add(dropColumn[reason] as number, count);
   }
 
-  clear(): void {
+  get generation(): number {
+    return this.#cells[GENERATION] as number;
+  }
+
+  /** All counters are 0 and belong to this generation of the peer. */
+  begin(generation: number): void {
     this.#cells.fill(0);
+    this.#cells[GENERATION] = generation;
+  }
+
+  end(): void {
+    this.#cells[GENERATION] = 0;
   }
 
   read(): PeerCounters {

@@ -14,6 +14,7 @@ import type {
   PeerSettings,
 } from '@seikan/core';
 
+import type { CounterTable } from './counters.js';
 import { ExternalMultiplexer } from './external-multiplexer.js';
 import { FromLink } from './from-link.js';
 import { FromTun } from './from-tun.js';
@@ -28,6 +29,14 @@ import { ToLink } from './to-link.js';
 /** What changes a peer, a key or a route; `sendControl` is the links' business. */
 export type PeerCommand = Exclude<DataChannelCommand, { verb: 'sendControl' }>;
 
+export interface DataPlaneOptions {
+  readonly settings: ChannelSettings;
+  readonly ports: KeyPorts;
+  readonly outlets: Outlets;
+  /** Of `settings.maxPeers`; this is its writer. */
+  readonly counters: CounterTable;
+}
+
 export class DataPlane {
   readonly peers: Peers;
   readonly external: ExternalMultiplexer;
@@ -38,11 +47,11 @@ export class DataPlane {
   readonly keepalive: Keepalive;
   readonly #outlets: Outlets;
 
-  constructor(settings: ChannelSettings, ports: KeyPorts, outlets: Outlets) {
+  constructor({ settings, ports, outlets, counters }: DataPlaneOptions) {
     const { mode, device, maxPeers, clientToClient, maxLearned } = settings;
     const server = mode === 'server';
     this.#outlets = outlets;
-    this.peers = new Peers({ maxPeers, headers: mode !== 'static-key', ports });
+    this.peers = new Peers({ maxPeers, headers: mode !== 'static-key', ports, counters });
     this.external = new ExternalMultiplexer(this.peers, mode);
     this.internal = new InternalMultiplexer(maxLearned);
     this.toLink = new ToLink(this.peers, device, outlets);

@@ -107,6 +107,7 @@ export class FromLink {
   /** Moves the peer to where it speaks from; false when that address is another's. */
   #float(peer: Peer, { link, from }: Arrival, now: Millis): boolean {
     const { peers, outlets } = this.#options;
+    if (!outlets.mayReport()) return false;
     const to = { ...from };
     const holder = peers.atAddress(link, from);
     if (holder === undefined || holder === peer) {
@@ -174,10 +175,12 @@ export class FromLink {
 
   #checkMac(peer: Peer, { bytes, start }: Packet): DataDrop | undefined {
     const at = start + 6;
-    const verdict = this.#options.internal.learn(peer, bytes, at);
+    const { internal, outlets } = this.#options;
+    if (!outlets.mayReport() && internal.ownerOfMac(bytes, at) !== peer) return 'bad-source';
+    const verdict = internal.learn(peer, bytes, at);
     if (verdict === 'refused') return 'bad-source';
     if (verdict === 'learned') {
-      this.#options.outlets.event({ event: 'learned', peer: peer.ref, mac: bytes.slice(at, at + 6) });
+      outlets.event({ event: 'learned', peer: peer.ref, mac: bytes.slice(at, at + 6) });
     }
     return undefined;
   }

@@ -19,6 +19,7 @@ import {
   type PeerRef,
 } from '@seikan/core';
 
+import { CounterTable } from './counters.js';
 import { DataPlane } from './data-plane.js';
 import type { Arrival } from './external-multiplexer.js';
 import type { KeyPorts } from './key-slot.js';
@@ -30,6 +31,12 @@ export interface InlineOptions {
   readonly random: KeyPorts['random'];
   readonly clock: Clock;
   readonly onEvent: (event: DataChannelEvent) => void;
+  /** Of `settings.maxPeers`, where others are to read it. */
+  readonly counters?: CounterTable;
+  /** The id of the last connection that a channel before this one accepted: ids go down from there. */
+  readonly lastAccepted?: LinkId;
+  /** False while the listener is far behind: peers then cause no more of the events that they can cause at will. */
+  readonly mayReport?: () => boolean;
 }
 
 /** Looking through all peers for the next deadline is not done more often. */
@@ -47,7 +54,7 @@ export class InlineDataChannel implements DataChannel<PacketLink, PacketTun> {
   #tun: PacketTun | undefined;
   #tunUnflushed = false;
   #closed = false;
-  #lastAccepted: LinkId = 0;
+  #lastAccepted: LinkId;
 
   /** Windows into whatever slab is being worked on. */
   readonly #packet = new Packet(new Uint8Array(0));
@@ -63,19 +70,28 @@ export class InlineDataChannel implements DataChannel<PacketLink, PacketTun> {
   #alarmIsLate = false;
   #alarmAt: Millis = Number.POSITIVE_INFINITY;
 
-  constructor({ settings, crypto, random, clock, onEvent }: InlineOptions) {
+  constructor(options: InlineOptions) {
+    const { settings, crypto, random, clock, onEvent, counters = new CounterTable(settings.maxPeers) } = options;
+    const { lastAccepted = 0, mayReport = () => true } = options;
     this.#clock = clock;
+    this.#lastAccepted = lastAccepted;
     this.#onEvent = onEvent;
     const ports: KeyPorts = { crypto, random, unixTime: () => clock.unixTime() };
-    this.#plane = new DataPlane(settings, ports, {
-      toLink: (link, to, packet) => this.#toLink(link, to, packet),
-      toTun: (packet) => this.#toTun(packet),
-      event: (event) => {
-        this.#events.push(event);
-        if (event.event === 'control' || event.event === 'message') this.#deliverEvents();
-      },
-      rearm: (at) => {
-        if (at < this.#alarmAt) this.#alarmIsLate = true;
+    this.#plane = new DataPlane({
+      settings,
+      ports,
+      counters,
+      outlets: {
+        toLink: (link, to, packet) => this.#toLink(link, to, packet),
+        toTun: (packet) => this.#toTun(packet),
+        event: (event) => {
+          this.#events.push(event);
+          if (event.event === 'control' || event.event === 'message') this.#deliverEvents();
+        },
+        mayReport,
+        rearm: (at) => {
+          if (at < this.#alarmAt) this.#alarmIsLate = true;
+        },
       },
     });
   }
@@ -125,11 +141,16 @@ export class InlineDataChannel implements DataChannel<PacketLink, PacketTun> {
   }
 
   readCounters(ref: PeerRef): PeerCounters | undefined {
-    return this.#plane.peers.find(ref)?.counters.read();
+    return this.#plane.peers.counters.read(ref);
   }
 
   readDrops(): Readonly<Record<string, number>> {
     return this.#plane.peers.counters.noPeer.drops();
+  }
+
+  /** Whether a peer is at this address: its control packets come before those of strangers. */
+  knows(link: LinkId, address: Endpoint): boolean {
+    return this.#plane.peers.atAddress(link, address) !== undefined;
   }
 
   close(): Promise<void> {

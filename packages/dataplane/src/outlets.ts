@@ -11,6 +11,8 @@ export interface Outlets {
    * waits until the packet is done with: nothing changes under the packet path.
    */
   event(event: DataChannelEvent): void;
+  /** Whether an event that a peer can cause at will (a float, a learned address) may be caused now. */
+  mayReport(): boolean;
   /** A deadline has come forward to `at`. Deadlines that only move back are found at the old one. */
   rearm(at: Millis): void;
 }

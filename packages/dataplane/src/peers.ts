@@ -13,7 +13,7 @@ import {
   type PeerSettings,
 } from '@seikan/core';
 
-import { CounterTable } from './counters.js';
+import type { CounterTable } from './counters.js';
 import { dataHeader, type KeyPorts, KeySlot } from './key-slot.js';
 import { Peer } from './peer.js';
 
@@ -22,6 +22,7 @@ export interface PeersOptions {
   /** Static key mode: packets have no header at all. */
   readonly headers: boolean;
   readonly ports: KeyPorts;
+  readonly counters: CounterTable;
 }
 
 export class Peers {
@@ -34,11 +35,11 @@ export class Peers {
   readonly #byAddress = new Map<string, Peer>();
   readonly #list: Peer[] = [];
 
-  constructor({ maxPeers, headers, ports }: PeersOptions) {
+  constructor({ maxPeers, headers, ports, counters }: PeersOptions) {
     this.#maxPeers = maxPeers;
     this.#headers = headers;
     this.#ports = ports;
-    this.counters = new CounterTable(maxPeers);
+    this.counters = counters;
     this.#table = Array.from({ length: maxPeers });
     this.#generations = new Float64Array(maxPeers);
   }
@@ -70,7 +71,7 @@ export class Peers {
     if (generation <= (this.#generations[index] as number)) return undefined;
     this.#generations[index] = generation;
     const counters = this.counters.row(index);
-    counters.clear();
+    counters.begin(generation);
     const peer = new Peer({ index, generation }, { ...settings }, counters, now);
     this.#table[index] = peer;
     this.#list.push(peer);
@@ -83,6 +84,7 @@ export class Peers {
     peer.slots.fill(undefined);
     peer.primary = undefined;
     this.#release(peer);
+    peer.counters.end();
     this.#table[peer.ref.index] = undefined;
     this.#list.splice(this.#list.indexOf(peer), 1);
   }

@@ -8,11 +8,13 @@
  * Source: OpenVPN 2.6 `socket.c` (stream_buf_*), engine table 1.2, 1.4.
  */
 import { type Endpoint, HEADROOM, readUint16, TAILROOM, writeUint16 } from '@seikan/core';
-import { PacketBatch, resultName, type TcpListener, type TcpSocket, Watch, WOULD_BLOCK } from '@seikan/native';
+import { PacketBatch, resultName, type TcpListener, type TcpSocket, WOULD_BLOCK } from '@seikan/native';
 
 import type { LinkReceiver, PacketLink } from './ports.js';
+import { type DescriptorWatch, eventLoop, type Readiness } from './readiness.js';
 
 export interface TcpLinkOptions {
+  readonly readiness?: Readiness;
   readonly remote: Endpoint;
   /** Whether the connection is still being made; `connected` is then reported when it is. */
   readonly connecting?: boolean;
@@ -46,7 +48,7 @@ export class TcpWorkspace {
 export class TcpLink implements PacketLink {
   readonly kind = 'stream';
   readonly #socket: TcpSocket;
-  readonly #watch: Watch;
+  readonly #watch: DescriptorWatch;
   readonly #workspace: TcpWorkspace;
   readonly #queueLimit: number;
   readonly #from: Endpoint[];
@@ -69,13 +71,14 @@ export class TcpLink implements PacketLink {
   #blocked = false;
 
   constructor(socket: TcpSocket, options: TcpLinkOptions) {
-    const { remote, connecting = false, workspace = new TcpWorkspace(), queueLimit = DEFAULT_QUEUE_LIMIT } = options;
+    const { readiness = eventLoop, remote, connecting = false } = options;
+    const { workspace = new TcpWorkspace(), queueLimit = DEFAULT_QUEUE_LIMIT } = options;
     this.#socket = socket;
     this.#workspace = workspace;
     this.#queueLimit = queueLimit;
     this.#connecting = connecting;
     this.#from = Array.from({ length: SLOTS }, () => remote);
-    this.#watch = new Watch(socket.descriptor.fd, {}, (readable, writable) => this.#ready(readable, writable));
+    this.#watch = readiness.watch(socket.descriptor.fd, (readable, writable) => this.#ready(readable, writable));
   }
 
   start(receiver: LinkReceiver): void {
@@ -229,6 +232,7 @@ export class TcpLink implements PacketLink {
 }
 
 export interface TcpListenLinkOptions {
+  readonly readiness?: Readiness;
   readonly workspace?: TcpWorkspace;
   readonly queueLimit?: number;
   /** What accept() refuses: no descriptors left, a connection that was gone already. For the log. */
@@ -242,7 +246,7 @@ const ACCEPTED_AT_ONCE = 16;
 export class TcpListenLink implements PacketLink {
   readonly kind = 'listener';
   readonly #listener: TcpListener;
-  readonly #watch: Watch;
+  readonly #watch: DescriptorWatch;
   readonly #options: TcpListenLinkOptions;
   readonly #workspace: TcpWorkspace;
   #receiver: LinkReceiver | undefined;
@@ -252,7 +256,8 @@ export class TcpListenLink implements PacketLink {
     this.#listener = listener;
     this.#options = options;
     this.#workspace = options.workspace ?? new TcpWorkspace();
-    this.#watch = new Watch(listener.descriptor.fd, {}, () => this.#accept());
+    const { readiness = eventLoop } = options;
+    this.#watch = readiness.watch(listener.descriptor.fd, () => this.#accept());
   }
 
   start(receiver: LinkReceiver): void {
@@ -283,8 +288,8 @@ export class TcpListenLink implements PacketLink {
         return;
       }
       const { socket, remote } = accepted;
-      const { queueLimit = DEFAULT_QUEUE_LIMIT } = this.#options;
-      this.#receiver?.accepted(new TcpLink(socket, { remote, workspace: this.#workspace, queueLimit }), remote);
+      const connection = new TcpLink(socket, { ...this.#options, remote, workspace: this.#workspace });
+      this.#receiver?.accepted(connection, remote);
     }
   }
 }

@@ -1,10 +1,15 @@
 /** A tun or tap device as the channel's tun: batches of packets in, a queue of one batch out. Owns the device. */
 import { HEADROOM, TAILROOM } from '@seikan/core';
-import { PacketBatch, resultName, type TunDevice, Watch } from '@seikan/native';
+import { PacketBatch, resultName, type TunDevice } from '@seikan/native';
 
 import type { PacketTun, TunReceiver } from './ports.js';
+import { type DescriptorWatch, eventLoop, type Readiness } from './readiness.js';
+
+/** What a tun end needs of a device; tests give a socket. */
+export type TunPort = Pick<TunDevice, 'descriptor' | 'readBatch' | 'writeBatch' | 'close'>;
 
 export interface TunEndOptions {
+  readonly readiness?: Readiness;
   /** The longest packet (tap: frame) that is carried; at least the device's MTU, and 14 more for tap. */
   readonly capacity?: number;
   /** What the device refuses: no IP packet, or it is down. For the log. */
@@ -15,8 +20,8 @@ const SLOTS = 64;
 const DEFAULT_CAPACITY = 2_048;
 
 export class TunEnd implements PacketTun {
-  readonly #device: TunDevice;
-  readonly #watch: Watch;
+  readonly #device: TunPort;
+  readonly #watch: DescriptorWatch;
   readonly #onError: (errno: number) => void;
   readonly #read: PacketBatch;
   readonly #queue: PacketBatch;
@@ -25,12 +30,13 @@ export class TunEnd implements PacketTun {
   #lost = 0;
   #closed = false;
 
-  constructor(device: TunDevice, { capacity = DEFAULT_CAPACITY, onError = () => undefined }: TunEndOptions = {}) {
+  constructor(device: TunPort, options: TunEndOptions = {}) {
+    const { readiness = eventLoop, capacity = DEFAULT_CAPACITY, onError = () => undefined } = options;
     this.#device = device;
     this.#onError = onError;
     this.#read = new PacketBatch({ slots: SLOTS, headroom: HEADROOM, capacity, tailroom: TAILROOM });
     this.#queue = new PacketBatch({ slots: SLOTS, headroom: 0, capacity, tailroom: 0 });
-    this.#watch = new Watch(device.descriptor.fd, {}, () => this.#readBatch());
+    this.#watch = readiness.watch(device.descriptor.fd, () => this.#readBatch());
   }
 
   start(receiver: TunReceiver): void {

@@ -1,11 +1,13 @@
 /** A UDP socket as a link: batches of datagrams in, a queue of one batch out. Owns the socket. */
 import { type Endpoint, HEADROOM, TAILROOM } from '@seikan/core';
-import { AddressTable, PacketBatch, type UdpSocket, Watch } from '@seikan/native';
+import { AddressTable, PacketBatch, type UdpSocket } from '@seikan/native';
 
 import { EndpointCache } from './endpoint-cache.js';
 import type { LinkReceiver, PacketLink } from './ports.js';
+import { type DescriptorWatch, eventLoop, type Readiness } from './readiness.js';
 
 export interface UdpLinkOptions {
+  readonly readiness?: Readiness;
   /** The longest datagram that is taken; longer ones are lost. */
   readonly capacity?: number;
   /** What the socket refuses: ICMP answers to what was sent, a datagram too long, a firewall. For the log. */
@@ -19,7 +21,7 @@ const DEFAULT_CAPACITY = 2_048;
 export class UdpLink implements PacketLink {
   readonly kind = 'datagram';
   readonly #socket: UdpSocket;
-  readonly #watch: Watch;
+  readonly #watch: DescriptorWatch;
   readonly #onError: (errno: number) => void;
   readonly #cache = new EndpointCache();
 
@@ -40,12 +42,13 @@ export class UdpLink implements PacketLink {
   #lost = 0;
   #closed = false;
 
-  constructor(socket: UdpSocket, { capacity = DEFAULT_CAPACITY, onError = () => undefined }: UdpLinkOptions = {}) {
+  constructor(socket: UdpSocket, options: UdpLinkOptions = {}) {
+    const { readiness = eventLoop, capacity = DEFAULT_CAPACITY, onError = () => undefined } = options;
     this.#socket = socket;
     this.#onError = onError;
     this.#received = new PacketBatch({ slots: SLOTS, headroom: HEADROOM, capacity, tailroom: TAILROOM });
     this.#queue = new PacketBatch({ slots: SLOTS, headroom: 0, capacity: capacity + HEADROOM, tailroom: 0 });
-    this.#watch = new Watch(socket.descriptor.fd, {}, (readable, writable) => this.#ready(readable, writable));
+    this.#watch = readiness.watch(socket.descriptor.fd, (readable, writable) => this.#ready(readable, writable));
   }
 
   start(receiver: LinkReceiver): void {
@@ -55,6 +58,7 @@ export class UdpLink implements PacketLink {
 
   send(bytes: Uint8Array, start: number, end: number, to: Endpoint): boolean {
     if (this.#closed || end - start > this.#queue.capacity) return false;
+    if (to.family === 6 && this.#socket.family === 4) return false;
     if (this.#end === SLOTS) this.#write();
     if (this.#end === SLOTS) return false;
     this.#queue.slab.set(bytes.subarray(start, end), this.#queue.offsets[this.#end]);

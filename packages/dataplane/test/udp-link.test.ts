@@ -86,6 +86,8 @@ test('a datagram that the socket refuses is counted as lost, and those after it 
   await until(() => b.arrived.length === 2);
   assert.equal(a.link.flush(), 0);
   assert.equal(a.link.send(new Uint8Array(60_000), 0, 60_000, b.address), false, 'longer than the capacity');
+  const six: Endpoint = { family: 6, address: '::1', port: 9 };
+  assert.equal(a.link.send(Uint8Array.of(1), 0, 1, six), false, 'no socket of IPv4 reaches it');
   a.link.close();
   b.link.close();
 });

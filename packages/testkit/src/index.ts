@@ -23,3 +23,4 @@ export { fakeCertificate, ScriptedTls, type ScriptedTlsOptions } from './scripte
 export { SeededRandom } from './seeded-random.js';
 export { exchangeTls, openTlsPair, type TlsContexts, type TlsPair, takeTls } from './tls-pair.js';
 export { VirtualClock } from './virtual-clock.js';
+export { workerHarness } from './worker-harness.js';

@@ -20,8 +20,8 @@ export function inlineHarness(settings: ChannelSettings): Harness {
   });
   return {
     handle: (command) => channel.handle(command),
-    openLink: (id, kind) => {
-      const link = new MemoryLink(kind);
+    openLink: (id) => {
+      const link = new MemoryLink();
       channel.openLink(id, link);
       return link;
     },

@@ -78,8 +78,9 @@ export class MemoryLink implements PacketLink {
     this.#receiver?.connected(remote);
   }
 
-  fail(reason: string): void {
+  fail(reason: string): string {
     this.#receiver?.down(reason);
+    return reason;
   }
 }
 
@@ -121,8 +122,9 @@ export class MemoryTun implements PacketTun {
     batch.slab.fill(SPOILED);
   }
 
-  fail(reason: string): void {
+  fail(reason: string): string {
     this.#receiver?.down(reason);
+    return reason;
   }
 }
 

@@ -224,7 +224,7 @@ const inside: FuzzTarget = {
   run(input) {
     const device = ((input[0] ?? 0) & 1) === 0 ? 'tun' : 'tap';
     const harness = inlineHarness({ mode: 'server', device, maxPeers: 1, clientToClient: true, maxLearned: 1 });
-    const link = harness.openLink(1, 'datagram');
+    const link = harness.openLink(1);
     const tun = harness.attachTun();
     const peer = { index: 0, generation: 1 };
     const key = { cipher: new Uint8Array(32).fill(1), auth: new Uint8Array(8).fill(2) };

@@ -32,6 +32,7 @@ export const dataDrops = [
   'tun-full',
   'no-link',
   'link-full',
+  'control-full',
   'stale-command',
 ] as const;
 

@@ -31,7 +31,8 @@ export interface HarnessLink {
   deliver(from: Endpoint, ...datagrams: Uint8Array[]): void;
   /** What has left the link since the last call. */
   takeSent(): { readonly to: Endpoint; readonly bytes: Uint8Array }[];
-  fail(reason: string): void;
+  /** The link fails; what is reported as the reason is `reason` or the harness's own. */
+  fail(reason: string): string;
   /** Whether its queue takes nothing. */
   full: boolean;
   readonly closed: boolean;
@@ -40,7 +41,7 @@ export interface HarnessLink {
 export interface HarnessTun {
   deliver(...packets: Uint8Array[]): void;
   takeWritten(): Uint8Array[];
-  fail(reason: string): void;
+  fail(reason: string): string;
   full: boolean;
   readonly closed: boolean;
 }
@@ -48,7 +49,7 @@ export interface HarnessTun {
 /** One data channel with its ends. `settle` resolves when all that was handed in has had its effects. */
 export interface Harness {
   handle(command: DataChannelCommand): void;
-  openLink(link: LinkId, kind: 'datagram' | 'stream'): HarnessLink;
+  openLink(link: LinkId): HarnessLink;
   /** A listening link, and a way to let somebody connect to it. */
   openListener(link: LinkId): { connect(remote: Endpoint): HarnessLink };
   closeLink(link: LinkId): void;
@@ -174,7 +175,7 @@ export class Bench {
 
   constructor(factory: HarnessFactory, settings: Partial<ChannelSettings> = {}) {
     this.harness = factory({ ...channelSettings, ...settings });
-    this.link = this.harness.openLink(1, 'datagram');
+    this.link = this.harness.openLink(1);
     this.tun = this.harness.attachTun();
   }
 

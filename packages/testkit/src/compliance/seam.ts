@@ -350,7 +350,7 @@ export function seamRules(factory: HarnessFactory): void {
   test('a peer may float to another link, and is answered there', async () => {
     const bench = new Bench(factory);
     const remote = bench.addPeer(0);
-    const second = bench.harness.openLink(2, 'datagram');
+    const second = bench.harness.openLink(2);
     second.deliver(remote.address, remote.seal(hello));
     await bench.harness.settle();
     assert.deepEqual(bench.harness.takeEvents(), [{ event: 'float', peer: remote.peer, to: remote.address, link: 2 }]);
@@ -380,9 +380,9 @@ export function seamRules(factory: HarnessFactory): void {
     assert.equal(connection.takeSent().length, 1);
 
     bench.harness.takeEvents();
-    connection.fail('reset');
+    const reason = connection.fail('reset');
     await bench.fromTun(answer);
-    assert.deepEqual(bench.harness.takeEvents(), [{ event: 'linkDown', link: up.link, reason: 'reset' }]);
+    assert.deepEqual(bench.harness.takeEvents(), [{ event: 'linkDown', link: up.link, reason }]);
     assert.equal(bench.counters(remote).drops['no-link'], 1);
     await bench.close();
   });
@@ -426,15 +426,15 @@ export function seamRules(factory: HarnessFactory): void {
   test('a closed link and a failed link carry nothing more; only the failure is reported', async () => {
     const bench = new Bench(factory);
     const remote = bench.addPeer(0);
-    const second = bench.harness.openLink(2, 'datagram');
+    const second = bench.harness.openLink(2);
     bench.harness.closeLink(2);
     second.deliver(remote.address, remote.seal(hello));
     await bench.harness.settle();
     assert(second.closed);
     assert.deepEqual(bench.harness.takeEvents(), []);
-    bench.link.fail('gone');
+    const reason = bench.link.fail('gone');
     await bench.harness.settle();
-    assert.deepEqual(bench.harness.takeEvents(), [{ event: 'linkDown', link: 1, reason: 'gone' }]);
+    assert.deepEqual(bench.harness.takeEvents(), [{ event: 'linkDown', link: 1, reason }]);
     await bench.deliver(remote, remote.seal(hello));
     assert.deepEqual(bench.tun.takeWritten(), []);
     await bench.close();
@@ -448,7 +448,7 @@ export function seamRules(factory: HarnessFactory): void {
     await bench.fromTun(answer, answer);
     assert.equal(bench.harness.readDrops()['no-route'], 2);
 
-    const link = bench.harness.openLink(2, 'datagram');
+    const link = bench.harness.openLink(2);
     bench.addPeer(0, { link: 2 }, 2);
     await bench.fromTun(answer);
     assert.equal(link.takeSent().length, 1);
@@ -468,9 +468,9 @@ export function seamRules(factory: HarnessFactory): void {
     await bench.deliver(remote, remote.seal(hello));
     assert(second.closed);
     assert.deepEqual(third.takeWritten(), [hello]);
-    third.fail('removed');
+    const reason = third.fail('removed');
     await bench.harness.settle();
-    assert.deepEqual(bench.harness.takeEvents(), [{ event: 'tunDown', reason: 'removed' }]);
+    assert.deepEqual(bench.harness.takeEvents(), [{ event: 'tunDown', reason }]);
     await bench.close();
   });
 

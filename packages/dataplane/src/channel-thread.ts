@@ -1,0 +1,201 @@
+/**
+ * The channel's thread: an `InlineDataChannel` over a loop that blocks in the kernel. Commands come in by the port when
+ * the command wake is raised; events go out by the port, control datagrams by the ring.
+ *
+ * The thread ends when it is told to, or with the error of whatever threw; what it owns is closed either way.
+ */
+import { randomFillSync } from 'node:crypto';
+import { receiveMessageOnPort } from 'node:worker_threads';
+
+import type { DataChannelEvent, DataKey, Millis } from '@seikan/core';
+import { createCrypto, dropThreadCapabilities, Wake } from '@seikan/native';
+
+import { ControlRing } from './control-ring.js';
+import { CounterTable } from './counters.js';
+import type { Ends } from './descriptor-ends.js';
+import { InlineDataChannel } from './inline-data-channel.js';
+import { PollLoop } from './poll-loop.js';
+import {
+  ANSWERED,
+  type ChannelStart,
+  type EventMessage,
+  FIRST_DESCRIPTOR,
+  joinKey,
+  POSTED,
+  TAKEN,
+  type ThreadMessage,
+  type ThreadStart,
+} from './thread-messages.js';
+
+export interface ChannelThreadOptions<Link, Tun> {
+  readonly start: ThreadStart;
+  readonly ends: (loop: PollLoop) => Ends<Link, Tun>;
+  readonly now?: () => Millis;
+}
+
+/** So many events wait for the control thread before peers may cause no more. */
+const MOST_WAITING = 4_096;
+
+/** What goes with a channel from its beginning to its end. */
+interface OpenChannel {
+  readonly number: number;
+  readonly channel: InlineDataChannel;
+  readonly ring: ControlRing;
+  readonly counters: CounterTable;
+}
+
+export class ChannelThread<Link, Tun> {
+  readonly #start: ThreadStart;
+  readonly #state: Int32Array;
+  readonly #loop: PollLoop;
+  readonly #ends: Ends<Link, Tun>;
+  readonly #commandWake: Wake;
+  readonly #eventWake: Wake;
+  #open: OpenChannel | undefined;
+  /** Something was posted or written since the event wake was raised. */
+  #news = false;
+  #ended = false;
+
+  constructor({ start, ends, now = () => performance.now() }: ChannelThreadOptions<Link, Tun>) {
+    this.#start = start;
+    this.#state = new Int32Array(start.state);
+    this.#loop = new PollLoop({ now, descriptors: this.#state.subarray(FIRST_DESCRIPTOR) });
+    this.#ends = ends(this.#loop);
+    this.#commandWake = new Wake(start.commandWake);
+    this.#eventWake = new Wake(start.eventWake);
+  }
+
+  /** Blocks the thread until the end. */
+  run(): void {
+    dropThreadCapabilities();
+    this.#loop.lend(this.#start.commandWake, () => this.#takeMessages());
+    try {
+      while (!this.#ended) {
+        this.#loop.turn();
+        this.#raise();
+      }
+    } finally {
+      this.#close();
+      this.#loop.close();
+      // They are the control thread's to close.
+      for (const { descriptor } of [this.#commandWake, this.#eventWake]) descriptor.release();
+    }
+  }
+
+  #takeMessages(): void {
+    this.#commandWake.clear();
+    for (;;) {
+      const received = receiveMessageOnPort(this.#start.port) as { message: ThreadMessage<Link, Tun> } | undefined;
+      if (received === undefined) return;
+      this.#take(received.message);
+    }
+  }
+
+  #take(message: ThreadMessage<Link, Tun>): void {
+    const { channel } = this.#open ?? {};
+    switch (message.do) {
+      case 'open':
+        this.#openChannel(message.start);
+        return;
+      case 'handle':
+        channel?.handle(message.command);
+        return;
+      case 'newKey': {
+        const key = joinKey(message.command.key, message.secrets);
+        channel?.handle({ ...message.command, key });
+        wipe(key);
+        return;
+      }
+      case 'openLink':
+        channel?.openLink(message.link, this.#ends.link(message.source));
+        return;
+      case 'closeLink':
+        channel?.closeLink(message.link);
+        break;
+      case 'attachTun':
+        channel?.attachTun(this.#ends.tun(message.source));
+        break;
+      case 'detachTun':
+        channel?.detachTun();
+        break;
+      case 'close':
+        this.#close();
+        break;
+      case 'end':
+        this.#ended = true;
+        return;
+      default:
+        message satisfies never;
+        return;
+    }
+    if (message.ticket !== undefined) this.#answer(message.ticket);
+  }
+
+  #openChannel({ channel: number, settings, counters: memory, ring, lastAccepted }: ChannelStart): void {
+    this.#close();
+    const counters = new CounterTable(settings.maxPeers, memory);
+    this.#open = {
+      number,
+      counters,
+      ring: new ControlRing(ring),
+      channel: new InlineDataChannel({
+        settings,
+        counters,
+        lastAccepted,
+        crypto: createCrypto(),
+        random: (into) => {
+          randomFillSync(into);
+        },
+        clock: this.#loop,
+        onEvent: (event) => this.#tell(event),
+        mayReport: () => this.#waiting < MOST_WAITING,
+      }),
+    };
+  }
+
+  #close(): void {
+    void this.#open?.channel.close();
+    this.#open = undefined;
+  }
+
+  #tell(event: DataChannelEvent): void {
+    const open = this.#open;
+    if (open === undefined) return;
+    this.#news = true;
+    const { channel, ring, counters, number } = open;
+    if (event.event === 'control') {
+      const { link, from, bytes } = event;
+      if (!ring.write(link, from, bytes, channel.knows(link, from))) counters.noPeer.addDrop('control-full');
+      return;
+    }
+    if (event.event === 'message' && this.#waiting >= MOST_WAITING) {
+      counters.noPeer.addDrop('control-full');
+      return;
+    }
+    // A message would carry the whole slab that a view shows a part of.
+    const owned = event.event === 'message' ? { ...event, plaintext: event.plaintext.slice() } : event;
+    Atomics.add(this.#state, POSTED, 1);
+    const message: EventMessage = { channel: number, event: owned, ring: ring.written };
+    this.#start.port.postMessage(message);
+  }
+
+  get #waiting(): number {
+    return (Atomics.load(this.#state, POSTED) - Atomics.load(this.#state, TAKEN)) | 0;
+  }
+
+  #answer(ticket: number): void {
+    this.#raise();
+    Atomics.store(this.#state, ANSWERED, ticket);
+    Atomics.notify(this.#state, ANSWERED);
+  }
+
+  #raise(): void {
+    if (!this.#news) return;
+    this.#news = false;
+    this.#eventWake.raise();
+  }
+}
+
+function wipe({ send, receive }: DataKey): void {
+  for (const part of [send.cipher, send.auth, receive.cipher, receive.auth]) part.fill(0);
+}

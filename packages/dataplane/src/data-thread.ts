@@ -1,0 +1,180 @@
+/**
+ * The control thread's end of the channel's thread. One thread serves one channel at a time and outlives it: a soft
+ * restart needs no new one, which after `chroot` could not be started any more.
+ *
+ *   idle ──start()──▶ running ──dies──▶ idle          ended, for good
+ *
+ * When the thread dies, the descriptors that it had open are closed here.
+ */
+import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from 'node:worker_threads';
+
+import { Descriptor, Wake, Watch } from '@seikan/native';
+
+import {
+  ANSWERED,
+  type EventMessage,
+  FIRST_DESCRIPTOR,
+  STATE_BYTES,
+  TAKEN,
+  type ThreadMessage,
+  type ThreadStart,
+} from './thread-messages.js';
+
+export interface DataThreadOptions {
+  /** The module that the thread runs; tests have one of their own. */
+  readonly entry?: URL;
+  /** For that module. */
+  readonly extra?: unknown;
+}
+
+/** What a channel hears of its thread. */
+export interface ThreadListener {
+  /** Something was posted, or written into the ring. */
+  news(): void;
+  died(reason: string): void;
+}
+
+/** A thread that does not answer for so long hangs, and is ended. */
+const PATIENCE = 10_000;
+
+interface Running {
+  readonly worker: Worker;
+  readonly port: MessagePort;
+  readonly commandWake: Wake;
+  readonly eventWake: Wake;
+  readonly watch: Watch;
+  readonly state: Int32Array;
+  readonly exited: Promise<void>;
+}
+
+export class DataThread<Link, Tun> {
+  readonly #options: DataThreadOptions;
+  #running: Running | undefined;
+  #listener: ThreadListener | undefined;
+  #tickets = 0;
+  #channels = 0;
+  #ended = false;
+
+  constructor(options: DataThreadOptions = {}) {
+    this.#options = options;
+  }
+
+  get running(): boolean {
+    return this.#running !== undefined;
+  }
+
+  /** Starts the thread if none runs. */
+  start(): void {
+    if (this.#running !== undefined || this.#ended) return;
+    const { port1, port2 } = new MessageChannel();
+    const commandWake = new Wake();
+    const eventWake = new Wake();
+    const state = new SharedArrayBuffer(STATE_BYTES);
+    const start: ThreadStart = {
+      port: port2,
+      commandWake: commandWake.descriptor.fd,
+      eventWake: eventWake.descriptor.fd,
+      state,
+      extra: this.#options.extra,
+    };
+    const entry = this.#options.entry ?? new URL('./worker-main.js', import.meta.url);
+    const worker = new Worker(entry, { workerData: start, transferList: [port2] });
+    const watch = new Watch(eventWake.descriptor.fd, { readable: true }, () => {
+      eventWake.clear();
+      this.#listener?.news();
+    });
+    let reason = 'ended';
+    worker.on('error', (error: unknown) => {
+      reason = error instanceof Error ? error.message : String(error);
+    });
+    const exited = new Promise<void>((resolve) => {
+      worker.on('exit', () => {
+        this.#buried(running, reason);
+        resolve();
+      });
+    });
+    const running: Running = {
+      worker,
+      port: port1,
+      commandWake,
+      eventWake,
+      watch,
+      state: new Int32Array(state),
+      exited,
+    };
+    this.#running = running;
+    this.#tickets = 0;
+  }
+
+  /** A number for a channel that no earlier one had. */
+  nextChannel(): number {
+    this.#channels += 1;
+    return this.#channels;
+  }
+
+  /** Who hears of the thread from now on. */
+  listen(listener: ThreadListener | undefined): void {
+    this.#listener = listener;
+  }
+
+  /** Without effect when no thread runs. */
+  post(message: ThreadMessage<Link, Tun>): void {
+    this.#running?.port.postMessage(message);
+    this.#running?.commandWake.raise();
+  }
+
+  /** Posts and blocks until the thread has done it, which takes one turn of its loop: a port or a device is free then. */
+  postAndWait(makeMessage: (ticket: number) => ThreadMessage<Link, Tun>): void {
+    const running = this.#running;
+    if (running === undefined) return;
+    this.#tickets += 1;
+    const ticket = this.#tickets;
+    this.post(makeMessage(ticket));
+    const end = performance.now() + PATIENCE;
+    for (;;) {
+      const answered = Atomics.load(running.state, ANSWERED);
+      if (answered >= ticket) return;
+      if (performance.now() >= end) {
+        void running.worker.terminate();
+        return;
+      }
+      Atomics.wait(running.state, ANSWERED, answered, 100);
+    }
+  }
+
+  /** The next event, if one waits. */
+  receive(): EventMessage | undefined {
+    const running = this.#running;
+    if (running === undefined) return undefined;
+    const received = receiveMessageOnPort(running.port) as { message: EventMessage } | undefined;
+    if (received === undefined) return undefined;
+    Atomics.add(running.state, TAKEN, 1);
+    return received.message;
+  }
+
+  /** `news` comes again, after other things have had their turn. */
+  remind(): void {
+    this.#running?.eventWake.raise();
+  }
+
+  /** Ends the thread and what it has open, for good. Idempotent. */
+  async end(): Promise<void> {
+    this.#ended = true;
+    const running = this.#running;
+    if (running === undefined) return;
+    this.post({ do: 'end' });
+    await running.exited;
+  }
+
+  #buried(running: Running, reason: string): void {
+    running.watch.close();
+    running.commandWake.close();
+    running.eventWake.close();
+    running.port.close();
+    for (const fd of running.state.subarray(FIRST_DESCRIPTOR)) {
+      if (fd !== 0) new Descriptor(fd, 'descriptor of the dead thread').close();
+    }
+    this.#running = undefined;
+    this.#listener?.died(reason);
+  }
+}

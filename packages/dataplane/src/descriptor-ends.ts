@@ -1,0 +1,58 @@
+/**
+ * Links and tuns over file descriptors. A source is plain data, so that it can be posted to another thread; whoever makes
+ * the end of it owns the descriptor.
+ */
+import type { Endpoint } from '@seikan/core';
+import { TcpListener, TcpSocket, TunDevice, UdpSocket } from '@seikan/native';
+
+import type { PacketLink, PacketTun } from './ports.js';
+import type { Readiness } from './readiness.js';
+import { TcpLink, TcpListenLink, TcpWorkspace } from './tcp-link.js';
+import { TunEnd } from './tun-end.js';
+import { UdpLink } from './udp-link.js';
+
+export type LinkSource =
+  | { readonly kind: 'udp'; readonly fd: number; readonly family: 4 | 6 }
+  | {
+      readonly kind: 'tcp';
+      readonly fd: number;
+      readonly remote: Endpoint;
+      readonly connecting: boolean;
+      readonly queueLimit: number;
+    }
+  /** `queueLimit` is that of the connections. */
+  | { readonly kind: 'tcp-listener'; readonly fd: number; readonly queueLimit: number };
+
+export interface TunSource {
+  readonly fd: number;
+  /** The longest packet (tap: frame) that is carried. */
+  readonly capacity: number;
+}
+
+/** Makes ends of sources of some kind. */
+export interface Ends<Link, Tun> {
+  link(source: Link): PacketLink;
+  tun(source: Tun): PacketTun;
+}
+
+export function descriptorEnds(readiness: Readiness): Ends<LinkSource, TunSource> {
+  const workspace = new TcpWorkspace();
+  return {
+    link: (source) => {
+      const { kind, fd } = source;
+      switch (kind) {
+        case 'udp':
+          return new UdpLink(new UdpSocket(fd, source.family), { readiness });
+        case 'tcp': {
+          const { remote, connecting, queueLimit } = source;
+          return new TcpLink(new TcpSocket(fd), { readiness, workspace, remote, connecting, queueLimit });
+        }
+        case 'tcp-listener':
+          return new TcpListenLink(new TcpListener(fd), { readiness, workspace, queueLimit: source.queueLimit });
+        default:
+          return kind satisfies never;
+      }
+    },
+    tun: ({ fd, capacity }) => new TunEnd(new TunDevice(fd), { readiness, capacity }),
+  };
+}

@@ -1,0 +1,160 @@
+/**
+ * The loop of a thread that blocks in the kernel until a descriptor is ready, a deadline has come, or another thread
+ * raises a `Wake` that is watched here. Its own event loop does not run meanwhile.
+ */
+import type { Millis, UnixSeconds } from '@seikan/core';
+import { PollSet, READABLE, type WatchCallback, type WatchEvents, WRITABLE } from '@seikan/native';
+
+import type { Clock } from './ports.js';
+import type { DescriptorWatch, Readiness } from './readiness.js';
+
+/** Descriptors served in one turn; the others come with the next. */
+const ROOM = 64;
+const LONGEST_WAIT: Millis = 2 ** 31 - 1;
+
+export interface PollLoopOptions {
+  readonly now: () => Millis;
+  /** Where the watched descriptors are written down for whoever must close them when the thread dies; 0 is a free cell. */
+  readonly descriptors: Int32Array;
+}
+
+interface Alarm {
+  readonly at: Millis;
+  readonly ring: () => void;
+}
+
+export class PollLoop implements Readiness, Clock {
+  readonly #set = new PollSet(ROOM);
+  readonly #watches = new Map<number, PollWatch>();
+  readonly #alarms = new Set<Alarm>();
+  readonly #options: PollLoopOptions;
+  #turn = 0;
+
+  constructor(options: PollLoopOptions) {
+    this.#options = options;
+  }
+
+  watch(fd: number, callback: WatchCallback): DescriptorWatch {
+    this.#note(0, fd);
+    return this.#newWatch(fd, callback);
+  }
+
+  /** Watches for reading what somebody else closes. */
+  lend(fd: number, callback: () => void): DescriptorWatch {
+    const watch = this.#newWatch(fd, callback);
+    watch.setEvents({ readable: true });
+    return watch;
+  }
+
+  now(): Millis {
+    return this.#options.now();
+  }
+
+  unixTime(): UnixSeconds {
+    return Math.floor(Date.now() / 1_000);
+  }
+
+  alarm(delay: Millis, ring: () => void): () => void {
+    const alarm: Alarm = { at: this.now() + delay, ring };
+    this.#alarms.add(alarm);
+    return () => this.#alarms.delete(alarm);
+  }
+
+  /** Waits, then serves what is ready and due. False: there was nothing. `patient` false does not wait. */
+  turn(patient = true): boolean {
+    this.#turn += 1;
+    const ready = this.#set.wait(patient ? this.#delay() : 0);
+    const { descriptors, states } = this.#set;
+    for (let i = 0; i < ready; i += 1) {
+      const watch = this.#watches.get(descriptors[i] as number);
+      const state = states[i] as number;
+      // What was opened in this turn may have the number of what was closed in it; its own news comes with the next.
+      if (watch !== undefined && watch.turn !== this.#turn) {
+        watch.callback((state & READABLE) !== 0, (state & WRITABLE) !== 0);
+      }
+    }
+    return this.#ring() || ready > 0;
+  }
+
+  close(): void {
+    this.#set.close();
+  }
+
+  #newWatch(fd: number, callback: WatchCallback): DescriptorWatch {
+    const forget = (): void => {
+      this.#watches.delete(fd);
+      this.#note(fd, 0);
+    };
+    const watch = new PollWatch(fd, { set: this.#set, callback, turn: this.#turn, forget });
+    this.#watches.set(fd, watch);
+    return watch;
+  }
+
+  /** Writes `fd` over the first cell that holds `instead`. */
+  #note(instead: number, fd: number): void {
+    const { descriptors } = this.#options;
+    const cell = descriptors.indexOf(instead);
+    if (cell >= 0) descriptors[cell] = fd;
+  }
+
+  #delay(): Millis {
+    if (this.#alarms.size === 0) return -1;
+    let next = Number.POSITIVE_INFINITY;
+    for (const { at } of this.#alarms) next = Math.min(next, at);
+    return Math.min(LONGEST_WAIT, Math.max(0, Math.ceil(next - this.now())));
+  }
+
+  #ring(): boolean {
+    if (this.#alarms.size === 0) return false;
+    const now = this.now();
+    let rang = false;
+    for (const alarm of this.#alarms) {
+      if (alarm.at > now) continue;
+      this.#alarms.delete(alarm);
+      alarm.ring();
+      rang = true;
+    }
+    return rang;
+  }
+}
+
+interface PollWatchOptions {
+  readonly set: PollSet;
+  readonly callback: WatchCallback;
+  readonly turn: number;
+  readonly forget: () => void;
+}
+
+class PollWatch implements DescriptorWatch {
+  readonly callback: WatchCallback;
+  /** The turn in which it was opened. */
+  readonly turn: number;
+  readonly #fd: number;
+  readonly #options: PollWatchOptions;
+  #watched = false;
+
+  constructor(fd: number, options: PollWatchOptions) {
+    this.#fd = fd;
+    this.#options = options;
+    this.callback = options.callback;
+    this.turn = options.turn;
+  }
+
+  setEvents(events: WatchEvents): void {
+    if (events.readable === true || events.writable === true) {
+      this.#options.set.watch(this.#fd, events);
+      this.#watched = true;
+    } else this.#pause();
+  }
+
+  close(): void {
+    this.#pause();
+    this.#options.forget();
+  }
+
+  /** The kernel reports hang-ups also where nothing is waited for. */
+  #pause(): void {
+    if (this.#watched) this.#options.set.forget(this.#fd);
+    this.#watched = false;
+  }
+}

@@ -1,0 +1,94 @@
+/**
+ * What the control thread and the channel's thread say to each other. Each direction is one MessagePort, and a Wake that
+ * is raised when something was posted; control datagrams cross in a ring beside it (control-ring.ts).
+ *
+ *   state   | tickets answered | events posted | events taken | … 16 | descriptors that the thread has open, 0: a free cell |
+ */
+import type { MessagePort } from 'node:worker_threads';
+
+import type { ChannelSettings, DataChannelCommand, DataChannelEvent, DataKey, LinkId } from '@seikan/core';
+
+export const ANSWERED = 0;
+export const POSTED = 1;
+export const TAKEN = 2;
+export const FIRST_DESCRIPTOR = 16;
+/** Descriptors beyond that are not written down, and are lost with a thread that dies. */
+const DESCRIPTORS = 16_384;
+
+export const STATE_BYTES: number = (FIRST_DESCRIPTOR + DESCRIPTORS) * Int32Array.BYTES_PER_ELEMENT;
+
+/** `workerData` of the thread. */
+export interface ThreadStart {
+  readonly port: MessagePort;
+  /** Raised by the control thread, and by the channel's. Descriptors of the control thread, which outlive the other. */
+  readonly commandWake: number;
+  readonly eventWake: number;
+  readonly state: SharedArrayBuffer;
+  /** For other entries than ours. */
+  readonly extra: unknown;
+}
+
+export interface ChannelStart {
+  /** Events bear this number, so that those of an earlier channel are known. */
+  readonly channel: number;
+  readonly settings: ChannelSettings;
+  readonly counters: SharedArrayBuffer;
+  readonly ring: SharedArrayBuffer;
+  readonly lastAccepted: LinkId;
+}
+
+/** With a ticket: its number is answered in `state` when it is done. */
+export type ThreadMessage<Link, Tun> =
+  | { readonly do: 'open'; readonly start: ChannelStart }
+  | { readonly do: 'handle'; readonly command: DataChannelCommand }
+  | { readonly do: 'newKey'; readonly command: DataChannelCommand & { verb: 'newKey' }; readonly secrets: SharedSecrets }
+  | { readonly do: 'openLink'; readonly link: LinkId; readonly source: Link }
+  | { readonly do: 'closeLink'; readonly link: LinkId; readonly ticket: number | undefined }
+  | { readonly do: 'attachTun'; readonly source: Tun; readonly ticket: number }
+  | { readonly do: 'detachTun'; readonly ticket: number }
+  | { readonly do: 'close'; readonly ticket: number }
+  | { readonly do: 'end' };
+
+export interface EventMessage {
+  readonly channel: number;
+  readonly event: DataChannelEvent;
+  /** The control ring's position when it happened: what was written before comes first. */
+  readonly ring: number;
+}
+
+/** A key's bytes, which a message would copy into memory that nobody wipes: posted by reference instead, wiped by the receiver. */
+export interface SharedSecrets {
+  readonly memory: SharedArrayBuffer;
+  readonly sizes: readonly number[];
+}
+
+const NO_BYTES = new Uint8Array(0);
+
+/** The key without its secrets, and the secrets. */
+export function splitKey(key: DataKey): { readonly key: DataKey; readonly secrets: SharedSecrets } {
+  const parts = [key.send.cipher, key.send.auth, key.receive.cipher, key.receive.auth];
+  const sizes = parts.map(({ length }) => length);
+  const memory = new SharedArrayBuffer(sizes.reduce((sum, size) => sum + size, 0));
+  const bytes = new Uint8Array(memory);
+  let at = 0;
+  for (const part of parts) {
+    bytes.set(part, at);
+    at += part.length;
+  }
+  const nothing = { cipher: NO_BYTES, auth: NO_BYTES };
+  return { key: { ...key, send: nothing, receive: nothing }, secrets: { memory, sizes } };
+}
+
+/** The whole key again, the receiver's to wipe; the shared memory is wiped. */
+export function joinKey(key: DataKey, { memory, sizes }: SharedSecrets): DataKey {
+  const bytes = new Uint8Array(memory);
+  let at = 0;
+  const parts = sizes.map((size) => bytes.slice(at, (at += size)));
+  bytes.fill(0);
+  const [sendCipher = NO_BYTES, sendAuth = NO_BYTES, receiveCipher = NO_BYTES, receiveAuth = NO_BYTES] = parts;
+  return {
+    ...key,
+    send: { cipher: sendCipher, auth: sendAuth },
+    receive: { cipher: receiveCipher, auth: receiveAuth },
+  };
+}

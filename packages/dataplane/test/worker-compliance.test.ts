@@ -1,0 +1,3 @@
+import { dataChannelCompliance, inNetworkNamespace, workerHarness } from '@seikan/testkit';
+
+inNetworkNamespace(import.meta.filename, () => dataChannelCompliance('worker', workerHarness()));
