@@ -28,6 +28,7 @@ import { type Log, type PluginCascade, PluginError, PluginSet } from '@seikan/pl
 import {
   configuredPlugins,
   type DaemonStart,
+  DataThread,
   eventLog,
   type Handoff,
   KeptFiles,
@@ -91,6 +92,8 @@ class OpenvpnProcess {
   readonly #daemon: DaemonStart | undefined;
   readonly #files: ConfigurationFiles;
   readonly #folder = process.cwd();
+  /** Kept over every restart: after `chroot` no new one could be started. */
+  readonly #thread = new DataThread();
   #privileges: ProcessPrivileges | undefined;
   #passphrase: string | undefined;
   #credentials: UserPass | undefined;
@@ -107,6 +110,14 @@ class OpenvpnProcess {
   }
 
   async run(): Promise<number> {
+    try {
+      return await this.#runUntilEnd();
+    } finally {
+      await this.#thread.end();
+    }
+  }
+
+  async #runUntilEnd(): Promise<number> {
     for (;;) {
       const read = await this.#read();
       if (read === undefined) return EXIT_ERROR;
@@ -267,6 +278,7 @@ class OpenvpnProcess {
       onState,
       materials,
       files,
+      thread: this.#thread,
       events,
       environment,
       onReady,

@@ -2,7 +2,8 @@
  * The channel's thread: an `InlineDataChannel` over a loop that blocks in the kernel. Commands come in by the port when
  * the command wake is raised; events go out by the port, control datagrams by the ring.
  *
- * The thread ends when it is told to, or with the error of whatever threw; what it owns is closed either way.
+ * The thread ends when it is told to, or with the error of whatever threw. What it has open then is the control thread's
+ * to close, as when it is killed; keys are wiped with the handles that hold them.
  */
 import { randomFillSync } from 'node:crypto';
 import { receiveMessageOnPort } from 'node:worker_threads';
@@ -35,6 +36,9 @@ export interface ChannelThreadOptions<Link, Tun> {
 
 /** So many events wait for the control thread before peers may cause no more. */
 const MOST_WAITING = 4_096;
+
+/** Greater than any ticket. */
+const LAST_TICKET = 2 ** 31 - 1;
 
 /** What goes with a channel from its beginning to its end. */
 interface OpenChannel {
@@ -74,20 +78,22 @@ export class ChannelThread<Link, Tun> {
         this.#loop.turn();
         this.#raise();
       }
-    } finally {
       this.#close();
       this.#loop.close();
       // They are the control thread's to close.
       for (const { descriptor } of [this.#commandWake, this.#eventWake]) descriptor.release();
+    } finally {
+      // Nobody waits for a thread that is no more.
+      this.#answer(LAST_TICKET);
     }
   }
 
   #takeMessages(): void {
     this.#commandWake.clear();
     for (;;) {
-      const received = receiveMessageOnPort(this.#start.port) as { message: ThreadMessage<Link, Tun> } | undefined;
+      const received = receiveMessageOnPort(this.#start.port);
       if (received === undefined) return;
-      this.#take(received.message);
+      this.#take(received.message as ThreadMessage<Link, Tun>);
     }
   }
 
@@ -176,7 +182,7 @@ export class ChannelThread<Link, Tun> {
     const owned = event.event === 'message' ? { ...event, plaintext: event.plaintext.slice() } : event;
     Atomics.add(this.#state, POSTED, 1);
     const message: EventMessage = { channel: number, event: owned, ring: ring.written };
-    this.#start.port.postMessage(message);
+    this.#start.port.postMessage(message, []);
   }
 
   get #waiting(): number {

@@ -10,6 +10,7 @@ import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from '
 
 import { Descriptor, Wake, Watch } from '@seikan/native';
 
+import type { LinkSource, TunSource } from './descriptor-ends.js';
 import {
   ANSWERED,
   type EventMessage,
@@ -47,7 +48,7 @@ interface Running {
   readonly exited: Promise<void>;
 }
 
-export class DataThread<Link, Tun> {
+export class DataThread<Link = LinkSource, Tun = TunSource> {
   readonly #options: DataThreadOptions;
   #running: Running | undefined;
   #listener: ThreadListener | undefined;
@@ -119,7 +120,7 @@ export class DataThread<Link, Tun> {
 
   /** Without effect when no thread runs. */
   post(message: ThreadMessage<Link, Tun>): void {
-    this.#running?.port.postMessage(message);
+    this.#running?.port.postMessage(message, []);
     this.#running?.commandWake.raise();
   }
 
@@ -146,10 +147,10 @@ export class DataThread<Link, Tun> {
   receive(): EventMessage | undefined {
     const running = this.#running;
     if (running === undefined) return undefined;
-    const received = receiveMessageOnPort(running.port) as { message: EventMessage } | undefined;
+    const received = receiveMessageOnPort(running.port);
     if (received === undefined) return undefined;
     Atomics.add(running.state, TAKEN, 1);
-    return received.message;
+    return received.message as EventMessage;
   }
 
   /** `news` comes again, after other things have had their turn. */

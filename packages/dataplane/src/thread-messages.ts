@@ -41,7 +41,11 @@ export interface ChannelStart {
 export type ThreadMessage<Link, Tun> =
   | { readonly do: 'open'; readonly start: ChannelStart }
   | { readonly do: 'handle'; readonly command: DataChannelCommand }
-  | { readonly do: 'newKey'; readonly command: DataChannelCommand & { verb: 'newKey' }; readonly secrets: SharedSecrets }
+  | {
+      readonly do: 'newKey';
+      readonly command: DataChannelCommand & { verb: 'newKey' };
+      readonly secrets: SharedSecrets;
+    }
   | { readonly do: 'openLink'; readonly link: LinkId; readonly source: Link }
   | { readonly do: 'closeLink'; readonly link: LinkId; readonly ticket: number | undefined }
   | { readonly do: 'attachTun'; readonly source: Tun; readonly ticket: number }

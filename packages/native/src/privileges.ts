@@ -125,9 +125,12 @@ function wordOf(names: readonly Capability[]): number {
   return names.reduce((word, name) => word | (1 << CAPABILITIES[name]), 0) >>> 0;
 }
 
-/** What a worker thread calls first, when its maker has capabilities that it must not have. */
+/**
+ * What a worker thread calls first, when its maker has capabilities that it must not have. Until dropPrivileges it keeps
+ * those of changing ids: glibc changes them in every thread, and ends a process in which that succeeds in one only.
+ */
 export function dropThreadCapabilities(): void {
-  limitThreadCapabilities([]);
+  limitThreadCapabilities((['CAP_SETGID', 'CAP_SETUID'] as const).filter(hasCapability));
 }
 
 /** This thread's effective capabilities, as the two words of capget(2), low word first. */

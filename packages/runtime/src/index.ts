@@ -1,3 +1,5 @@
+export { DataThread } from '@seikan/dataplane';
+
 /** The event loop: where the engine's machines meet the clock, the network and the files. */
 export { askAtTerminal, type Prompt, readCredentials, readPassphrase, type UserPass } from './credentials.js';
 export { type DaemonStart, type Handoff, runAsDaemon, takeHandoff } from './daemon.js';

@@ -1,6 +1,7 @@
 /** Opens the sockets that the engine asks for and gives them to the data channel. */
 
-import { type InlineDataChannel, TcpLink, TcpListenLink, UdpLink } from '@seikan/dataplane';
+import type { DataChannel } from '@seikan/core';
+import type { LinkSource } from '@seikan/dataplane';
 import type { AskFailure, AskMap, Options } from '@seikan/engine';
 import { type SocketOptions, TcpListener, TcpSocket, UdpSocket } from '@seikan/native';
 
@@ -9,12 +10,13 @@ import { reasonOf } from './materials.js';
 type OpenLink = AskMap['open-link'];
 
 export async function openLink(
-  channel: InlineDataChannel,
+  channel: Pick<DataChannel<LinkSource, never>, 'openLink'>,
   ask: OpenLink['ask'],
   options: Options,
 ): Promise<OpenLink['answer']> {
   const { protocol, bind, remote, link } = ask;
   const { socket } = options;
+  const queueLimit = options.server.tcpQueueLimit;
   const family = remote?.family ?? bind?.family ?? 4;
   const common: SocketOptions = {
     family,
@@ -31,22 +33,22 @@ export async function openLink(
     switch (protocol) {
       case 'udp': {
         const opened = UdpSocket.open({ ...common, packetInfo: socket.multihome });
-        channel.openLink(link, new UdpLink(opened));
-        return { local: bind === undefined ? undefined : opened.address };
+        const local = bind === undefined ? undefined : opened.address;
+        channel.openLink(link, { kind: 'udp', fd: opened.descriptor.release(), family });
+        return { local };
       }
       case 'tcp-server': {
         const listener = TcpListener.open({ ...common, noDelay: true });
-        channel.openLink(link, new TcpListenLink(listener, { queueLimit: options.server.tcpQueueLimit }));
-        return { local: listener.address };
+        const local = listener.address;
+        channel.openLink(link, { kind: 'tcp-listener', fd: listener.descriptor.release(), queueLimit });
+        return { local };
       }
       case 'tcp-client': {
         if (remote === undefined) return { error: 'TCP: no address to connect to' };
         const opened = TcpSocket.connect(remote, { ...common, noDelay: true });
-        channel.openLink(
-          link,
-          new TcpLink(opened, { remote, connecting: true, queueLimit: options.server.tcpQueueLimit }),
-        );
-        return { local: bind === undefined ? undefined : opened.address };
+        const local = bind === undefined ? undefined : opened.address;
+        channel.openLink(link, { kind: 'tcp', fd: opened.descriptor.release(), remote, connecting: true, queueLimit });
+        return { local };
       }
       default:
         throw new Error(protocol satisfies never);

@@ -10,7 +10,7 @@ import { lookup } from 'node:dns/promises';
 import { readFile } from 'node:fs/promises';
 
 import type { DataChannelEvent, Endpoint, PeerRef, UnixSeconds } from '@seikan/core';
-import { InlineDataChannel } from '@seikan/dataplane';
+import { type DataThread, WorkerDataChannel } from '@seikan/dataplane';
 import {
   type AskFailure,
   type AskMap,
@@ -50,6 +50,8 @@ export interface TunnelProcessSettings {
   /** A server's tun is up: what has to be done before anybody is served. A failure ends the tunnel. */
   readonly onReady?: ((environment: Environment) => Promise<object | AskFailure>) | undefined;
   readonly materials: Materials;
+  /** Moves the packets; it outlives the tunnel, and serves one at a time. */
+  readonly thread: DataThread;
   /** Status and pool; they outlive a soft restart. */
   readonly files: KeptFiles;
   /** User name and password of a client, when the configuration asks for them. */
@@ -74,7 +76,7 @@ const LONGEST_DELAY = 2 ** 31 - 1;
 export class TunnelProcess {
   readonly #settings: TunnelProcessSettings;
   readonly #machine: PointToPoint | Multi;
-  readonly #channel: InlineDataChannel;
+  readonly #channel: WorkerDataChannel;
   readonly #tun: TunnelTun;
   readonly #running = new Map<number, () => void>();
   readonly #ended: Promise<EndCause>;
@@ -90,23 +92,14 @@ export class TunnelProcess {
     this.#ended = new Promise((resolve) => {
       this.#end = resolve;
     });
-    this.#channel = new InlineDataChannel({
+    this.#channel = new WorkerDataChannel({
+      thread: settings.thread,
       settings: {
         mode: isServer ? 'server' : options.tls.role === 'none' ? 'static-key' : 'p2p',
         device: options.device.type === 'tap' ? 'tap' : 'tun',
         maxPeers: isServer ? options.server.maxClients : 1,
         clientToClient: options.server.clientToClient,
         maxLearned: options.server.maxRoutesPerClient,
-      },
-      crypto,
-      random,
-      clock: {
-        now: () => performance.now(),
-        unixTime: () => Math.floor(Date.now() / 1000),
-        alarm: (delay, ring) => {
-          const timer = setTimeout(ring, Math.min(delay, LONGEST_DELAY));
-          return () => clearTimeout(timer);
-        },
       },
       onEvent: (event) => this.#handleEvent(event),
     });

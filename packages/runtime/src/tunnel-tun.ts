@@ -3,7 +3,8 @@
  * by netconf. Steps follow each other in the order in which they were asked for.
  */
 
-import { type InlineDataChannel, TunEnd } from '@seikan/dataplane';
+import type { DataChannel } from '@seikan/core';
+import type { TunSource } from '@seikan/dataplane';
 
 import type { AskFailure, ConfigureTunAsk, LogLine, OpenedTun, OpenTunAsk } from '@seikan/engine';
 import { interfaceName, TunDevice } from '@seikan/native';
@@ -20,8 +21,10 @@ import {
 
 import { reasonOf } from './materials.js';
 
+type TunChannel = Pick<DataChannel<never, TunSource>, 'attachTun' | 'detachTun'>;
+
 export class TunnelTun {
-  readonly #channel: InlineDataChannel;
+  readonly #channel: TunChannel;
   readonly #log: (line: LogLine) => void;
   /** Lives as long as the tunnel: the way out is asked for each time that a tun is opened. */
   #netlink: RouteNetlink | undefined;
@@ -29,7 +32,7 @@ export class TunnelTun {
   #name: string | undefined;
   #turn: Promise<unknown> = Promise.resolve();
 
-  constructor(channel: InlineDataChannel, log: (line: LogLine) => void) {
+  constructor(channel: TunChannel, log: (line: LogLine) => void) {
     this.#channel = channel;
     this.#log = log;
   }
@@ -40,7 +43,7 @@ export class TunnelTun {
         const device = TunDevice.open({ kind: ask.type, name: ask.device === ask.type ? `${ask.type}%d` : ask.device });
         const { name } = device;
         this.#name = name;
-        this.#channel.attachTun(new TunEnd(device, { capacity: ask.mtu + 64 }));
+        this.#channel.attachTun({ fd: device.descriptor.release(), capacity: ask.mtu + 64 });
         this.#netlink ??= new RouteNetlink();
         this.#network = await TunnelNetwork.open({ netlink: this.#netlink });
         const netGateway = defaultGateway(await readSnapshot(this.#netlink), 4)?.gateway;

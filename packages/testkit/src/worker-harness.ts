@@ -11,8 +11,23 @@ import type { DataChannelCommand, DataChannelEvent, Endpoint } from '@seikan/cor
 import { DataThread, WorkerDataChannel } from '@seikan/dataplane';
 import { AddressTable, PacketBatch, TcpListener, TcpSocket, UdpSocket, UnixSocket, Wake } from '@seikan/native';
 
-import { type Harness, type HarnessFactory, type HarnessLink, type HarnessTun, ownedEvent } from './compliance/harness.js';
-import { ARRIVED, BROKEN, CLOSED, FULL, GATE_BYTES, type GatedSource, gateFailure, SENT } from './worker-harness-gate.js';
+import {
+  type Harness,
+  type HarnessFactory,
+  type HarnessLink,
+  type HarnessTun,
+  ownedEvent,
+} from './compliance/harness.js';
+import {
+  ARRIVED,
+  BROKEN,
+  CLOSED,
+  FULL,
+  GATE_BYTES,
+  type GatedSource,
+  gateFailure,
+  SENT,
+} from './worker-harness-gate.js';
 
 const HOST = '198.51.100.254';
 const LONGEST = 8_192;
@@ -121,7 +136,8 @@ export function workerHarness(): HarnessFactory {
       readCounters: (peer) => channel.readCounters(peer),
       readDrops: () => channel.readDrops(),
       takeEvents: () => take(({ event }) => event !== 'keyConfirmed'),
-      takeConfirmations: () => take(({ event }) => event === 'keyConfirmed') as ReturnType<Harness['takeConfirmations']>,
+      takeConfirmations: () =>
+        take(({ event }) => event === 'keyConfirmed') as ReturnType<Harness['takeConfirmations']>,
       advance: async (span) => {
         await settle();
         for (let left = span; left > 0; left -= STEP) {
