@@ -16,7 +16,7 @@ export async function prepare(
   { folder, setting }: { folder: string; setting: Setting },
 ): Promise<Contender[]> {
   await createKeys(folder);
-  const seikan = ours(folder, setting.node);
+  const seikan = ours(folder, setting);
   const pair = (server: Side, client: Side): Contender['start'] => {
     return (teardown) => startOpenvpn({ server, client, setting, folder, teardown });
   };

@@ -9,6 +9,8 @@ export type Figures = Readonly<Record<string, number>>;
 export type Round = ReadonlyMap<ContenderName, Figures>;
 export type Tunnels = ReadonlyMap<ContenderName, Tunnel>;
 
+export type Progress = (text: string) => void;
+
 export interface Column {
   readonly key: string;
   readonly title: string;
@@ -23,7 +25,7 @@ export interface Measure {
   readonly columns: readonly Column[];
   /** Figures that come from the medians of others. */
   readonly derive?: (medians: Figures) => Figures;
-  readonly round: (tunnels: Tunnels, round: number, progress: (text: string) => void) => Promise<Round>;
+  readonly round: (tunnels: Tunnels, round: number, progress: Progress) => Promise<Round>;
 }
 
 export interface Row {
@@ -65,4 +67,15 @@ export function rotated(tunnels: Tunnels, round: number): [ContenderName, Tunnel
   const all = [...tunnels];
   const by = round % all.length;
   return [...all.slice(by), ...all.slice(0, by)];
+}
+
+/** Runs once more what failed: iperf3 can miss a busy machine's moment. What fails twice gives `none`. */
+export async function twice<Result>(run: () => Promise<Result>, none: Result, progress: Progress): Promise<Result> {
+  for (let tried = 0; tried < 2; tried += 1)
+    try {
+      return await run();
+    } catch (error) {
+      progress(`failed: ${error instanceof Error ? error.message : String(error)}`);
+    }
+  return none;
 }

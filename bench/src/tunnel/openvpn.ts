@@ -1,6 +1,6 @@
 /** Tunnels of OpenVPN's command line: ours, stock, tuned, and one of each. */
 import { writeFileSync } from 'node:fs';
-import { dirname, join, resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { createAuthority, execute, type Program, type Teardown } from '@seikan/testkit';
 
 import { createHosts, type EndName, type Hosts, wire } from './hosts.js';
@@ -18,18 +18,11 @@ export const tuned: Side = {
   options: [...stock.options, '--sndbuf', '4194304', '--rcvbuf', '4194304', '--fast-io'],
 };
 
-/** A folder whose `node` tells its garbage collections; bin/openvpn takes node from the path. */
-export function ours(folder: string, node: string): Side {
-  writeFileSync(
-    join(folder, 'node'),
-    `#!/bin/sh\nexec "${node}" --trace-gc ${process.env['BENCH_NODE_OPTIONS'] ?? ''} "$@"\n`,
-    { mode: 0o755 },
-  );
+/** Writes a `node` into `folder` that tells its garbage collections: bin/openvpn takes node from the path. */
+export function ours(folder: string, { node, nodeFlags }: Setting): Side {
+  writeFileSync(join(folder, 'node'), `#!/bin/sh\nexec "${node}" --trace-gc ${nodeFlags} "$@"\n`, { mode: 0o755 });
   const program = resolve(import.meta.dirname, '../../../bin/openvpn');
-  return {
-    command: ['env', `PATH=${folder}:${dirname(node)}:${process.env['PATH']}`, program],
-    options: ['--disable-dco'],
-  };
+  return { command: ['env', `PATH=${folder}:${process.env['PATH']}`, program], options: ['--disable-dco'] };
 }
 
 /** Certificates and a tls-crypt key in `folder`. */

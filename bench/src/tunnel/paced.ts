@@ -1,5 +1,5 @@
 /** The highest rate of paced datagrams at which less than one in a hundred is lost, found by halving. */
-import { type Measure, rotated } from './measure.js';
+import { type Measure, rotated, twice } from './measure.js';
 import { pace } from './traffic.js';
 import type { ContenderName, Tunnel } from './tunnel.js';
 
@@ -24,7 +24,7 @@ export function paced(traffic: string, { steps }: { steps: number }): Measure {
       const figures = new Map<ContenderName, Record<string, number>>();
       for (const { bytes, key } of sizes)
         for (const [name, tunnel] of rotated(tunnels, round)) {
-          const rate = await highestRate(tunnel, traffic, { bytes, steps });
+          const rate = await twice(() => highestRate(tunnel, traffic, { bytes, steps }), Number.NaN, progress);
           progress(`${name}, ${bytes} B: ${(rate / 1_000).toFixed(1)} thousand a second`);
           figures.set(name, { ...figures.get(name), [key]: rate / 1_000 });
         }

@@ -1,6 +1,6 @@
 /** TCP through a tunnel: four cells, with the processor time of both ends and what others took meanwhile. */
 import { type EndName, ends } from './hosts.js';
-import { type Figures, type Measure, rotated } from './measure.js';
+import { type Figures, type Measure, rotated, twice } from './measure.js';
 import { geometricMean, sum } from './statistics.js';
 import { transfer } from './traffic.js';
 import { type ContenderName, machineSeconds, processorSeconds, type Tunnel } from './tunnel.js';
@@ -25,6 +25,15 @@ interface CellResult {
   /** The share of a core that neither the tunnel nor iperf3 took: other programs of the machine. */
   readonly foreign: number;
 }
+
+const nothing: CellResult = {
+  megabits: Number.NaN,
+  gigabytes: Number.NaN,
+  seconds: Number.NaN,
+  cpu: { server: Number.NaN, client: Number.NaN },
+  collections: { major: Number.NaN, minor: Number.NaN },
+  foreign: Number.NaN,
+};
 
 /** A cell during which other programs took more of a core than this is measured again. */
 const CALM = 0.2;
@@ -57,7 +66,7 @@ export function throughput({ seconds, tries }: { seconds: number; tries: number 
       const results = new Map<ContenderName, CellResult[]>();
       for (const cell of cells)
         for (const [name, tunnel] of rotated(tunnels, round)) {
-          const result = await calmest(() => measureCell(tunnel, cell, seconds), tries);
+          const result = await twice(() => calmest(() => measureCell(tunnel, cell, seconds), tries), nothing, progress);
           progress(`${name}, ${cell.title}: ${result.megabits.toFixed(0)} Mbit/s`);
           results.set(name, [...(results.get(name) ?? []), result]);
         }

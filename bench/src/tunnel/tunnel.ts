@@ -27,8 +27,9 @@ export interface Setting {
   readonly transport: 'udp' | 'tcp';
   /** The wire's own segmentation off: datagrams cross it one by one, as on a real network. */
   readonly wire: boolean;
-  /** The node that runs ours. */
+  /** The node that runs ours, and options of its own: `--cpu-prof`, say. */
   readonly node: string;
+  readonly nodeFlags: string;
 }
 
 /** The tunnels' MTU: with every contender's overhead a packet fits the wire's 1500 bytes. */
