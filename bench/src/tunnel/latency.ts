@@ -35,6 +35,7 @@ export function latency(traffic: string, { seconds }: { seconds: number }): Meas
   };
   return {
     name: 'rtt',
+    heading: 'Round trips',
     title: `Round trips of 64 B, µs: idle; with openvpn's load (what openvpn carries of ${STREAMS} streams); saturated by ${STREAMS} streams`,
     columns: [
       { key: 'idle', title: 'idle', digits: 0, beside },

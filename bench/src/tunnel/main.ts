@@ -11,7 +11,7 @@
  *       --transport NAME    udp, tcp
  *       --wire              the wire's UDP segmentation off
  *       --node PATH         the node that runs ours
- *       --node-flags TEXT    options for that node: '--cpu-prof --cpu-prof-dir=/tmp/profiles', say
+ *       --node-flags=TEXT   options for that node: '--cpu-prof --cpu-prof-dir=/tmp/profiles', say
  *       --json              one JSON document instead of tables
  *       --write-docs        the results into docs/performance.json, .md and .svg, in place of the same setting's
  *
@@ -24,10 +24,11 @@ import { Teardown } from '@seikan/testkit';
 import { openBench, runRounds } from './bench.js';
 import { nodeVersion } from './contenders.js';
 import { writeDocs } from './docs.js';
+import { floorsTable } from './floors.js';
 import { latency } from './latency.js';
 import type { Measure, Row } from './measure.js';
 import { paced } from './paced.js';
-import { type Results, titleOf } from './results.js';
+import { type Results, sectionsOf, titleOf } from './results.js';
 import { asText, tableOf } from './table.js';
 import { throughput } from './throughput.js';
 import { type ContenderName, ciphers, contenders, type Setting } from './tunnel.js';
@@ -105,13 +106,15 @@ async function run(teardown: Teardown): Promise<void> {
     rounds,
     measures: Object.fromEntries(results.map(({ measure, rows }) => [measure.name, rows])),
   };
+  const sections = sectionsOf(document, results);
   if (options.json) console.log(JSON.stringify(document));
   else {
     console.log(`${titleOf(document.setting)}; ${rounds} round(s), medians; ratios within a round`);
     for (const { measure, rows } of results) console.log(`\n${measure.title}\n${asText(tableOf(measure, rows))}`);
+    console.log(`\nWhat ours must reach\n${asText(floorsTable(sections))}`);
   }
   if (options['write-docs']) {
-    const paths = writeDocs(document, results);
+    const paths = writeDocs(sections);
     progress(`written: ${paths.join(', ')}`);
   }
 }

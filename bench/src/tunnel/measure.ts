@@ -21,6 +21,8 @@ export interface Column {
 
 export interface Measure {
   readonly name: string;
+  readonly heading: string;
+  /** What it measures and in which units. */
   readonly title: string;
   readonly columns: readonly Column[];
   /** Figures that come from the medians of others. */

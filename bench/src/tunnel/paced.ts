@@ -13,6 +13,7 @@ export function paced(traffic: string, { steps }: { steps: number }): Measure {
   const sizes = SIZES.map((bytes) => ({ bytes, key: `${bytes}` }));
   return {
     name: 'udp',
+    heading: 'Paced UDP',
     title: 'UDP, paced datagrams from client to server: the highest rate with less than 1 % lost, thousands a second',
     columns: sizes.map(({ bytes, key }) => ({
       key,

@@ -1,5 +1,6 @@
 /** What a run found out, and under which circumstances. */
-import type { Row } from './measure.js';
+import type { Measure, Row } from './measure.js';
+import { tableOf } from './table.js';
 import type { Cipher } from './tunnel.js';
 
 export interface ResultSetting {
@@ -22,6 +23,7 @@ export interface Results {
 /** One measure under one setting, as it is kept. */
 export interface Section extends Omit<Results, 'measures'> {
   readonly measure: string;
+  readonly heading: string;
   /** What it measures, in words. */
   readonly title: string;
   readonly table: readonly (readonly string[])[];
@@ -31,4 +33,18 @@ export interface Section extends Omit<Results, 'measures'> {
 export function titleOf({ cipher, transport, wire, node }: ResultSetting): string {
   const segments = wire ? ', segmented before the wire' : '';
   return `${cipher} over ${transport.toUpperCase()}${segments}, Node ${node.split('.')[0]}`;
+}
+
+export function sectionsOf(
+  { measures: _measures, ...about }: Results,
+  measured: readonly { readonly measure: Measure; readonly rows: readonly Row[] }[],
+): Section[] {
+  return measured.map(({ measure, rows }) => ({
+    ...about,
+    measure: measure.name,
+    heading: measure.heading,
+    title: measure.title,
+    table: tableOf(measure, rows),
+    rows: rows.map(({ rounds: _rounds, ...row }) => row),
+  }));
 }

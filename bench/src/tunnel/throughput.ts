@@ -42,6 +42,7 @@ const CALM = 0.2;
 export function throughput({ seconds, tries }: { seconds: number; tries: number }): Measure {
   return {
     name: 'tcp',
+    heading: 'TCP',
     title: 'TCP, 1 and 4 streams both directions, Mbit/s; processor seconds per GB of both ends; shares of a core',
     columns: [
       ...cells.map(({ title }) => ({ key: title, title, digits: 0 })),
