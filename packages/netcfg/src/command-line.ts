@@ -96,15 +96,20 @@ interface ConfigFile {
   readonly [key: string]: unknown;
 }
 
-/** A file that is missing or no JSON object says nothing, as in the original. */
+/** A file that is missing or no JSON object says nothing, as in the original. openvpn3-admin writes comments into it. */
 function parseConfig(text: string | undefined): ConfigFile {
   if (text === undefined) return {};
   try {
-    const value: unknown = JSON.parse(text);
+    const value: unknown = JSON.parse(withoutComments(text));
     return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as ConfigFile) : {};
   } catch {
     return {};
   }
+}
+
+/** Strings are passed over whole, so that what looks like a comment in them stays. */
+function withoutComments(text: string): string {
+  return text.replaceAll(/("(?:[^"\\]|\\.)*")|\/\/[^\n]*|\/\*[^]*?\*\//g, (_match, kept?: string) => kept ?? '');
 }
 
 function combine(

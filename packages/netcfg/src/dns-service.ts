@@ -97,7 +97,7 @@ export class DeviceDns {
   setScope(scope: string): void {
     if (this.#service.backend === undefined) throw valueError(NO_BACKEND);
     const known = SCOPES.find((one) => one === scope);
-    if (known === undefined) throw valueError(`Invalid DNS scope value: ${JSON.stringify(scope)}`);
+    if (known === undefined) throw valueError(`[SetDNSScope] Invalid DNS Scope value: ${scope}`);
     this.#scope = known;
   }
 
@@ -131,14 +131,14 @@ export class DeviceDns {
   setDnssec(mode: string): void {
     if (!this.#possible('setting DNSSEC mode')) return;
     const known = DNSSEC_MODES.find((one) => one === mode);
-    if (known === undefined) throw netcfgError(`Invalid DNSSEC mode requested: ${JSON.stringify(mode)}`);
+    if (known === undefined) throw netcfgError(`[SetDNSSEC] Invalid DNSSEC mode: '${mode}'`);
     this.#dnssec = known;
   }
 
   setTransport(mode: string): void {
     if (!this.#possible('setting DNS transport mode')) return;
     const known = DNS_TRANSPORTS.find((one) => one === mode);
-    if (known === undefined) throw netcfgError(`Invalid DNS transport mode requested: ${JSON.stringify(mode)}`);
+    if (known === undefined) throw netcfgError(`[SetDNSTransport] Invalid DNS transport mode: '${mode}'`);
     this.#transport = known;
   }
 

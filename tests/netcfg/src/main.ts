@@ -1,0 +1,144 @@
+/**
+ * The netcfg service against reality: the unchanged OpenVPN 3 client of a Debian suite, in a root tree of its own, with
+ * our service in place of the original and, for comparison, with the original.
+ *
+ *     node tests/netcfg/dist/main.js [--suite SUITE] [PART...]      parts: day calls resolved (all when none is named)
+ *
+ *   day       import, start, traffic, pause, resume, server restart, disconnect, client killed; nothing left behind;
+ *             kernel state and resolv.conf at each stage as with the original
+ *   calls     one script of D-Bus calls: replies, errors, signals and kernel state as the original's
+ *   resolved  the same client with a real systemd-resolved and polkit: servers and domains of the link, and their end
+ *
+ * The tree is built at the first run (tools/stock-tree: some minutes) and kept. Ends with 'N passed, N failed'.
+ */
+import { execFileSync } from 'node:child_process';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+
+import { Teardown } from '@seikan/testkit';
+
+import { runClientDay, type Stage } from './client-scenario.js';
+import { CALL_DIFFERENCES, compare, DAY_DIFFERENCES, type Difference } from './differences.js';
+import { runWithResolved } from './resolved.js';
+import type { Transcript } from './scripted-calls.js';
+import { house, type Implementation, SERVICE_USER, Tree } from './tree.js';
+import { World } from './world.js';
+
+const { values: options, positionals: chosen } = parseArgs({
+  allowPositionals: true,
+  options: { suite: { type: 'string', default: 'trixie' } },
+});
+const { suite } = options;
+const folder = join(house, `.cache/netcfg/pki-${process.pid}`);
+const tell = (text: string): void => console.log(`  ${text}`);
+
+const PARTS: Readonly<Record<string, () => Promise<void>>> = { day, calls, resolved };
+
+async function main(): Promise<number> {
+  if (process.getuid?.() !== 0) throw new Error('root trees and network namespaces need root');
+  const names = chosen.length === 0 ? Object.keys(PARTS) : chosen;
+  for (const name of names) if (PARTS[name] === undefined) throw new Error(`no part ${name}`);
+  const version = execFileSync(join(house, 'tools/stock-tree'), [suite], {
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  console.log(`openvpn3-client ${version.trim()} of ${suite}`);
+  let failed = 0;
+  for (const name of names) {
+    const started = performance.now();
+    try {
+      await PARTS[name]?.();
+      console.log(`ok ${name} (${seconds(started)} s)`);
+    } catch (error) {
+      failed += 1;
+      console.log(`FAILED ${name} (${seconds(started)} s): ${error instanceof Error ? error.message : String(error)}`);
+    }
+  }
+  console.log(`${names.length - failed} passed, ${failed} failed`);
+  return failed === 0 ? 0 : 1;
+}
+
+async function day(): Promise<void> {
+  const [original, ours] = await both((world, implementation) => runClientDay({ world, suite, implementation, tell }));
+  const lines = ({ kernel, resolver }: Stage): string[] => [
+    ...Object.entries(kernel).flatMap(([kind, all]) => (all as readonly string[]).map((line) => `${kind} ${line}`)),
+    ...resolver.map((line) => `resolv.conf ${line}`),
+  ];
+  check(
+    DAY_DIFFERENCES,
+    original.map((stage, index) => {
+      const mine = ours[index];
+      return { what: stage.name, original: lines(stage), ours: mine === undefined ? [] : lines(mine) };
+    }),
+  );
+}
+
+async function calls(): Promise<void> {
+  const [original, ours] = await both(async (world, implementation): Promise<Transcript> => {
+    const config = { resolv_conf_file: '/etc/resolv.conf' };
+    const tree = await Tree.enter({ suite, implementation, namespace: world.client, config, teardown: world.teardown });
+    tree.write('/etc/resolv.conf', 'nameserver 192.0.2.53\n');
+    const script = '/opt/seikan/tests/netcfg/dist/scripted-calls.js';
+    return JSON.parse(await tree.run(['node', script], { user: SERVICE_USER, timeout: 60_000 })) as Transcript;
+  });
+  tell(`${ours.records.length} calls, ${ours.changes.length} signals`);
+  const numbered = ({ changes }: Transcript): string[] => changes.map((line, index) => `${index} ${line}`);
+  check(CALL_DIFFERENCES, [
+    ...original.records.map(({ what, answer }, index) => {
+      const mine = ours.records[index];
+      return { what, original: [answer], ours: mine === undefined ? [] : [mine.answer] };
+    }),
+    { what: 'change', original: numbered(original), ours: numbered(ours) },
+  ]);
+}
+
+async function resolved(): Promise<void> {
+  const [original, ours] = await both((world, implementation) =>
+    runWithResolved({ world, suite, implementation, tell }),
+  );
+  check(
+    [],
+    (['connected', 'paused', 'disconnected'] as const).map((what) => ({
+      what,
+      original: original[what],
+      ours: ours[what],
+    })),
+  );
+}
+
+/** Runs the same with the original and with ours, side by side in worlds of their own. */
+async function both<T>(
+  run: (world: World, implementation: Implementation) => Promise<T>,
+): Promise<[original: T, ours: T]> {
+  const one = async (implementation: Implementation): Promise<T> => {
+    const world = await World.create(`${folder}-${implementation}`);
+    try {
+      await world.makePki();
+      await world.startServer();
+      return await run(world, implementation);
+    } finally {
+      await world.teardown.close();
+    }
+  };
+  const [original, ours] = await Promise.allSettled([one('original'), one('ours')]);
+  if (ours.status === 'rejected') throw ours.reason;
+  if (original.status === 'rejected') throw new Error(`with the original: ${String(original.reason)}`);
+  return [original.value, ours.value];
+}
+
+function check(differences: readonly Difference[], pairs: Parameters<typeof compare>[1]): void {
+  const { left, unused } = compare(differences, pairs);
+  const faults = [...left, ...unused.map((why) => `not seen any more, take it out of differences.ts: ${why}`)];
+  if (faults.length > 0) throw new Error(faults.join('\n'));
+}
+
+function seconds(since: number): string {
+  return ((performance.now() - since) / 1_000).toFixed(0);
+}
+
+Teardown.closeOnSignals();
+process.exitCode = await main().catch(async (error: unknown) => {
+  console.error(error instanceof Error ? error.message : error);
+  await Teardown.closeAll();
+  return 1;
+});
