@@ -102,6 +102,9 @@ type Phase =
       readonly source: SignalSource;
     };
 
+/** Nobody sends more before it is asked anything. */
+const MOST_HELD = 16;
+
 export class PointToPoint implements ContextOwner {
   readonly #settings: PointToPointSettings;
   readonly #options: Options;
@@ -125,6 +128,10 @@ export class PointToPoint implements ContextOwner {
   #tun: { readonly digest: string } | undefined;
   /** What holds for the session once it is agreed. */
   #agreement: Agreement | undefined;
+  /** Keys whose negotiation is over. */
+  readonly #active = new WeakSet<KeyState>();
+  /** Messages that came before the key was granted. */
+  #held: string[] = [];
   /** Static key mode: there is no Context then. */
   #staticPeer: StaticPeer | undefined;
   /** Once connected. */
@@ -336,16 +343,26 @@ export class PointToPoint implements ContextOwner {
     const context = this.#context;
     const grant = (good: boolean, at: Time): void => {
       if (this.#context !== context) return;
-      if (good) context?.grant(key, at);
-      else this.failed(key, { fault: 'auth-failed', reason: 'a plugin refused the finished handshake' }, at);
+      if (good) {
+        const late = this.#active.has(key);
+        context?.grant(key, at);
+        if (late) this.#initiated(key, at);
+        for (const text of this.#held.splice(0)) this.#server?.handle(text, at);
+      } else this.failed(key, { fault: 'auth-failed', reason: 'a plugin refused the finished handshake' }, at);
     };
     this.#scripts.tlsFinal(exportedEnvironment(this.#options, key), time, grant);
   }
 
   active(key: KeyState, time: Time): void {
+    this.#log.notice(`Control Channel: ${key.connection.describe()}`);
+    this.#active.add(key);
+    // Whoever has a say in it may not have spoken yet.
+    if (key.authentication === 'granted') this.#initiated(key, time);
+  }
+
+  #initiated(key: KeyState, time: Time): void {
     const context = this.#context;
     if (context === undefined) return;
-    this.#log.notice(`Control Channel: ${key.connection.describe()}`);
     if (this.#agreement !== undefined) {
       // A renegotiation: what was agreed stays.
       context.installKey(key, time);
@@ -363,8 +380,10 @@ export class PointToPoint implements ContextOwner {
     }
   }
 
-  message(_key: KeyState, text: string, time: Time): void {
-    this.#server?.handle(text, time);
+  message(key: KeyState, text: string, time: Time): void {
+    // A server pushes unasked: what it says counts once nobody here objects to it any more.
+    if (key.authentication === 'granted') this.#server?.handle(text, time);
+    else if (this.#held.length < MOST_HELD) this.#held.push(text);
   }
 
   failed(_key: KeyState, failure: KeyFailure, time: Time): void {
@@ -679,6 +698,7 @@ export class PointToPoint implements ContextOwner {
     this.#context = undefined;
     this.#limits = undefined;
     this.#agreement = undefined;
+    this.#held = [];
     this.#statistics.sessionEnded();
     this.#login.sessionEnded();
     if (context === undefined) return;

@@ -76,7 +76,7 @@ export class TunnelScripts {
 
   /** The key exchange is over and nobody objected; `exported` is for this question only. */
   tlsFinal(exported: Environment, time: Time, then: (good: boolean, time: Time) => void): void {
-    this.#run({ event: 'tls-final', argv: [] }, time, then, exported);
+    this.#run({ event: 'tls-final', argv: [] }, time, then, { ...this.#environment, ...exported });
   }
 
   /** The peer is authenticated at this address. */
@@ -126,15 +126,14 @@ export class TunnelScripts {
     request: Pick<EventRequest, 'event' | 'argv' | 'certificate'>,
     time: Time,
     then: (good: boolean, time: Time) => void,
-    more: Environment = {},
+    env: Environment = this.#environment,
   ): void {
     if (!this.#asksFor(request.event)) return then(true, time);
     if (this.#running) {
-      this.#waiting.push((at) => this.#run(request, at, then, more));
+      this.#waiting.push((at) => this.#run(request, at, then, env));
       return undefined;
     }
     this.#running = true;
-    const env = { ...this.#environment, ...more };
     this.#asks.ask('event', { request: { ...request, context: 0, env } }, (verdict, at) => {
       this.#running = false;
       this.#waiting.shift()?.(at);

@@ -6,13 +6,13 @@
  */
 import { randomBytes } from 'node:crypto';
 import { closeSync, type FSWatcher, openSync, readFileSync, unlinkSync, watch, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 
 export type TempPrefix = 'acf' | 'apf' | 'afr' | 'cc' | 'ccr' | 'cr' | 'up' | 'pef' | 'tls_crypt_v2_metadata_';
 
 /** Creates a temporary file and returns its path. Throws the system's error: tmp-dir full, missing or not writable. */
 export function createTempFile(folder: string, prefix: TempPrefix, content: Uint8Array | string = ''): string {
-  const path = join(folder, `openvpn_${prefix}_${randomBytes(16).toString('hex')}.tmp`);
+  // Not joined: plugins and scripts are told the folder as it is configured.
+  const path = `${folder}/openvpn_${prefix}_${randomBytes(16).toString('hex')}.tmp`;
   const file = openSync(path, 'wx', 0o600);
   try {
     writeFileSync(file, content);

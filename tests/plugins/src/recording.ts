@@ -18,11 +18,24 @@ export interface RecordedCall {
   readonly env: ReadonlyMap<string, string>;
 }
 
-/** A difference that is meant. `call` and `name` are regular expressions over a call's and a variable's whole name. */
+/** Differences that are meant, each with its reason. `call` and `name` are regular expressions over the whole. */
 export interface Allowed {
-  readonly call: string;
-  readonly name: string;
-  readonly why: string;
+  readonly environment: readonly { readonly call: string; readonly name: string; readonly why: string }[];
+  /** `call` is a call's name and arguments. */
+  readonly order: readonly {
+    readonly role: Role;
+    readonly call: string;
+    readonly may: 'come at any time' | 'come once only';
+    readonly why: string;
+  }[];
+}
+
+export type Role = 'server' | 'client';
+
+export function allowedDifferences(): Allowed {
+  return JSON.parse(
+    readFileSync(fileURLToPath(new URL('../fixtures/differences.json', import.meta.url)), 'utf8'),
+  ) as Allowed;
 }
 
 export function buildRecorder(output: string): void {
@@ -64,11 +77,15 @@ export function readRecording(path: string): RecordedCall[] {
 
 /** Every way in which two recordings differ and should not; empty is equal. */
 export function compareRecordings(
-  ours: readonly RecordedCall[],
-  theirs: readonly RecordedCall[],
-  allowed: readonly Allowed[],
+  mine: readonly RecordedCall[],
+  other: readonly RecordedCall[],
+  allowed: Allowed,
+  role: Role,
 ): string[] {
-  const patterns = allowed.map(({ call, name }) => [new RegExp(`^(?:${call})$`), new RegExp(`^(?:${name})$`)] as const);
+  const [ours, theirs] = [inOrder(mine, allowed, role), inOrder(other, allowed, role)];
+  const patterns = allowed.environment.map(
+    ({ call, name }) => [new RegExp(`^(?:${call})$`), new RegExp(`^(?:${name})$`)] as const,
+  );
   const meant = (call: string, name: string): boolean =>
     patterns.some(([calls, names]) => calls.test(call) && names.test(name));
   const differences: string[] = [];
@@ -98,6 +115,21 @@ export function compareRecordings(
   return differences;
 }
 
+/** A recording with what may come at another time at its end, and what may come once only once. */
+function inOrder(calls: readonly RecordedCall[], { order }: Allowed, role: Role): readonly RecordedCall[] {
+  let result = calls;
+  for (const { call: pattern, may } of order.filter((rule) => rule.role === role)) {
+    const whole = new RegExp(`^(?:${pattern})$`);
+    const meant = ({ call, argv }: RecordedCall): boolean => whole.test([call, ...argv.slice(1)].join(' ').trim());
+    const rest = result.filter((call) => !meant(call));
+    const moved = result.filter(meant);
+    if (may === 'come at any time') result = [...rest, ...moved];
+    // The tunnel itself is then always the same.
+    else result = [...moved.slice(0, 1), ...rest].map((call) => ({ ...call, client: Math.min(call.client, 1) }));
+  }
+  return result;
+}
+
 /** What stays of a value that no two runs share. */
 function shapeOf(value: string, name: string | number = ''): string {
   if (
@@ -107,6 +139,7 @@ function shapeOf(value: string, name: string | number = ''): string {
     name !== 'local_port_1'
   )
     return /^\d+$/.test(value) ? 'number' : value === '' ? '' : 'text';
+  if (name === 'exported_keying_material' || name === 'session_id') return `${value.length} characters`;
   return value
     .replace(/openvpn_(\w+?)_[\da-f]{8,32}\.tmp$/, 'openvpn_$1_HEX.tmp')
     .replace(/^\/tmp\/seikan-[^/]+\//, '/tmp/FOLDER/')

@@ -1,5 +1,5 @@
 /**
- * A stock OpenVPN server and its clients, each in a network namespace of its own:
+ * An OpenVPN server and its clients, each stock or ours, each in a network namespace of its own:
  *
  *     namespace s: server, 10.99.0.1 ──veth── namespace c: clients, 10.99.0.2      tunnel 10.8.0.0/24
  *
@@ -9,13 +9,15 @@ import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { accessSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 
-const openvpn = '/usr/sbin/openvpn';
+export const stock = '/usr/sbin/openvpn';
+export const ours = fileURLToPath(new URL('../../../bin/openvpn', import.meta.url));
 
 export function missing(): string | undefined {
   if (process.getuid?.() !== 0) return 'this needs root';
   for (const [path, what] of [
-    [openvpn, 'openvpn'],
+    [stock, 'openvpn'],
     ['/dev/net/tun', '/dev/net/tun'],
   ] as const) {
     try {
@@ -47,7 +49,7 @@ export class Watched {
   }
 
   /** Waits for a line; fails with the log where the process ends or time is up first. */
-  async line(pattern: RegExp, patience = 15_000): Promise<string> {
+  async line(pattern: RegExp, patience = 30_000): Promise<string> {
     const end = Date.now() + patience;
     for (;;) {
       const found = this.log.split('\n').find((line) => pattern.test(line));
@@ -97,14 +99,14 @@ export class StockNetwork {
   }
 
   /** Starts a server with these lines added to the usual ones, and waits until it serves. */
-  async server(lines: readonly string[]): Promise<Watched> {
-    const server = this.startServer(lines);
+  async server(lines: readonly string[], program = stock): Promise<Watched> {
+    const server = this.startServer(lines, program);
     await server.line(/Initialization Sequence Completed/);
     return server;
   }
 
-  startServer(lines: readonly string[]): Watched {
-    return this.start(this.#server, [
+  startServer(lines: readonly string[], program = stock): Watched {
+    const usual = [
       'mode server',
       'tls-server',
       'dev tun',
@@ -118,8 +120,8 @@ export class StockNetwork {
       'verb 3',
       'keepalive 10 60',
       `tmp-dir ${this.tmpDir}`,
-      ...lines,
-    ]);
+    ];
+    return this.start(this.#server, [...usual, ...lines], program);
   }
 
   /** Starts a client and waits until it is connected or refused. */
@@ -127,17 +129,18 @@ export class StockNetwork {
     username: string,
     password: string,
     lines: readonly string[] = [],
+    program = stock,
   ): Promise<{ client: Watched; connected: boolean }> {
-    const client = this.startClient(username, password, lines);
+    const client = this.startClient(username, password, lines, program);
     const line = await client.line(/Initialization Sequence Completed|AUTH_FAILED|SIGTERM\[soft,auth-failure\]/);
     return { client, connected: line.includes('Initialization') };
   }
 
-  startClient(username: string, password: string, lines: readonly string[] = []): Watched {
+  startClient(username: string, password: string, lines: readonly string[] = [], program = stock): Watched {
     this.#files += 1;
     const credentials = join(this.folder, `credentials-${this.#files}`);
     writeFileSync(credentials, `${username}\n${password}\n`, { mode: 0o600 });
-    return this.start(this.#client, [
+    const usual = [
       'client',
       'dev tun',
       'remote 10.99.0.1 1194 udp4',
@@ -149,16 +152,16 @@ export class StockNetwork {
       'key client.key',
       `auth-user-pass ${credentials}`,
       'hand-window 20',
-      ...lines,
-    ]);
+    ];
+    return this.start(this.#client, [...usual, ...lines], program);
   }
 
   /** Any openvpn in the server's or client's namespace. */
-  start(namespace: string, lines: readonly string[]): Watched {
+  start(namespace: string, lines: readonly string[], program: string): Watched {
     this.#files += 1;
     const config = join(this.folder, `config-${this.#files}`);
     writeFileSync(config, `${lines.join('\n')}\n`);
-    const watched = new Watched('ip', ['netns', 'exec', namespace, openvpn, '--config', config], this.folder);
+    const watched = new Watched('ip', ['netns', 'exec', namespace, program, '--config', config], this.folder);
     this.#running.push(watched);
     return watched;
   }

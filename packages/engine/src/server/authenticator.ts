@@ -99,7 +99,9 @@ export class Authenticator {
     } else if (current) {
       instance.log.info(1, `TLS: Username/auth-token authentication succeeded for username '${login.username}'`);
       instance.setEnvironment({ username: login.username });
-      const final = this.#finalCheck(instance, key, (at) => this.#succeed(instance, key, login.username, token, at));
+      const final = this.#finalCheck(instance, key, (at) =>
+        this.#succeed(instance, key, login.username, { sessionId: token.sessionId, token }, at),
+      );
       final.begin(time);
       final.granted(time);
     } else {
@@ -117,10 +119,21 @@ export class Authenticator {
   ): void {
     const { tls, auth } = this.#options;
     const window = tls.renegSec === 0 ? tls.handWindow : Math.min(tls.handWindow, tls.renegSec / 2);
-    const initial = auth.genToken?.externalAuth === true ? { session_state: 'Initial' } : {};
+    const sessionId = token?.sessionId ?? new Uint8Array(TOKEN_SESSION_ID_SIZE);
+    if (token === undefined) this.#mint.random(sessionId);
+    const initial =
+      auth.genToken?.externalAuth === true && session['session_state'] === undefined
+        ? { session_id: toBase64(sessionId), session_state: 'Initial' }
+        : {};
     instance.setEnvironment({ username, ...initial, ...session });
     const env = { ...instance.environment, password };
-    const final = this.#finalCheck(instance, key, (at) => this.#succeed(instance, key, username, token, at));
+    const final = this.#finalCheck(instance, key, (at) =>
+      this.#succeed(instance, key, username, { sessionId, token }, at),
+    );
+    // Upstream gives the name as soon as nobody has said no; who the client is is decided at the end.
+    const nameIt = (): void => {
+      if (auth.usernameAsCommonName) instance.setEnvironment({ common_name: username });
+    };
     instance.ask({ event: 'auth-user-pass-verify', argv: [], env, deadline: 1000 * window }, (verdict, at) => {
       switch (verdict.result) {
         case 'pending':
@@ -130,7 +143,10 @@ export class Authenticator {
           if (verdict.result === 'pending' && !instance.askUser(key, verdict, at)) {
             const reason = `Authentication failed, required pending auth method '${verdict.method}' not supported`;
             this.#refuse(instance, reason, `TLS Auth Error: ${reason}`, at);
-          } else final.begin(at);
+          } else {
+            nameIt();
+            final.begin(at);
+          }
           return;
         case 'failure':
           this.#refuse(
@@ -143,6 +159,7 @@ export class Authenticator {
         case 'success':
           instance.log.info(1, `TLS: Username/Password authentication succeeded for username '${username}'`);
           instance.awaitLogin(undefined);
+          nameIt();
           final.begin(at);
           final.granted(at);
           return;
@@ -186,17 +203,18 @@ export class Authenticator {
   }
 
   /** Lets the client in, with a new token where tokens are given: its first, or the renewal of `token`. */
-  #succeed(instance: Instance, key: KeyState, username: string, token: AuthToken | undefined, time: Time): void {
+  #succeed(
+    instance: Instance,
+    key: KeyState,
+    username: string,
+    { sessionId, token }: { readonly sessionId: Uint8Array; readonly token: AuthToken | undefined },
+    time: Time,
+  ): void {
     const { auth } = this.#options;
     if (auth.genToken !== undefined) {
-      const { secret, random } = this.#mint;
-      const sessionId = token?.sessionId ?? new Uint8Array(TOKEN_SESSION_ID_SIZE);
-      if (token === undefined) random(sessionId);
       const issued = token?.issued ?? time.wallClock;
-      instance.giveToken(
-        signAuthToken(secret, username, { sessionId, issued, renewed: time.wallClock }),
-        token === undefined,
-      );
+      const renewed = { sessionId, issued, renewed: time.wallClock };
+      instance.giveToken(signAuthToken(this.#mint.secret, username, renewed), token === undefined);
     }
     instance.authenticated(key, { username, commonName: auth.usernameAsCommonName ? username : undefined }, time);
   }
