@@ -44,6 +44,25 @@ test(`random arguments never leave the buffers (seed ${seed}, ${rounds} rounds)`
   const keys = ['AES-256-GCM', 'CHACHA20-POLY1305'].map((name) =>
     native['aeadCreate']?.(name, new Uint8Array(32), new Uint8Array(12), 0, 8, 4, 4, 8, 24),
   );
+  const rings = [0, 1].map(() => native['keyRingCreate']?.(4));
+  for (const ring of rings)
+    for (const slot of [0, 1, 2]) {
+      const tail = [new Uint8Array(4), new Uint8Array(slot), slot === 0 ? 0xfb : -1];
+      native['keyRingSet']?.(
+        ring,
+        slot,
+        'AES-256-GCM',
+        new Uint8Array(32),
+        new Uint8Array(12),
+        0,
+        8,
+        4,
+        4,
+        8,
+        24,
+        ...tail,
+      );
+    }
   const watch = native['pollOpen']?.(wake.descriptor.fd, () => {});
   const guarded: { memory: Uint8Array; from: number; to: number }[] = [];
 
@@ -111,8 +130,73 @@ test(`random arguments never leave the buffers (seed ${seed}, ${rounds} rounds)`
         new DataView(new ArrayBuffer(8)),
         new Float64Array(2),
       ]),
+    () => pick(rings),
+    // Columns of a table (twelve and a state of eight words), a few packets that mostly lie in a slab.
+    () => {
+      const packets = 1 + random.below(6);
+      return array(4 * (12 * packets + 8), (buffer, offset) => {
+        const words = new Uint32Array(buffer, offset, 12 * packets + 8);
+        for (let column = 0; column < 12; column += 1)
+          for (let i = 0; i < packets; i += 1)
+            if (!random.chance(0.1)) words[column * packets + i] = plausible[column]?.() ?? 0;
+        return words;
+      });
+    },
+    // Columns of an outbox (four and a state of eight words).
+    () => {
+      const messages = 2 + random.below(30);
+      return array(4 * (4 * messages + 8), (buffer, offset) => {
+        const words = new Uint32Array(buffer, offset, 4 * messages + 8);
+        for (let i = 0; i < 4 * messages; i += 1) if (!random.chance(0.1)) words[i] = small();
+        const state = [
+          random.below(messages + 2),
+          pick([0, 64, 4_000]),
+          0,
+          pick([1, 64, 128]),
+          pick([100, 0xffff]),
+          0,
+          0,
+          0,
+        ];
+        for (const [k, value] of state.entries()) if (!random.chance(0.1)) words[4 * messages + k] = value;
+        return words;
+      });
+    },
+    // An IP packet with headers of its own, somewhere in a slab.
+    () => {
+      const bytes = array(4_000, (buffer, offset) => new Uint8Array(buffer, offset, 4_000));
+      for (let at = 0; at < 4_000; at += pick([16, 44, 64, 100])) {
+        const six = random.chance(0.3);
+        bytes[at] = six ? 0x60 : pick([0x45, 0x45, 0x46]);
+        bytes[at + (six ? 6 : 9)] = pick([6, 17]);
+        if (!six) bytes.fill(0, at + 6, at + 8);
+        bytes[at + (six ? 52 : 32)] = 0x50;
+      }
+      return bytes;
+    },
+    () => pick(slabs),
+    () => random.below(5),
+    () => Uint32Array.from({ length: 6 }, () => random.below(7)),
   ];
-  /** What each function wants, most of the time; `?` is anything. u: bytes, w: words, i: Int32Array, n: number, f: descriptor, k: key. */
+  const slabs = [70_000, 140_000].map((size) => new Uint8Array(size));
+  const plausible: readonly (() => number)[] = [
+    () => pick([0, 16, 64, 100, 200, 3_900]), // offset
+    () => pick([0, 28, 40, 100, 300, 1_000, 4_000]), // length
+    () => random.below(6), // kind
+    () => pick([1, 1, 2, 3, 5]), // segments
+    () => pick([1, 10, 100, 500]), // segment size
+    small,
+    () => pick([20, 20, 24, 40]), // transport
+    () => random.below(4), // slot
+    small,
+    small,
+    small,
+    small,
+  ];
+  /**
+   * What each function wants, most of the time; `?` is anything. u: bytes, p: packets, l: a slab for messages of 64 KiB, w: words, i: Int32Array,
+   * n: number, t: tiny number, d: order, b: boolean, f: descriptor, k: key, r: key ring, c: columns of a table, o: of an outbox.
+   */
   const shapes: Record<string, string> = {
     tunReadBatch: 'fuwwnnn',
     tunWriteBatch: 'fuwwnn',
@@ -127,10 +211,35 @@ test(`random arguments never leave the buffers (seed ${seed}, ${rounds} rounds)`
     unixSend: 'funni',
     unixReceive: 'funniw',
     pollSetWait: 'fiw0',
+    tunReadTable: 'fblcnnnn',
+    tunWriteTable: 'ftpcdttw',
+    udpReceiveTable: 'flcnnnu',
+    udpSendOutbox: 'f4uottu',
+    keyRingSeal: 'rpcdttuo',
+    keyRingOpen: 'rpcdtt',
+    keyRingSetHeader: 'rtu',
+    superpacketSplit: 'pcttuwwttn',
   };
-  const wanted: Record<string, number> = { u: 0, w: 1, i: 2, n: 3, f: 5, k: 10 };
+  const wanted: Record<string, number> = {
+    u: 0,
+    w: 1,
+    i: 2,
+    n: 3,
+    f: 5,
+    b: 8,
+    k: 10,
+    r: 13,
+    c: 14,
+    o: 15,
+    p: 16,
+    l: 17,
+    t: 18,
+    d: 19,
+  };
 
   let returned = 0;
+  // A tag of just the right size, or a poll set, is too rare.
+  const neverGood = new Set(Object.keys(shapes).filter((name) => name !== 'aeadOpen' && name !== 'pollSetWait'));
   const openAtFirst = new Set(readdirSync('/proc/self/fd'));
   // Node's own event loop and pipes: a read there blocks for ever, a change of its epoll set crashes it.
   const foreign = new Set([...openAtFirst].map(Number).filter((fd) => !descriptors.includes(fd)));
@@ -155,6 +264,7 @@ test(`random arguments never leave the buffers (seed ${seed}, ${rounds} rounds)`
     try {
       native[name]?.(...argv);
       returned += 1;
+      neverGood.delete(name);
     } catch (error) {
       assert.ok(error instanceof Error, `${name}: threw ${String(error)}`);
     }
@@ -167,6 +277,7 @@ test(`random arguments never leave the buffers (seed ${seed}, ${rounds} rounds)`
     if (round % 1_000 === 999) closeStrays();
   }
   assert.ok(returned > rounds / 20, `only ${returned} of ${rounds} calls were good enough to return`);
+  if (rounds >= 20_000) assert.deepEqual([...neverGood], [], 'functions whose arguments were never good');
   native['pollClose']?.(watch);
   closeSync(sink);
   for (const socket of [udp, left, right, wake]) socket.close();
