@@ -40,8 +40,8 @@ enum {
   OVERHEAD = 24,
   BUFFER = 65536 + 512,
   TUN_BATCH = 64,       /* packets from the tun before they are sent */
-  TUN_BYTES = 256 << 10,
-  UDP_BATCH = 16,       /* messages of up to 64 KB from the socket */
+  TUN_BYTES = 64 << 10,
+  UDP_BATCH = 4,        /* messages of up to 64 KB from the socket */
   MESSAGES = 256,
   SEGMENTS = 64,        /* datagrams a message: what kernels before 6.9 allow */
   MESSAGE_BYTES = 65000,
@@ -179,7 +179,7 @@ static void segment(const struct virtio_net_hdr *v, uint8_t *ip, uint32_t length
   }
 }
 
-static int tun_to_socket(void) {
+static void tun_to_socket(void) {
   int packets = 0;
   for (size_t bytes = 0; packets < TUN_BATCH && bytes < TUN_BYTES && datagrams < DATAGRAMS - 1400; packets++) {
     uint8_t *buffer = from_tun[packets];
@@ -202,7 +202,6 @@ static int tun_to_socket(void) {
     if (message_count > MESSAGES - 32) send_all();
   }
   if (message_count) send_all();
-  return packets;
 }
 
 /* ---- socket to tun ---- */
@@ -298,7 +297,7 @@ static void packet_to_tun(uint8_t *p, uint32_t length) {
   write_tun(v, 2);
 }
 
-static int socket_to_tun(void) {
+static void socket_to_tun(void) {
   static struct mmsghdr in[UDP_BATCH];
   static struct iovec buffers[UDP_BATCH];
   static union { char bytes[CMSG_SPACE(sizeof(int))]; struct cmsghdr align; } control[UDP_BATCH];
@@ -319,7 +318,6 @@ static int socket_to_tun(void) {
     }
   }
   flush_flows();
-  return n > 0 ? n : 0;
 }
 
 /* ---- set-up ---- */
@@ -358,7 +356,9 @@ int main(int count, char **words) {
   puts("ready");
   fflush(stdout);
   struct pollfd both[2] = {{tun, POLLIN, 0}, {udp, POLLIN, 0}};
-  while (!stopped)
-    if (tun_to_socket() + socket_to_tun() == 0) poll(both, 2, 1000);
+  while (!stopped && (poll(both, 2, 1000) >= 0 || errno == EINTR)) {
+    if (both[0].revents) tun_to_socket();
+    if (both[1].revents) socket_to_tun();
+  }
   return 0;
 }

@@ -6,7 +6,7 @@
  *       --quick             ours, openvpn and the forwarder, short cells: under 50 s
  *       --rounds N          alternated rounds (5)
  *       --only NAME,…       these contenders
- *       --measures NAME,…   of tcp, udp, rtt; --quick has tcp alone
+ *       --measures NAME,…   tcp, udp, rtt (all three), profile (needs perf); --quick has tcp alone
  *       --cipher NAME       AES-256-GCM, AES-128-GCM, CHACHA20-POLY1305
  *       --transport NAME    udp, tcp
  *       --wire              the wire's UDP segmentation off
@@ -28,6 +28,7 @@ import { floorsTable } from './floors.js';
 import { latency } from './latency.js';
 import type { Measure, Row } from './measure.js';
 import { paced } from './paced.js';
+import { profile } from './profile.js';
 import { type Results, sectionsOf, titleOf } from './results.js';
 import { asText, tableOf } from './table.js';
 import { throughput } from './throughput.js';
@@ -49,7 +50,7 @@ const { values: options } = parseArgs({
   },
 });
 
-const measureNames = ['tcp', 'udp', 'rtt'] as const;
+const measureNames = ['tcp', 'udp', 'rtt', 'profile'] as const;
 type MeasureName = (typeof measureNames)[number];
 
 const began = performance.now();
@@ -71,7 +72,7 @@ function chosenContenders(): ContenderName[] {
 }
 
 function chosenMeasures(): readonly MeasureName[] {
-  if (options.measures === undefined) return options.quick ? ['tcp'] : measureNames;
+  if (options.measures === undefined) return options.quick ? ['tcp'] : ['tcp', 'udp', 'rtt'];
   return options.measures.split(',').map((name) => choose('measures', name, measureNames));
 }
 
@@ -93,6 +94,7 @@ async function run(teardown: Teardown): Promise<void> {
     tcp: () => throughput(options.quick ? { seconds: 1, tries: 1 } : { seconds: 2, tries: 3 }),
     udp: () => paced(traffic, { steps: 7 }),
     rtt: () => latency(traffic, { seconds: 1.5 }),
+    profile,
   };
   const results: { measure: Measure; rows: Row[] }[] = [];
   for (const measure of measures.map((name) => all[name]()))
