@@ -10,7 +10,7 @@ import { TcpListener, TcpSocket } from '@seikan/native';
 import { SeededRandom } from '@seikan/testkit';
 
 async function until(condition: () => boolean): Promise<void> {
-  for (let i = 0; i < 400 && !condition(); i += 1) await sleep(5);
+  for (let i = 0; i < 4_000 && !condition(); i += 1) await sleep(5);
   assert(condition(), 'nothing happened for two seconds');
 }
 

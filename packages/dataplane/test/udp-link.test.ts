@@ -35,7 +35,7 @@ function openLink(family: 4 | 6, options: { readonly packetInfo?: boolean; reado
 }
 
 async function until(condition: () => boolean): Promise<void> {
-  for (let i = 0; i < 200 && !condition(); i += 1) await sleep(5);
+  for (let i = 0; i < 4_000 && !condition(); i += 1) await sleep(5);
   assert(condition(), 'nothing happened for a second');
 }
 

@@ -81,11 +81,13 @@ test('at a terminal the name is shown and the password is not', () => {
     const options = { auth: { userPass: { from: 'stdin' } } };
     writeFileSync(${JSON.stringify(file('answer'))}, JSON.stringify(await readCredentials(options)));`;
   writeFileSync(file('ask.mjs'), program);
-  // script(1) gives a terminal; the pauses let each prompt come before its answer is typed
-  const typing = `(sleep 1; echo ada; sleep 1; printf 'lovelacX\\177e\\n'; sleep 1)`;
+  // script(1) gives a terminal; each answer is typed when its prompt is on the screen
+  const shown = (prompt: string): string =>
+    `until grep -q '${prompt}' ${file('screen')} 2>/dev/null; do sleep 0.05; done`;
+  const typing = `(${shown('Username: ')}; echo ada; ${shown('Password: ')}; printf 'lovelacX\\177e\\n'; until [ -s ${file('answer')} ]; do sleep 0.05; done)`;
   const run = spawnSync(
     'sh',
-    ['-c', `${typing} | script -qec '${process.execPath} ${file('ask.mjs')}' ${file('screen')}`],
+    ['-c', `${typing} | script -qfec '${process.execPath} ${file('ask.mjs')}' ${file('screen')}`],
     { encoding: 'utf8', timeout: 60_000 },
   );
   assert.equal(run.status, 0, run.stderr);
