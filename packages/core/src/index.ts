@@ -7,7 +7,15 @@ export { type Endpoint, formatEndpoint, sameEndpoint } from './bytes/endpoint.js
 export { fromHex, toHex } from './bytes/hex.js';
 export type { Millis, UnixSeconds } from './bytes/millis.js';
 export { decodeText, encodeText } from './bytes/text.js';
-export type { AeadKey, BlockKey, CipherTraits, Crypto, RandomFill } from './crypto/crypto.js';
+export type {
+  AeadKey,
+  BlockKey,
+  CipherTraits,
+  Crypto,
+  PacketForm,
+  PacketLayout,
+  RandomFill,
+} from './crypto/crypto.js';
 export { AEAD_PACKET_ID_SIZE, AeadOpener, AeadSealer } from './data/aead-format.js';
 export { BlockOpener, type BlockOptions, BlockSealer } from './data/block-format.js';
 export { frameUncompressed, unframe } from './data/compression.js';
@@ -25,7 +33,14 @@ export type {
   PeerSettings,
 } from './data/data-channel.js';
 export { type DataDrop, dataDrops } from './data/data-drop.js';
-export { type DataOpener, type DataSealer, type KeyLimit, TAG_SIZE } from './data/data-format.js';
+export {
+  type DataOpener,
+  type DataSealer,
+  type KeyLimit,
+  type ManyOpener,
+  type ManySealer,
+  TAG_SIZE,
+} from './data/data-format.js';
 export { EPOCH_PACKET_ID_SIZE, EpochOpener, EpochSealer } from './data/epoch-format.js';
 export { type Cut, FRAGMENT_HEADER_SIZE, Fragmenter, Reassembler } from './data/fragment.js';
 export { isOcc, isPing, OccType, occMagic, pingPayload } from './data/messages.js';

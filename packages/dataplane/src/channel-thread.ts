@@ -15,6 +15,7 @@ import { ControlRing } from './control-ring.js';
 import { CounterTable } from './counters.js';
 import type { Ends } from './descriptor-ends.js';
 import { InlineDataChannel } from './inline-data-channel.js';
+import { KeyNumbers } from './key-numbers.js';
 import { PollLoop } from './poll-loop.js';
 import {
   ANSWERED,
@@ -153,6 +154,7 @@ export class ChannelThread<Link, Tun> {
           randomFillSync(into);
         },
         clock: this.#loop,
+        keys: new KeyNumbers(),
         onEvent: (event) => this.#tell(event),
         mayReport: () => this.#waiting < MOST_WAITING,
       }),

@@ -69,9 +69,10 @@ export class CounterRow {
     this.#add(PACKETS_READ, 1);
   }
 
-  addWritten(datagramSize: number): void {
-    this.#add(LINK_WRITTEN, datagramSize);
-    this.#add(PACKETS_WRITTEN, 1);
+  /** `bytes` of `packets` datagrams together. */
+  addWritten(bytes: number, packets: number): void {
+    this.#add(LINK_WRITTEN, bytes);
+    this.#add(PACKETS_WRITTEN, packets);
   }
 
   addTunRead(size: number): void {

@@ -22,9 +22,10 @@ import { InternalMultiplexer } from './internal-multiplexer.js';
 import { Keepalive, nextDue } from './keepalive.js';
 import type { KeyPorts } from './key-slot.js';
 import type { Outlets } from './outlets.js';
+import type { PacketLane } from './packet-lane.js';
 import type { Peer } from './peer.js';
 import { Peers } from './peers.js';
-import { ToLink } from './to-link.js';
+import { ToLink, type ToLinkOptions } from './to-link.js';
 
 /** What changes a peer, a key or a route; `sendControl` is the links' business. */
 export type PeerCommand = Exclude<DataChannelCommand, { verb: 'sendControl' }>;
@@ -35,6 +36,8 @@ export interface DataPlaneOptions {
   readonly outlets: Outlets;
   /** Of `settings.maxPeers`; this is its writer. */
   readonly counters: CounterTable;
+  readonly lane?: PacketLane | undefined;
+  readonly cut?: ToLinkOptions['cut'];
 }
 
 export class DataPlane {
@@ -47,14 +50,14 @@ export class DataPlane {
   readonly keepalive: Keepalive;
   readonly #outlets: Outlets;
 
-  constructor({ settings, ports, outlets, counters }: DataPlaneOptions) {
+  constructor({ settings, ports, outlets, counters, lane, cut }: DataPlaneOptions) {
     const { mode, device, maxPeers, clientToClient, maxLearned } = settings;
     const server = mode === 'server';
     this.#outlets = outlets;
     this.peers = new Peers({ maxPeers, headers: mode !== 'static-key', ports, counters });
     this.external = new ExternalMultiplexer(this.peers, mode);
     this.internal = new InternalMultiplexer(maxLearned);
-    this.toLink = new ToLink(this.peers, device, outlets);
+    this.toLink = new ToLink({ peers: this.peers, device, outlets, lane, cut });
     const { peers, external, internal, toLink } = this;
     this.fromLink = new FromLink({
       device,

@@ -25,8 +25,6 @@ export type LinkSource =
 
 export interface TunSource {
   readonly fd: number;
-  /** The longest packet (tap: frame) that is carried. */
-  readonly capacity: number;
 }
 
 /** Makes ends of sources of some kind. */
@@ -53,6 +51,10 @@ export function descriptorEnds(readiness: Readiness): Ends<LinkSource, TunSource
           return kind satisfies never;
       }
     },
-    tun: ({ fd, capacity }) => new TunEnd(new TunDevice(fd), { readiness, capacity }),
+    tun: ({ fd }) => {
+      const device = new TunDevice(fd);
+      device.enableOffloads();
+      return new TunEnd(device, { readiness });
+    },
   };
 }

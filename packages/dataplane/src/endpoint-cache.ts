@@ -18,6 +18,8 @@ export class EndpointCache {
   readonly #heardAs: (Endpoint | undefined)[] = Array.from({ length: REMEMBERED });
   /** Which of the ways is overwritten next when all are taken. */
   #victim = 0;
+  /** Another object whenever a remote is heard at another own address: records made before may be out of date. */
+  stamp: object = {};
   /** Records to send to, by the endpoint's text; the oldest goes when it is full. */
   readonly #records = new Map<string, AddressTable>();
 
@@ -56,6 +58,7 @@ export class EndpointCache {
     this.#heard.copy(place, received, i);
     this.#heardAs[place] = endpoint;
     if (received.local(i) === undefined) return;
+    this.stamp = {};
     const record = new AddressTable(1);
     record.copy(0, received, i);
     this.#store(keyOf(endpoint), record);

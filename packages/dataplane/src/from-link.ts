@@ -78,17 +78,13 @@ export class FromLink {
     }
     const datagramSize = packet.length;
     const drop = slot.opener.open(packet, headerSizeOf(slot, packet), now);
-    if (drop === undefined) this.accept(slot, packet, { datagramSize, arrival, now });
+    if (drop === undefined) this.accept(slot, packet, datagramSize, arrival, now);
     else slot.peer.counters.addDrop(drop);
-    this.#reportLimit(slot);
+    this.reportLimit(slot);
   }
 
-  /** A plaintext that was authenticated and is no replay. */
-  accept(
-    slot: KeySlot,
-    packet: Packet,
-    { datagramSize, arrival, now }: { readonly datagramSize: number; readonly arrival: Arrival; readonly now: Millis },
-  ): void {
+  /** A plaintext that was authenticated and is no replay. Called for every packet: its arguments are no object. */
+  accept(slot: KeySlot, packet: Packet, datagramSize: number, arrival: Arrival, now: Millis): void {
     const { peer } = slot;
     if (peer.heard(now)) this.#options.outlets.rearm(nextDue(peer));
     peer.counters.addRead(datagramSize);
@@ -210,7 +206,8 @@ export class FromLink {
     return undefined;
   }
 
-  #reportLimit(slot: KeySlot): void {
+  /** After packets were opened under a key. */
+  reportLimit(slot: KeySlot): void {
     const limit = slot.takeLimit();
     if (limit === undefined) return;
     this.#options.outlets.event({ event: 'keyLimit', peer: slot.peer.ref, keyId: slot.keyId, ...limit });

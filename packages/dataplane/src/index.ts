@@ -6,6 +6,8 @@ export { DataThread, type DataThreadOptions } from './data-thread.js';
 export { descriptorEnds, type Ends, type LinkSource, type TunSource } from './descriptor-ends.js';
 export { InlineDataChannel, type InlineOptions } from './inline-data-channel.js';
 export type { Outlets } from './outlets.js';
+export type { SealRun } from './packet-lane.js';
+export type { Peer } from './peer.js';
 export type { PollLoop } from './poll-loop.js';
 export type { Clock, LinkReceiver, PacketBatch, PacketLink, PacketTun, TunReceiver } from './ports.js';
 export type { DescriptorWatch, Readiness } from './readiness.js';

@@ -12,17 +12,24 @@ import {
   type DataChannelEvent,
   type DataDrop,
   type Endpoint,
+  HEADROOM,
   type LinkId,
   type Millis,
   Packet,
   type PeerCounters,
   type PeerRef,
+  TAILROOM,
 } from '@seikan/core';
+
+import { PacketTable, PacketBatch as SlotBatch, splitSuperpacket } from '@seikan/native';
 
 import { CounterTable } from './counters.js';
 import { DataPlane } from './data-plane.js';
 import type { Arrival } from './external-multiplexer.js';
+import { FromLinkTable } from './from-link-table.js';
+import type { KeyNumbers } from './key-numbers.js';
 import type { KeyPorts } from './key-slot.js';
+import { PacketLane } from './packet-lane.js';
 import type { Clock, PacketBatch, PacketLink, PacketTun } from './ports.js';
 
 export interface InlineOptions {
@@ -35,12 +42,18 @@ export interface InlineOptions {
   readonly counters?: CounterTable;
   /** The id of the last connection that a channel before this one accepted: ids go down from there. */
   readonly lastAccepted?: LinkId;
+  /** Seals and opens packets of the links' and the tun's tables many in one call, under keys that are numbered here. */
+  readonly keys?: KeyNumbers;
   /** False while the listener is far behind: peers then cause no more of the events that they can cause at will. */
   readonly mayReport?: () => boolean;
 }
 
 /** Looking through all peers for the next deadline is not done more often. */
 const SHORTEST_ALARM: Millis = 20;
+
+/** Segments of a superpacket that are cut at once. */
+const PIECES = 32;
+const LONGEST_PIECE = 0x1_0000;
 
 const nowhere: Endpoint = { family: 4, address: '0.0.0.0', port: 0 };
 
@@ -56,8 +69,16 @@ export class InlineDataChannel implements DataChannel<PacketLink, PacketTun> {
   #closed = false;
   #lastAccepted: LinkId;
 
+  readonly #keys: KeyNumbers | undefined;
+  readonly #lane: PacketLane | undefined;
+  readonly #tables: FromLinkTable | undefined;
+  /** The table that came from the tun and is being worked on. */
+  #tunTable: PacketTable | undefined;
+
   /** Windows into whatever slab is being worked on. */
   readonly #packet = new Packet(new Uint8Array(0));
+  readonly #piece = new Packet(new Uint8Array(0));
+  #pieces: SlotBatch | undefined;
   readonly #arrival: Arrival = { link: 0, from: nowhere };
 
   /** Events that wait for the packet path to be done. */
@@ -76,8 +97,21 @@ export class InlineDataChannel implements DataChannel<PacketLink, PacketTun> {
     this.#clock = clock;
     this.#lastAccepted = lastAccepted;
     this.#onEvent = onEvent;
-    const ports: KeyPorts = { crypto, random, unixTime: () => clock.unixTime() };
+    const { keys } = options;
+    const ports: KeyPorts = { crypto: keys?.crypto(crypto) ?? crypto, random, unixTime: () => clock.unixTime() };
+    if (keys !== undefined) {
+      this.#lane = new PacketLane({
+        keys,
+        maxPeers: settings.maxPeers,
+        link: (id) => this.#links.get(id),
+        tun: () => this.#tun,
+        lost: (drop, count) => this.#plane.peers.counters.noPeer.addDrop(drop, count),
+      });
+    }
+    this.#keys = keys;
     this.#plane = new DataPlane({
+      lane: this.#lane,
+      cut: (packet, take) => this.#cut(packet, take),
       settings,
       ports,
       counters,
@@ -94,6 +128,8 @@ export class InlineDataChannel implements DataChannel<PacketLink, PacketTun> {
         },
       },
     });
+    const { external, fromLink, peers } = this.#plane;
+    if (keys !== undefined) this.#tables = new FromLinkTable({ keys, external, fromLink, peers });
   }
 
   openLink(id: LinkId, link: PacketLink): void {
@@ -106,6 +142,7 @@ export class InlineDataChannel implements DataChannel<PacketLink, PacketTun> {
     this.#links.delete(id);
     if (link === undefined) return;
     this.#closings += 1;
+    this.#lane?.forgetLink();
     this.#unflushed.delete(link);
     this.#plane.external.datagramLinks.delete(id);
     link.close();
@@ -127,6 +164,7 @@ export class InlineDataChannel implements DataChannel<PacketLink, PacketTun> {
   }
 
   detachTun(): void {
+    this.#lane?.flush();
     const tun = this.#tun;
     this.#tun = undefined;
     this.#tunUnflushed = false;
@@ -157,7 +195,9 @@ export class InlineDataChannel implements DataChannel<PacketLink, PacketTun> {
     if (!this.#closed) {
       this.#closed = true;
       this.#cancelAlarm();
+      this.#lane?.flush();
       this.#plane.close();
+      this.#keys?.reap();
       for (const id of this.#links.keys()) this.closeLink(id);
       this.detachTun();
     }
@@ -185,6 +225,7 @@ export class InlineDataChannel implements DataChannel<PacketLink, PacketTun> {
         this.#report({ event: 'linkUp', link: accepted, listener: id, remote });
         if (this.#links.get(accepted) === connection) this.#startLink(accepted, connection);
       },
+      drained: () => this.#tun?.pause?.(false),
       connected: (remote) => this.#report({ event: 'linkUp', link: id, listener: undefined, remote }),
       down: (reason) => {
         if (this.#links.get(id) !== link) return;
@@ -200,6 +241,13 @@ export class InlineDataChannel implements DataChannel<PacketLink, PacketTun> {
     { batch, count, from }: { readonly batch: PacketBatch; readonly count: number; readonly from: readonly Endpoint[] },
   ): void {
     const now = this.#clock.now();
+    if (this.#tables !== undefined && batch instanceof PacketTable) {
+      this.#lane?.work(batch);
+      this.#tables.receive(batch, count, from, id, now);
+      this.#endTurn();
+      this.#lane?.work(undefined);
+      return;
+    }
     const { offsets, lengths, slab } = batch;
     const closings = this.#closings;
     for (let i = 0; i < count; i += 1) {
@@ -213,14 +261,46 @@ export class InlineDataChannel implements DataChannel<PacketLink, PacketTun> {
     this.#endTurn();
   }
 
-  #fromTun({ offsets, lengths, slab }: PacketBatch, count: number): void {
+  #fromTun(batch: PacketBatch, count: number): void {
     const now = this.#clock.now();
+    const { offsets, lengths, slab } = batch;
+    const table = batch instanceof PacketTable ? batch : undefined;
+    this.#lane?.work(table);
+    this.#tunTable = table;
     for (let i = 0; i < count; i += 1) {
       const start = offsets[i] as number;
       this.#packet.set(slab, start, start + (lengths[i] as number));
+      if (table !== undefined) {
+        const segments = table.segments[i] as number;
+        if (segments === 0) {
+          this.#plane.peers.counters.noPeer.addDrop('bad-packet');
+          continue;
+        }
+        if (this.#lane !== undefined || segments > 1) this.#packet.place(i, segments, table.headerSizes[i] as number);
+      }
       this.#plane.fromTun.receive(this.#packet, now);
     }
     this.#endTurn();
+    this.#lane?.work(undefined);
+    this.#tunTable = undefined;
+    if (this.#lane?.congested === true) this.#tun?.pause?.(true);
+  }
+
+  /** Gives the packets that a superpacket of the tun's table is made of. */
+  #cut(packet: Packet, take: (segment: Packet) => void): void {
+    const table = this.#tunTable;
+    if (table === undefined) return;
+    const { number, segments } = packet;
+    this.#pieces ??= new SlotBatch({ slots: PIECES, headroom: HEADROOM, capacity: LONGEST_PIECE, tailroom: TAILROOM });
+    const { slab, offsets, lengths } = this.#pieces;
+    for (let segment = 0; segment < segments; segment += PIECES) {
+      const made = splitSuperpacket(table, number, { segment, into: this.#pieces, first: 0 });
+      for (let i = 0; i < made; i += 1) {
+        const start = offsets[i] as number;
+        this.#piece.set(slab, start, start + (lengths[i] as number));
+        take(this.#piece);
+      }
+    }
   }
 
   #toLink(id: LinkId, to: Endpoint, packet: Packet): DataDrop | undefined {
@@ -232,6 +312,7 @@ export class InlineDataChannel implements DataChannel<PacketLink, PacketTun> {
   }
 
   #toTun(packet: Packet): DataDrop | undefined {
+    if (this.#lane !== undefined) return this.#lane.write(packet);
     if (this.#tun === undefined) return 'no-tun';
     if (!this.#tun.write(packet.bytes, packet.start, packet.end)) return 'tun-full';
     this.#tunUnflushed = true;
@@ -279,6 +360,7 @@ export class InlineDataChannel implements DataChannel<PacketLink, PacketTun> {
 
   /** Events are delivered, then what was written goes out. */
   #endTurn(): void {
+    this.#lane?.flush();
     this.#deliverEvents();
     if (this.#alarmIsLate) this.#setAlarm();
     const { noPeer } = this.#plane.peers.counters;
@@ -292,5 +374,6 @@ export class InlineDataChannel implements DataChannel<PacketLink, PacketTun> {
       const lost = this.#tun?.flush() ?? 0;
       if (lost > 0) noPeer.addDrop('tun-full', lost);
     }
+    this.#keys?.reap();
   }
 }

@@ -37,6 +37,7 @@ export class KeySlot {
   header: Uint8Array = new Uint8Array(0);
   /** The peer has sent something under this key. */
   confirmed = false;
+  wiped = false;
   #reportedSend: KeyLimit | undefined;
   #reportedReceive: KeyLimit | undefined;
 
@@ -64,6 +65,7 @@ export class KeySlot {
   }
 
   wipe(): void {
+    this.wiped = true;
     this.sealer.wipe();
     this.opener.wipe();
   }

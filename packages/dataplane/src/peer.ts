@@ -39,6 +39,10 @@ export class Peer {
   readonly routes = new Map<string, PeerRoute>();
   readonly macs = new Set<number>();
 
+  /** What a link's record of the peer's address was made from; see UdpLink. */
+  addressOf: Endpoint | undefined;
+  addressStamp: object | undefined;
+
   #remote: { readonly of: Endpoint; readonly bytes: Uint8Array } | undefined;
 
   /** The last address for which a conflict was reported, and when. */

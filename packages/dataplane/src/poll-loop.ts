@@ -29,9 +29,11 @@ export class PollLoop implements Readiness, Clock {
   readonly #alarms = new Set<Alarm>();
   readonly #options: PollLoopOptions;
   #turn = 0;
+  #now: Millis;
 
   constructor(options: PollLoopOptions) {
     this.#options = options;
+    this.#now = options.now();
   }
 
   watch(fd: number, callback: WatchCallback): DescriptorWatch {
@@ -46,8 +48,9 @@ export class PollLoop implements Readiness, Clock {
     return watch;
   }
 
+  /** When this turn began: one time for all that happens in it. */
   now(): Millis {
-    return this.#options.now();
+    return this.#now;
   }
 
   unixTime(): UnixSeconds {
@@ -60,10 +63,11 @@ export class PollLoop implements Readiness, Clock {
     return () => this.#alarms.delete(alarm);
   }
 
-  /** Waits, then serves what is ready and due. False: there was nothing. `patient` false does not wait. */
-  turn(patient = true): boolean {
+  /** Waits, then serves what is ready and due. */
+  turn(): void {
     this.#turn += 1;
-    const ready = this.#set.wait(patient ? this.#delay() : 0);
+    const ready = this.#set.wait(this.#delay());
+    this.#now = this.#options.now();
     const { descriptors, states } = this.#set;
     for (let i = 0; i < ready; i += 1) {
       const watch = this.#watches.get(descriptors[i] as number);
@@ -73,7 +77,7 @@ export class PollLoop implements Readiness, Clock {
         watch.callback((state & READABLE) !== 0, (state & WRITABLE) !== 0);
       }
     }
-    return this.#ring() || ready > 0;
+    this.#ring();
   }
 
   close(): void {
@@ -101,20 +105,15 @@ export class PollLoop implements Readiness, Clock {
     if (this.#alarms.size === 0) return -1;
     let next = Number.POSITIVE_INFINITY;
     for (const { at } of this.#alarms) next = Math.min(next, at);
-    return Math.min(LONGEST_WAIT, Math.max(0, Math.ceil(next - this.now())));
+    return Math.min(LONGEST_WAIT, Math.max(0, Math.ceil(next - this.#options.now())));
   }
 
-  #ring(): boolean {
-    if (this.#alarms.size === 0) return false;
-    const now = this.now();
-    let rang = false;
+  #ring(): void {
     for (const alarm of this.#alarms) {
-      if (alarm.at > now) continue;
+      if (alarm.at > this.#now) continue;
       this.#alarms.delete(alarm);
       alarm.ring();
-      rang = true;
     }
-    return rang;
   }
 }
 

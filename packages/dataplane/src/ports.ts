@@ -8,6 +8,10 @@
  * A link or tun never calls its receiver from inside a call made to it.
  */
 import type { Endpoint, Millis, UnixSeconds } from '@seikan/core';
+import type { AddressTable, PacketTable } from '@seikan/native';
+
+import type { SealRun } from './packet-lane.js';
+import type { Peer } from './peer.js';
 
 export interface PacketBatch {
   readonly slab: Uint8Array;
@@ -23,6 +27,8 @@ export interface LinkReceiver {
   accepted(connection: PacketLink, remote: Endpoint): void;
   /** A connection that we make is up. */
   connected(remote: Endpoint): void;
+  /** A link that was congested takes packets again. */
+  drained?(): void;
   /** The link failed or was closed by the other end; nothing comes from it any more. */
   down(reason: string): void;
 }
@@ -35,6 +41,12 @@ export interface PacketLink {
   send(bytes: Uint8Array, start: number, end: number, to: Endpoint): boolean;
   /** What was sent since the last flush may go out now. Returns how many taken datagrams were lost since then. */
   flush(): number;
+  /** Of links whose packets are sealed many at once. Writes the peer's address into its record; false: nothing goes there now. */
+  address?(peer: Peer, into: AddressTable): boolean;
+  /** Seals and sends; what the socket does not take now waits or is lost. Returns how many datagrams were lost. */
+  sendSealed?(run: SealRun): number;
+  /** What was sent waits for the socket: less should come. `drained` tells the end of it. */
+  readonly congested?: boolean;
   close(): void;
 }
 
@@ -49,6 +61,12 @@ export interface PacketTun {
   write(bytes: Uint8Array, start: number, end: number): boolean;
   /** What was written since the last flush may go out now. Returns how many taken packets were lost since then. */
   flush(): number;
+  /** Whether it takes nothing now. */
+  readonly full?: boolean;
+  /** Writes packets `order[0, count)` of a table. Returns how many the device did not take. */
+  writeTable?(table: PacketTable, order: Uint32Array, count: number): number;
+  /** Nothing is read while it is paused. */
+  pause?(on: boolean): void;
   close(): void;
 }
 

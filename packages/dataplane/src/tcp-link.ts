@@ -8,8 +8,13 @@
  * Source: OpenVPN 2.6 `socket.c` (stream_buf_*), engine table 1.2, 1.4.
  */
 import { type Endpoint, HEADROOM, readUint16, TAILROOM, writeUint16 } from '@seikan/core';
-import { PacketBatch, resultName, type TcpListener, type TcpSocket, WOULD_BLOCK } from '@seikan/native';
+import {
+  Outbox,
+  OUTBOX_LEAST,
+  PacketTable,
+  resultName, type TcpListener, type TcpSocket, WOULD_BLOCK } from '@seikan/native';
 
+import type { SealRun } from './packet-lane.js';
 import type { LinkReceiver, PacketLink } from './ports.js';
 import { type DescriptorWatch, eventLoop, type Readiness } from './readiness.js';
 
@@ -34,14 +39,26 @@ const KEPT_QUEUE_SIZE = 16_384;
 /** Buffers for reading that the connections of one thread share, since one of them reads at a time. */
 export class TcpWorkspace {
   readonly capacity: number;
-  readonly batch: PacketBatch;
+  readonly batch: PacketTable;
   readonly stream: Uint8Array;
+  /** Where packet i stands in the batch. */
+  readonly offsets: Uint32Array;
+  #outbox: Outbox | undefined;
 
   /** `capacity`: the longest packet that is taken. */
   constructor(capacity: number = DEFAULT_CAPACITY) {
     this.capacity = capacity;
-    this.batch = new PacketBatch({ slots: SLOTS, headroom: HEADROOM, capacity, tailroom: TAILROOM });
+    const stride = HEADROOM + capacity + TAILROOM;
+    this.batch = new PacketTable({ packets: SLOTS, bytes: SLOTS * stride, headroom: HEADROOM, tailroom: TAILROOM });
+    this.offsets = Uint32Array.from({ length: SLOTS }, (_, i) => i * stride + HEADROOM);
     this.stream = new Uint8Array(SLOTS * (LENGTH_SIZE + capacity));
+  }
+
+  /** For datagrams that are sealed many at once, on their way into a connection's queue. Empty. */
+  get outbox(): Outbox {
+    this.#outbox ??= new Outbox({ bytes: OUTBOX_LEAST });
+    this.#outbox.clear();
+    return this.#outbox;
   }
 }
 
@@ -106,6 +123,24 @@ export class TcpLink implements PacketLink {
     return 0;
   }
 
+  sendSealed({ keys, table, order, count }: SealRun): number {
+    let lost = 0;
+    for (let first = 0; first < count; ) {
+      const { outbox } = this.#workspace;
+      first += keys.ring.seal(table, order, first, count - first, outbox);
+      const { slab, offsets, lengths, segmentSizes, messages } = outbox;
+      for (let i = 0; i < messages; i += 1) {
+        const end = (offsets[i] as number) + (lengths[i] as number);
+        const size = segmentSizes[i] as number;
+        for (let at = offsets[i] as number; at < end; at += size) {
+          if (!this.send(slab, at, Math.min(end, at + size))) lost += 1;
+        }
+      }
+      this.#write();
+    }
+    return lost;
+  }
+
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
@@ -151,7 +186,7 @@ export class TcpLink implements PacketLink {
 
   /** Cuts `stream[0, end)` into packets. */
   #takePackets(end: number): void {
-    const { stream, batch, capacity } = this.#workspace;
+    const { stream, batch, capacity, offsets } = this.#workspace;
     let at = 0;
     let bad = false;
     while (!this.#closed && !bad) {
@@ -160,8 +195,7 @@ export class TcpLink implements PacketLink {
         const size = readUint16(stream, at);
         bad = size === 0 || size > capacity;
         if (bad || at + LENGTH_SIZE + size > end) break;
-        batch.slab.set(stream.subarray(at + LENGTH_SIZE, at + LENGTH_SIZE + size), batch.offsets[count]);
-        batch.lengths[count] = size;
+        batch.put(count, stream.subarray(at + LENGTH_SIZE, at + LENGTH_SIZE + size), offsets[count] as number);
         count += 1;
         at += LENGTH_SIZE + size;
       }

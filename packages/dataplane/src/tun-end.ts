@@ -1,42 +1,43 @@
-/** A tun or tap device as the channel's tun: batches of packets in, a queue of one batch out. Owns the device. */
+/** A tun or tap device as the channel's tun: tables of packets in, and out as they come. Owns the device. */
 import { HEADROOM, TAILROOM } from '@seikan/core';
-import { PacketBatch, resultName, type TunDevice } from '@seikan/native';
+import { PacketTable, resultName, type TunDevice } from '@seikan/native';
 
 import type { PacketTun, TunReceiver } from './ports.js';
 import { type DescriptorWatch, eventLoop, type Readiness } from './readiness.js';
 
 /** What a tun end needs of a device; tests give a socket. */
-export type TunPort = Pick<TunDevice, 'descriptor' | 'readBatch' | 'writeBatch' | 'close'>;
+export type TunPort = Pick<TunDevice, 'descriptor' | 'readTable' | 'writeTable' | 'close'>;
 
 export interface TunEndOptions {
   readonly readiness?: Readiness;
-  /** The longest packet (tap: frame) that is carried; at least the device's MTU, and 14 more for tap. */
-  readonly capacity?: number;
-  /** What the device refuses: no IP packet, or it is down. For the log. */
-  readonly onError?: (errno: number) => void;
 }
 
-const SLOTS = 64;
-const DEFAULT_CAPACITY = 2_048;
+const PACKETS = 64;
+/** Read at once: a turn stays short, and what the link is to carry, too. */
+const BYTES_AT_ONCE = 0x4_0000;
+const LONGEST = 0x1_0000 + 64;
 
 export class TunEnd implements PacketTun {
   readonly #device: TunPort;
   readonly #watch: DescriptorWatch;
-  readonly #onError: (errno: number) => void;
-  readonly #read: PacketBatch;
-  readonly #queue: PacketBatch;
-  #receiver: TunReceiver | undefined;
+  readonly #read = new PacketTable({
+    packets: PACKETS,
+    bytes: BYTES_AT_ONCE + PACKETS * (HEADROOM + TAILROOM + 64) + LONGEST,
+    headroom: HEADROOM,
+    tailroom: TAILROOM,
+  });
+  /** Made when packets are written one by one. */
+  #queue: PacketTable | undefined;
+  readonly #order = Uint32Array.from({ length: PACKETS }, (_, i) => i);
   #queued = 0;
+  #queuedBytes = 0;
+  #receiver: TunReceiver | undefined;
   #lost = 0;
   #closed = false;
 
-  constructor(device: TunPort, options: TunEndOptions = {}) {
-    const { readiness = eventLoop, capacity = DEFAULT_CAPACITY, onError = () => undefined } = options;
+  constructor(device: TunPort, { readiness = eventLoop }: TunEndOptions = {}) {
     this.#device = device;
-    this.#onError = onError;
-    this.#read = new PacketBatch({ slots: SLOTS, headroom: HEADROOM, capacity, tailroom: TAILROOM });
-    this.#queue = new PacketBatch({ slots: SLOTS, headroom: 0, capacity, tailroom: 0 });
-    this.#watch = readiness.watch(device.descriptor.fd, () => this.#readBatch());
+    this.#watch = readiness.watch(device.descriptor.fd, () => this.#readTable());
   }
 
   start(receiver: TunReceiver): void {
@@ -45,19 +46,31 @@ export class TunEnd implements PacketTun {
   }
 
   write(bytes: Uint8Array, start: number, end: number): boolean {
-    if (this.#closed || end - start > this.#queue.capacity) return false;
-    if (this.#queued === SLOTS) this.#writeBatch();
-    this.#queue.slab.set(bytes.subarray(start, end), this.#queue.offsets[this.#queued]);
-    this.#queue.lengths[this.#queued] = end - start;
+    if (this.#closed || end - start > LONGEST) return false;
+    const queue = (this.#queue ??= this.#newQueue());
+    const room = HEADROOM + (end - start) + TAILROOM;
+    if (this.#queued === PACKETS || this.#queuedBytes + room > queue.slab.length) this.#writeQueue();
+    queue.put(this.#queued, bytes.subarray(start, end), this.#queuedBytes + HEADROOM);
     this.#queued += 1;
+    this.#queuedBytes += room;
     return true;
   }
 
   flush(): number {
-    this.#writeBatch();
+    this.#writeQueue();
     const lost = this.#lost;
     this.#lost = 0;
     return lost;
+  }
+
+  /** The device has a queue of its own: what it does not take now is lost, as on any interface. */
+  writeTable(table: PacketTable, order: Uint32Array, count: number): number {
+    if (this.#closed) return count;
+    return count - Math.max(0, this.#device.writeTable(table, order, 0, count));
+  }
+
+  pause(on: boolean): void {
+    if (!this.#closed) this.#watch.setEvents({ readable: !on });
   }
 
   close(): void {
@@ -67,8 +80,8 @@ export class TunEnd implements PacketTun {
     this.#device.close();
   }
 
-  #readBatch(): void {
-    const count = this.#device.readBatch(this.#read);
+  #readTable(): void {
+    const count = this.#device.readTable(this.#read, PACKETS, BYTES_AT_ONCE);
     if (count > 0) this.#receiver?.packets(this.#read, count);
     else if (count < 0) {
       this.close();
@@ -76,19 +89,15 @@ export class TunEnd implements PacketTun {
     }
   }
 
-  /** The device has a queue of its own: what it does not take now is lost, as on any interface. */
-  #writeBatch(): void {
-    let first = 0;
-    while (!this.#closed && first < this.#queued) {
-      const written = this.#device.writeBatch(this.#queue, first, this.#queued - first);
-      if (written > 0) {
-        first += written;
-        continue;
-      }
-      if (written < 0) this.#onError(-written);
-      first += 1;
-      this.#lost += 1;
+  #newQueue(): PacketTable {
+    return new PacketTable({ packets: PACKETS, bytes: 2 * LONGEST, headroom: HEADROOM, tailroom: TAILROOM });
+  }
+
+  #writeQueue(): void {
+    if (this.#queue !== undefined && this.#queued > 0) {
+      this.#lost += this.writeTable(this.#queue, this.#order, this.#queued);
     }
     this.#queued = 0;
+    this.#queuedBytes = 0;
   }
 }

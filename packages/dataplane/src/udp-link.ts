@@ -1,14 +1,23 @@
-/** A UDP socket as a link: batches of datagrams in, a queue of one batch out. Owns the socket. */
+/**
+ * A UDP socket as a link. Owns the socket.
+ *
+ *   in    a table of datagrams at once; runs of one sender come in one message where the socket coalesces (UDP_GRO)
+ *   out   a queue for single datagrams (`send`, `flush`), and an outbox for what is sealed many at once (`sendSealed`)
+ *
+ * What the socket does not take now waits for it.
+ */
 import { type Endpoint, HEADROOM, TAILROOM } from '@seikan/core';
-import { AddressTable, PacketBatch, type UdpSocket } from '@seikan/native';
+import { AddressTable, Outbox, OUTBOX_LEAST, PacketBatch, PacketTable, type UdpSocket } from '@seikan/native';
 
 import { EndpointCache } from './endpoint-cache.js';
+import { MOST_PACKETS, type SealRun } from './packet-lane.js';
+import type { Peer } from './peer.js';
 import type { LinkReceiver, PacketLink } from './ports.js';
 import { type DescriptorWatch, eventLoop, type Readiness } from './readiness.js';
 
 export interface UdpLinkOptions {
   readonly readiness?: Readiness;
-  /** The longest datagram that is taken; longer ones are lost. */
+  /** The longest datagram that `send` takes. */
   readonly capacity?: number;
   /** What the socket refuses: ICMP answers to what was sent, a datagram too long, a firewall. For the log. */
   readonly onError?: (errno: number) => void;
@@ -17,6 +26,9 @@ export interface UdpLinkOptions {
 const SLOTS = 64;
 /** tun-mtu 1500 and all headers. */
 const DEFAULT_CAPACITY = 2_048;
+/** Messages that are received at once, each of 64 KiB at most. */
+const MESSAGES = 16;
+const MESSAGE_ROOM = 0x1_0000 + HEADROOM + TAILROOM + 64;
 
 export class UdpLink implements PacketLink {
   readonly kind = 'datagram';
@@ -25,8 +37,13 @@ export class UdpLink implements PacketLink {
   readonly #onError: (errno: number) => void;
   readonly #cache = new EndpointCache();
 
-  readonly #received: PacketBatch;
-  readonly #senders = new AddressTable(SLOTS);
+  readonly #received = new PacketTable({
+    packets: MOST_PACKETS,
+    bytes: MESSAGES * MESSAGE_ROOM,
+    headroom: HEADROOM,
+    tailroom: TAILROOM,
+  });
+  readonly #senders = new AddressTable(MESSAGES);
   readonly #from: Endpoint[] = [];
   #receiver: LinkReceiver | undefined;
 
@@ -37,6 +54,13 @@ export class UdpLink implements PacketLink {
   /** Packets `#first` to `#end - 1` wait in the queue. */
   #first = 0;
   #end = 0;
+
+  /** Made when something is sealed. */
+  #outbox: Outbox | undefined;
+  #addresses: AddressTable | undefined;
+  /** Messages of the outbox that were sent. */
+  #sent = 0;
+
   #blocked = false;
   #watchesWritable = false;
   #lost = 0;
@@ -46,7 +70,6 @@ export class UdpLink implements PacketLink {
     const { readiness = eventLoop, capacity = DEFAULT_CAPACITY, onError = () => undefined } = options;
     this.#socket = socket;
     this.#onError = onError;
-    this.#received = new PacketBatch({ slots: SLOTS, headroom: HEADROOM, capacity, tailroom: TAILROOM });
     this.#queue = new PacketBatch({ slots: SLOTS, headroom: 0, capacity: capacity + HEADROOM, tailroom: 0 });
     this.#watch = readiness.watch(socket.descriptor.fd, (readable, writable) => this.#ready(readable, writable));
   }
@@ -57,8 +80,7 @@ export class UdpLink implements PacketLink {
   }
 
   send(bytes: Uint8Array, start: number, end: number, to: Endpoint): boolean {
-    if (this.#closed || end - start > this.#queue.capacity) return false;
-    if (to.family === 6 && this.#socket.family === 4) return false;
+    if (this.#closed || end - start > this.#queue.capacity || !this.#reaches(to)) return false;
     if (this.#end === SLOTS) this.#write();
     if (this.#end === SLOTS) return false;
     this.#queue.slab.set(bytes.subarray(start, end), this.#queue.offsets[this.#end]);
@@ -70,9 +92,36 @@ export class UdpLink implements PacketLink {
 
   flush(): number {
     this.#write();
-    const lost = this.#lost;
-    this.#lost = 0;
-    return lost;
+    return this.#takeLost();
+  }
+
+  address(peer: Peer, into: AddressTable): boolean {
+    const { remote } = peer.settings;
+    const { stamp } = this.#cache;
+    if (peer.addressOf === remote && peer.addressStamp === stamp) return !this.#closed;
+    if (this.#closed || !this.#reaches(remote)) return false;
+    this.#cache.writeRecord(remote, into, peer.ref.index);
+    peer.addressOf = remote;
+    peer.addressStamp = stamp;
+    return true;
+  }
+
+  sendSealed({ keys, table, order, count, addresses }: SealRun): number {
+    const outbox = (this.#outbox ??= this.#newOutbox());
+    this.#addresses = addresses;
+    let first = 0;
+    while (first < count) {
+      const taken = keys.ring.seal(table, order, first, count - first, outbox);
+      first += taken;
+      this.#write();
+      if (taken > 0) continue;
+      for (; first < count; first += 1) this.#lost += table.segments[order[first] as number] as number;
+    }
+    return this.#takeLost();
+  }
+
+  get congested(): boolean {
+    return this.#blocked;
   }
 
   close(): void {
@@ -82,28 +131,57 @@ export class UdpLink implements PacketLink {
     this.#socket.close();
   }
 
+  #newOutbox(): Outbox {
+    const outbox = new Outbox({ bytes: OUTBOX_LEAST });
+    if (!this.#socket.segmentation) outbox.mostSegments = 1;
+    return outbox;
+  }
+
+  #reaches({ family }: Endpoint): boolean {
+    return family === 4 || this.#socket.family === 6;
+  }
+
+  #takeLost(): number {
+    const lost = this.#lost;
+    this.#lost = 0;
+    return lost;
+  }
+
   #ready(readable: boolean, writable: boolean): void {
-    if (writable) {
+    if (writable && this.#blocked) {
       this.#blocked = false;
       this.#write();
+      if (!this.#blocked) this.#receiver?.drained?.();
     }
     if (readable && !this.#closed) this.#read();
   }
 
   #read(): void {
-    const count = this.#socket.receiveBatch(this.#received, this.#senders);
+    const table = this.#received;
+    const count = this.#socket.receiveTable(table, this.#senders);
     if (count < 0) this.#onError(-count);
     if (count <= 0) return;
+    const { addresses, lengths } = table;
+    let last = -1;
+    let from: Endpoint | undefined;
     for (let i = 0; i < count; i += 1) {
-      const from = this.#cache.endpointOf(this.#senders, i);
+      const record = addresses[i] as number;
+      if (record !== last) from = this.#cache.endpointOf(this.#senders, record);
+      last = record;
       // The kernel always names the sender; an empty datagram is dropped as any other that is too short.
       if (from !== undefined) this.#from[i] = from;
-      else this.#received.lengths[i] = 0;
+      else lengths[i] = 0;
     }
-    this.#receiver?.datagrams(this.#received, count, this.#from);
+    this.#receiver?.datagrams(table, count, this.#from);
   }
 
   #write(): void {
+    this.#writeQueue();
+    this.#writeOutbox();
+    if (!this.#closed && this.#blocked !== this.#watchesWritable) this.#watchFor();
+  }
+
+  #writeQueue(): void {
     while (!this.#closed && !this.#blocked && this.#first < this.#end) {
       const count = this.#end - this.#first;
       const sent = this.#socket.sendBatch(this.#queue, this.#first, count, this.#receivers, this.#which);
@@ -119,7 +197,26 @@ export class UdpLink implements PacketLink {
       this.#first = 0;
       this.#end = 0;
     }
-    if (!this.#closed && this.#blocked !== this.#watchesWritable) this.#watchFor();
+  }
+
+  #writeOutbox(): void {
+    const outbox = this.#outbox;
+    if (outbox === undefined) return;
+    const { messages } = outbox;
+    while (!this.#closed && !this.#blocked && this.#sent < messages) {
+      const sent = this.#socket.sendOutbox(outbox, this.#sent, messages - this.#sent, this.#addresses);
+      if (sent === 0) this.#blocked = true;
+      else if (sent > 0) this.#sent += sent;
+      else {
+        this.#onError(-sent);
+        this.#lost += outbox.datagramsOf(this.#sent);
+        this.#sent += 1;
+      }
+    }
+    if (this.#sent < messages) return;
+    this.#sent = 0;
+    this.#lost += outbox.takeLost();
+    outbox.clear();
   }
 
   #watchFor(): void {

@@ -159,7 +159,7 @@ test('a tun that a dead thread had is reported too', async () => {
   const setup = new Setup();
   setup.channel.openLink(1, openUdp().source);
   const file = openSync('/etc/hostname', 'r');
-  setup.channel.attachTun({ fd: file, capacity: 1_500 });
+  setup.channel.attachTun({ fd: file });
   closeSync(file);
   await until(() => setup.events.length >= 2);
   assert.deepEqual(

@@ -2,7 +2,7 @@
  * Keyed AEAD contexts of the addon: AES-128/192/256-GCM and ChaCha20-Poly1305. A context is initialised once per key
  * and direction, which makes a packet cost a tenth of what node:crypto's does.
  */
-import type { AeadKey, CipherTraits } from '@seikan/core';
+import type { AeadKey, CipherTraits, PacketLayout } from '@seikan/core';
 
 import { loadAddon } from './addon.js';
 import type { PacketRun } from './packet-batch.js';
@@ -74,24 +74,6 @@ export function createNativeAeadKey(cipher: CipherTraits, key: Uint8Array): Aead
     open: (nonce, aad, ciphertext, tag, out) => native.aeadOpen(handle, nonce, aad, ciphertext, out, tag),
     wipe: () => native.aeadWipe(handle),
   };
-}
-
-/**
- * Where a packet keeps its parts; offsets from the packet's first byte. Head parts lie before the body.
- *
- *   P_DATA_V2   opcode(1) peer-id(3) packet-id(4) tag(16) body            aad 0..8   counter 4..8   tag 8   body 24
- *   P_DATA_V1   opcode(1) packet-id(4) tag(16) body                       aad 1..5   counter 1..5   tag 5   body 21
- *   epoch       opcode(1) peer-id(3) epoch(2) counter(6) body tag(16)     aad 0..12  counter 4..12  tag end body 12
- */
-export interface PacketLayout {
-  readonly aadOffset: number;
-  readonly aadLength: number;
-  /** The part of the nonce that the packet carries: nonce = iv XOR (counter followed by zeros). At most 12 bytes. */
-  readonly counterOffset: number;
-  readonly counterLength: number;
-  /** `end`: the packet's last 16 bytes. */
-  readonly tagOffset: number | 'end';
-  readonly bodyOffset: number;
 }
 
 export interface PacketKeyOptions {

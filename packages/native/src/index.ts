@@ -1,5 +1,5 @@
 export { addonLoads, loadAddon } from './addon.js';
-export { createNativeAeadKey, nativeAead, PacketKey, type PacketKeyOptions, type PacketLayout } from './aead.js';
+export { createNativeAeadKey, nativeAead, PacketKey, type PacketKeyOptions } from './aead.js';
 export { readCertificate } from './certificate.js';
 export { Descriptor } from './descriptor.js';
 export { interfaceIndex, interfaceName } from './interfaces.js';

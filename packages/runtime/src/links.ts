@@ -32,7 +32,7 @@ export async function openLink(
   try {
     switch (protocol) {
       case 'udp': {
-        const opened = UdpSocket.open({ ...common, packetInfo: socket.multihome });
+        const opened = UdpSocket.open({ ...common, packetInfo: socket.multihome, coalesce: true });
         const local = bind === undefined ? undefined : opened.address;
         channel.openLink(link, { kind: 'udp', fd: opened.descriptor.release(), family });
         return { local };

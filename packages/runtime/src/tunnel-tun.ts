@@ -40,10 +40,10 @@ export class TunnelTun {
   open(ask: OpenTunAsk): Promise<OpenedTun | AskFailure> {
     return this.#inTurn(async () => {
       try {
-        const device = TunDevice.open({ kind: ask.type, name: ask.device === ask.type ? `${ask.type}%d` : ask.device });
+        const device = TunDevice.openOffloaded({ kind: ask.type, name: ask.device === ask.type ? `${ask.type}%d` : ask.device });
         const { name } = device;
         this.#name = name;
-        this.#channel.attachTun({ fd: device.descriptor.release(), capacity: ask.mtu + 64 });
+        this.#channel.attachTun({ fd: device.descriptor.release() });
         this.#netlink ??= new RouteNetlink();
         this.#network = await TunnelNetwork.open({ netlink: this.#netlink });
         const netGateway = defaultGateway(await readSnapshot(this.#netlink), 4)?.gateway;

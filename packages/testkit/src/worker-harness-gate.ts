@@ -13,6 +13,11 @@ export const SENT = 4;
 
 export const GATE_BYTES = 5 * Int32Array.BYTES_PER_ELEMENT;
 
+/** Of the thread's clock, a Float64Array: the time, the time that it has looked at last, and how often it has. */
+export const NOW = 0;
+export const SEEN = 1;
+export const LOOKS = 2;
+
 export const gateFailure = 'broken by the suite';
 
 export interface GatedSource {

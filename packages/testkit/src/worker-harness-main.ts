@@ -12,7 +12,9 @@ import {
   type LinkReceiver,
   type PacketLink,
   type PacketTun,
+  type Peer,
   type PollLoop,
+  type SealRun,
   TcpListenLink,
   type ThreadStart,
   TunEnd,
@@ -20,9 +22,20 @@ import {
   type TunReceiver,
   UdpLink,
 } from '@seikan/dataplane';
-import { Descriptor, loadAddon, type PacketBatch, type PacketRun, TcpListener, UdpSocket, Wake } from '@seikan/native';
+import { type AddressTable, Descriptor, loadAddon, type PacketTable, TcpListener, UdpSocket, Wake } from '@seikan/native';
 
-import { ARRIVED, BROKEN, CLOSED, FULL, type GatedSource, gateFailure, SENT } from './worker-harness-gate.js';
+import {
+  ARRIVED,
+  BROKEN,
+  CLOSED,
+  FULL,
+  type GatedSource,
+  gateFailure,
+  LOOKS,
+  NOW,
+  SEEN,
+  SENT,
+} from './worker-harness-gate.js';
 
 const SPOILED = 0xdd;
 /** The suite's longest datagram and all headers. */
@@ -97,6 +110,18 @@ class GatedLink implements PacketLink {
     return this.#inner.flush();
   }
 
+  address(peer: Peer, into: AddressTable): boolean {
+    return !this.#gate.full && this.#inner.address?.(peer, into) !== false;
+  }
+
+  sendSealed(run: SealRun): number {
+    const { order, count, table } = run;
+    const segments = order.subarray(0, count).reduce((sum, number) => sum + (table.segments[number] ?? 0), 0);
+    const lost = this.#inner.sendSealed?.(run) ?? count;
+    this.#gate.count(SENT, segments - lost);
+    return lost;
+  }
+
   close(): void {
     this.#inner.close();
     if (this.#ownsGate) this.#gate.close();
@@ -143,6 +168,16 @@ class GatedTun implements PacketTun {
     return this.#inner.flush();
   }
 
+  get full(): boolean {
+    return this.#gate.full;
+  }
+
+  writeTable(table: PacketTable, order: Uint32Array, count: number): number {
+    const lost = this.#inner.writeTable?.(table, order, count) ?? count;
+    this.#gate.count(SENT, count - lost);
+    return lost;
+  }
+
   close(): void {
     this.#inner.close();
     this.#gate.close();
@@ -152,9 +187,10 @@ class GatedTun implements PacketTun {
 /** One end of a pair of sockets that keep packets apart, in place of a device. */
 class SocketTun implements TunPort {
   readonly descriptor: Descriptor;
+  readonly #counters = new Uint32Array(4);
   readonly #native = loadAddon() as {
-    tunReadBatch(...args: unknown[]): number;
-    tunWriteBatch(...args: unknown[]): number;
+    tunReadTable(...args: unknown[]): number;
+    tunWriteTable(...args: unknown[]): number;
   };
 
   constructor(fd: number) {
@@ -162,13 +198,13 @@ class SocketTun implements TunPort {
     this.descriptor.setNonBlocking(true);
   }
 
-  readBatch({ slab, offsets, lengths, slots, capacity }: PacketBatch): number {
+  readTable({ slab, columns, headroom, tailroom }: PacketTable): number {
     // At its end a socket gives empty packets for ever: one at a time is enough here.
-    return this.#native.tunReadBatch(this.descriptor.fd, slab, offsets, lengths, 0, slots > 0 ? 1 : 0, capacity);
+    return this.#native.tunReadTable(this.descriptor.fd, false, slab, columns, 1, slab.length, headroom, tailroom);
   }
 
-  writeBatch({ slab, offsets, lengths }: PacketRun, first: number, count: number): number {
-    return this.#native.tunWriteBatch(this.descriptor.fd, slab, offsets, lengths, first, count);
+  writeTable({ slab, columns }: PacketTable, order: Uint32Array, first: number, count: number): number {
+    return this.#native.tunWriteTable(this.descriptor.fd, 0, slab, columns, order, first, count, this.#counters);
   }
 
   close(): void {
@@ -187,7 +223,7 @@ function gatedEnds(loop: PollLoop): Ends<GatedSource, GatedSource> {
       return new GatedLink(inner, (broken) => new Gate(source, loop, broken));
     },
     tun: (source) => {
-      const inner = new TunEnd(new SocketTun(source.fd), { readiness: loop, capacity: CAPACITY });
+      const inner = new TunEnd(new SocketTun(source.fd), { readiness: loop });
       return new GatedTun(inner, (broken) => new Gate(source, loop, broken));
     },
   };
@@ -195,4 +231,11 @@ function gatedEnds(loop: PollLoop): Ends<GatedSource, GatedSource> {
 
 const start = workerData as ThreadStart;
 const time = new Float64Array(start.extra as SharedArrayBuffer);
-new ChannelThread({ start, ends: gatedEnds, now: () => time[0] as number }).run();
+const now = (): number => {
+  const seen = time[NOW] as number;
+  if (seen !== time[SEEN]) time[LOOKS] = 0;
+  time[SEEN] = seen;
+  time[LOOKS] = (time[LOOKS] as number) + 1;
+  return seen;
+};
+new ChannelThread({ start, ends: gatedEnds, now }).run();

@@ -26,6 +26,9 @@ import {
   GATE_BYTES,
   type GatedSource,
   gateFailure,
+  LOOKS,
+  NOW,
+  SEEN,
   SENT,
 } from './worker-harness-gate.js';
 
@@ -37,12 +40,12 @@ const PATIENCE = 10_000;
 const STEP = 100;
 /** No link has this id: closing it is a turn of the thread and nothing else. */
 const NO_LINK = 1_000_000;
+/** The loop looks at the clock before and after it waits; one more than two turns of it. */
+const LOOKS_OF_A_TURN = 5;
 
 /** Call it inside `inNetworkNamespace`, once. */
 export function workerHarness(): HarnessFactory {
   execFileSync('ip', ['route', 'add', 'local', '198.51.100.0/24', 'dev', 'lo']);
-  const time = new Float64Array(new SharedArrayBuffer(8));
-  time[0] = 1_000;
   const remotes = new Remotes();
   const threads: ThreadOfSuite[] = [];
   after(async () => {
@@ -53,11 +56,11 @@ export function workerHarness(): HarnessFactory {
   return (settings) => {
     let lane = threads.find(({ busy }) => !busy);
     if (lane === undefined) {
-      lane = new ThreadOfSuite(time.buffer);
+      lane = new ThreadOfSuite();
       threads.push(lane);
     }
     lane.begin();
-    const { thread, open } = lane;
+    const { thread, open, time } = lane;
     let events: DataChannelEvent[] = [];
     const seen = { linkUp: 0, linkDown: 0 };
     const channel = new WorkerDataChannel({
@@ -141,9 +144,13 @@ export function workerHarness(): HarnessFactory {
       advance: async (span) => {
         await settle();
         for (let left = span; left > 0; left -= STEP) {
-          time[0] = (time[0] as number) + Math.min(STEP, left);
-          barrier();
-          barrier();
+          time[NOW] = (time[NOW] as number) + Math.min(STEP, left);
+          // Looked at more often than a turn does: a whole turn has passed at that time.
+          const end = performance.now() + PATIENCE;
+          do {
+            barrier();
+            assert(performance.now() < end, 'the thread does not look at the time');
+          } while (time[SEEN] !== time[NOW] || (time[LOOKS] as number) < LOOKS_OF_A_TURN);
         }
         await settle();
       },
@@ -161,13 +168,14 @@ export function workerHarness(): HarnessFactory {
 /** A thread that serves one channel after the other; most tests have one channel at a time. */
 class ThreadOfSuite {
   readonly thread: DataThread<GatedSource, GatedSource>;
+  readonly time = new Float64Array(new SharedArrayBuffer(24));
   /** What the suite has open of the last channel: its test may still look at it when that is closed. */
   readonly open: { close(): void }[] = [];
   busy = false;
 
-  constructor(time: unknown) {
+  constructor() {
     const entry = new URL('./worker-harness-main.js', import.meta.url);
-    this.thread = new DataThread({ entry, extra: time });
+    this.thread = new DataThread({ entry, extra: this.time.buffer });
   }
 
   begin(): void {

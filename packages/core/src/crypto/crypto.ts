@@ -15,8 +15,11 @@ export interface Crypto {
   equal(a: Uint8Array, b: Uint8Array): boolean;
   /** What a data-channel cipher is, by OpenVPN's name in any case (`aes-256-gcm`); `undefined`: not available here. */
   cipher(name: string): CipherTraits | undefined;
-  /** One direction's AEAD key. `key` is copied. */
-  aeadKey(cipher: CipherTraits, key: Uint8Array): AeadKey;
+  /**
+   * One direction's AEAD key. `key` is copied. `packets` says how the packets under it are built, for implementers that
+   * seal and open many of them in one call: see `AeadKey.slots`.
+   */
+  aeadKey(cipher: CipherTraits, key: Uint8Array, packets?: PacketForm): AeadKey;
   /** One direction's key of a block or stream cipher that needs an HMAC beside it. `key` is copied. */
   blockKey(cipher: CipherTraits, key: Uint8Array): BlockKey;
 }
@@ -40,6 +43,33 @@ export interface AeadKey {
   /** Writes `ciphertext.length` bytes to `out` (which may be the same memory). False: the tag is wrong, `out` holds nothing to use. */
   open(nonce: Uint8Array, aad: Uint8Array, ciphertext: Uint8Array, tag: Uint8Array, out: Uint8Array): boolean;
   wipe(): void;
+  /** Numbers by which the implementer's calls for many packets know this key, one for each layout; none where it has no such calls. */
+  readonly slots?: readonly number[];
+}
+
+/** How packets under a key are built. */
+export interface PacketForm {
+  /** 12 bytes, XORed with the packet's counter: with OpenVPN's 8-byte implicit IV, four zeros come first. Copied. */
+  readonly iv: Uint8Array;
+  readonly layouts: readonly PacketLayout[];
+}
+
+/**
+ * Where a packet keeps its parts; offsets from the packet's first byte. Head parts lie before the body.
+ *
+ *   P_DATA_V2   opcode(1) peer-id(3) packet-id(4) tag(16) body            aad 0..8   counter 4..8   tag 8   body 24
+ *   P_DATA_V1   opcode(1) packet-id(4) tag(16) body                       aad 1..5   counter 1..5   tag 5   body 21
+ *   epoch       opcode(1) peer-id(3) epoch(2) counter(6) body tag(16)     aad 0..12  counter 4..12  tag end body 12
+ */
+export interface PacketLayout {
+  readonly aadOffset: number;
+  readonly aadLength: number;
+  /** The part of the nonce that the packet carries: nonce = iv XOR (counter followed by zeros). At most 12 bytes. */
+  readonly counterOffset: number;
+  readonly counterLength: number;
+  /** `end`: the packet's last 16 bytes. */
+  readonly tagOffset: number | 'end';
+  readonly bodyOffset: number;
 }
 
 export interface BlockKey {

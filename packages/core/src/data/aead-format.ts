@@ -10,7 +10,7 @@
  */
 import { readUint32, writeUint32 } from '../bytes/big-endian.js';
 import type { Millis } from '../bytes/millis.js';
-import type { AeadKey, CipherTraits, Crypto } from '../crypto/crypto.js';
+import type { AeadKey, CipherTraits, Crypto, PacketLayout } from '../crypto/crypto.js';
 import type { DirectionKey } from '../keys/data-key.js';
 import { ReplayWindow, type ReplayWindowOptions } from '../replay/replay-window.js';
 import type { DataDrop } from './data-drop.js';
@@ -24,6 +24,8 @@ import {
   GCM_LIMIT,
   GCM_SOFT_LIMIT,
   type KeyLimit,
+  type ManyOpener,
+  type ManySealer,
   PACKET_ID_LAST,
   PACKET_ID_SOFT,
   packetIdHard,
@@ -38,18 +40,29 @@ export const AEAD_PACKET_ID_SIZE = 4;
 const NONCE_SIZE = 12;
 const FULL_HEADER_SIZE = 4;
 
-export class AeadSealer implements DataSealer {
+/** With a header of 4 bytes, and with one of 1, which is not authenticated. */
+const LAYOUTS: readonly PacketLayout[] = [
+  { aadOffset: 0, aadLength: 8, counterOffset: 4, counterLength: 4, tagOffset: 8, bodyOffset: 24 },
+  { aadOffset: 1, aadLength: 4, counterOffset: 1, counterLength: 4, tagOffset: 5, bodyOffset: 21 },
+];
+
+export class AeadSealer implements DataSealer, ManySealer {
   readonly #key: AeadKey;
   readonly #nonce: Uint8Array;
   readonly #limited: boolean;
+  readonly many: ManySealer | undefined;
+  readonly overhead: number = AEAD_PACKET_ID_SIZE + TAG_SIZE;
+  readonly idHigh = 0;
+  id = 0;
   #lastId: number;
   #blocks = 0;
   #limit: KeyLimit | undefined;
 
   /** `lastId` is the packet id already used; a new key has used none. */
   constructor(crypto: Crypto, cipher: CipherTraits, key: DirectionKey, lastId = 0) {
-    this.#key = crypto.aeadKey(cipher, key.cipher);
     this.#nonce = nonceOf(key);
+    this.#key = crypto.aeadKey(cipher, key.cipher, { iv: this.#nonce, layouts: LAYOUTS });
+    this.many = this.#key.slots === undefined ? undefined : this;
     this.#limited = cipher.blockSize > 1;
     this.#lastId = lastId;
   }
@@ -59,9 +72,9 @@ export class AeadSealer implements DataSealer {
   }
 
   seal(packet: Packet, header: Uint8Array): boolean {
-    const id = this.#take(packet.length);
-    if (id === 0) return false;
+    if (!this.take(1, Math.ceil(packet.length / 16))) return false;
 
+    const { id } = this;
     const { bytes, start, end } = packet;
     const tagAt = start - TAG_SIZE;
     const idAt = tagAt - AEAD_PACKET_ID_SIZE;
@@ -82,40 +95,46 @@ export class AeadSealer implements DataSealer {
     this.#nonce.fill(0);
   }
 
-  /** The next packet id, or 0 when the key is used up. */
-  #take(size: number): number {
-    if (this.#limit?.hard === true) return 0;
-    if (this.#lastId === PACKET_ID_LAST) {
+  take(count: number, blocks: number): boolean {
+    if (this.#limit?.hard === true) return false;
+    const last = this.#lastId + count;
+    if (last > PACKET_ID_LAST) {
       this.#limit = packetIdHard;
-      return 0;
+      return false;
     }
-    const id = this.#lastId + 1;
-    this.#blocks += Math.ceil(size / 16);
-    if (this.#limited && id + this.#blocks > GCM_SOFT_LIMIT) {
-      if (id + this.#blocks > GCM_LIMIT) {
+    this.#blocks += blocks;
+    if (this.#limited && last + this.#blocks > GCM_SOFT_LIMIT) {
+      if (last + this.#blocks > GCM_LIMIT) {
         this.#limit = usageHard;
-        return 0;
+        return false;
       }
       this.#limit = usageSoft;
-    } else if (id >= PACKET_ID_SOFT) this.#limit = packetIdSoft;
-    this.#lastId = id;
-    return id;
+    } else if (last >= PACKET_ID_SOFT) this.#limit = packetIdSoft;
+    this.id = this.#lastId + 1;
+    this.#lastId = last;
+    return true;
+  }
+
+  slot(headerSize: number): number {
+    return slotIn(this.#key, headerSize);
   }
 }
 
-export class AeadOpener implements DataOpener {
+export class AeadOpener implements DataOpener, ManyOpener {
   readonly #key: AeadKey;
   readonly #nonce: Uint8Array;
   readonly #limited: boolean;
   readonly #window: ReplayWindow;
+  readonly many: ManyOpener | undefined;
   #blocks = 0;
   #forgeries: number;
   #limit: KeyLimit | undefined;
 
   /** `forgeries` is how many packets have already failed under this key. */
   constructor(crypto: Crypto, cipher: CipherTraits, key: DirectionKey, replay: ReplayWindowOptions, forgeries = 0) {
-    this.#key = crypto.aeadKey(cipher, key.cipher);
     this.#nonce = nonceOf(key);
+    this.#key = crypto.aeadKey(cipher, key.cipher, { iv: this.#nonce, layouts: LAYOUTS });
+    this.many = this.#key.slots === undefined ? undefined : this;
     this.#limited = cipher.blockSize > 1;
     this.#window = new ReplayWindow(replay);
     this.#forgeries = forgeries;
@@ -126,30 +145,34 @@ export class AeadOpener implements DataOpener {
   }
 
   open(packet: Packet, headerSize: number, now: Millis): DataDrop | undefined {
+    const unusable = this.#check(packet, headerSize);
+    if (unusable !== undefined) return unusable;
+
     const { bytes, start, end } = packet;
     const idAt = start + headerSize;
     const tagAt = idAt + AEAD_PACKET_ID_SIZE;
     const textAt = tagAt + TAG_SIZE;
-    if (end <= textAt) return 'too-short';
-    if (this.#limit?.hard === true) return 'key-exhausted';
-
-    const id = readUint32(bytes, idAt);
-    writeUint32(this.#nonce, 0, id);
+    writeUint32(this.#nonce, 0, readUint32(bytes, idAt));
     const ciphertext = bytes.subarray(textAt, end);
     const aad = bytes.subarray(headerSize === FULL_HEADER_SIZE ? start : idAt, tagAt);
     if (!this.#key.open(this.#nonce, aad, ciphertext, bytes.subarray(tagAt, textAt), ciphertext)) {
-      this.#countForgery();
+      this.refuse();
       return 'bad-auth';
     }
-    packet.start = textAt;
-    return this.accept(id, end - textAt, now);
+    return this.accept(packet, headerSize, now);
   }
 
-  /** What follows authentication: the replay window and the usage count. For callers that decrypt in batches. */
-  accept(id: number, size: number, now: Millis): DataDrop | undefined {
+  slotOf(packet: Packet, headerSize: number): number | DataDrop {
+    return this.#check(packet, headerSize) ?? slotIn(this.#key, headerSize);
+  }
+
+  accept(packet: Packet, headerSize: number, now: Millis): DataDrop | undefined {
+    const idAt = packet.start + headerSize;
+    const id = readUint32(packet.bytes, idAt);
+    packet.start = idAt + AEAD_PACKET_ID_SIZE + TAG_SIZE;
     const verdict = this.#window.accept(id, now);
     if (verdict !== 'accepted') return verdict;
-    this.#blocks += Math.ceil(size / 16);
+    this.#blocks += Math.ceil(packet.length / 16);
     if (this.#limit === undefined) {
       if (id >= PACKET_ID_SOFT) this.#limit = packetIdSoft;
       else if (this.#limited && this.#window.highest + this.#blocks > GCM_SOFT_LIMIT) this.#limit = usageSoft;
@@ -157,16 +180,25 @@ export class AeadOpener implements DataOpener {
     return undefined;
   }
 
+  refuse(): void {
+    this.#forgeries += 1;
+    if (this.#forgeries >= FORGERIES_HARD) this.#limit = forgeriesHard;
+    else if (this.#forgeries >= FORGERIES_SOFT) this.#limit = forgeriesSoft;
+  }
+
   wipe(): void {
     this.#key.wipe();
     this.#nonce.fill(0);
   }
 
-  #countForgery(): void {
-    this.#forgeries += 1;
-    if (this.#forgeries >= FORGERIES_HARD) this.#limit = forgeriesHard;
-    else if (this.#forgeries >= FORGERIES_SOFT) this.#limit = forgeriesSoft;
+  #check({ start, end }: Packet, headerSize: number): DataDrop | undefined {
+    if (end <= start + headerSize + AEAD_PACKET_ID_SIZE + TAG_SIZE) return 'too-short';
+    return this.#limit?.hard === true ? 'key-exhausted' : undefined;
   }
+}
+
+function slotIn({ slots = [] }: AeadKey, headerSize: number): number {
+  return slots[headerSize === FULL_HEADER_SIZE ? 0 : 1] as number;
 }
 
 function nonceOf(key: DirectionKey): Uint8Array {

@@ -77,6 +77,7 @@ class BlockLayout {
 }
 
 export class BlockSealer implements DataSealer {
+  readonly many = undefined;
   readonly #layout: BlockLayout;
   readonly #random: RandomFill;
   readonly #unixTime: () => UnixSeconds;
@@ -156,6 +157,7 @@ export class BlockSealer implements DataSealer {
 }
 
 export class BlockOpener implements DataOpener {
+  readonly many = undefined;
   readonly #layout: BlockLayout;
   readonly #window: ReplayWindow;
   readonly #longWindow: LongReplayWindow;

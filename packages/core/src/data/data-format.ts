@@ -26,14 +26,41 @@ export interface DataSealer {
   seal(packet: Packet, header: Uint8Array): boolean;
   /** The last limit reached: one of a few constants, to be compared by identity. */
   readonly limit: KeyLimit | undefined;
+  /** For callers that seal many packets in one call, where format and `Crypto` have it. */
+  readonly many: ManySealer | undefined;
   wipe(): void;
+}
+
+/** Sealing in two steps: ids are taken for each packet, then all are sealed by the implementer of `Crypto`. */
+export interface ManySealer {
+  /** Takes the ids of `count` packets with `blocks` 16-byte blocks in all: `id` is the first. False: the key is used up. */
+  take(count: number, blocks: number): boolean;
+  /** The low and the high 32 bits of the id last taken first. */
+  readonly id: number;
+  readonly idHigh: number;
+  /** What a plaintext grows by, the header not counted. */
+  readonly overhead: number;
+  /** The number of the key (`AeadKey.slots`) for packets with such a header, after `take`. */
+  slot(headerSize: number): number;
 }
 
 export interface DataOpener {
   /** Turns a datagram with a header of `headerSize` bytes into its plaintext: authenticates, decrypts, refuses replays. */
   open(packet: Packet, headerSize: number, now: Millis): DataDrop | undefined;
   readonly limit: KeyLimit | undefined;
+  /** For callers that open many datagrams in one call, where format and `Crypto` have it. */
+  readonly many: ManyOpener | undefined;
   wipe(): void;
+}
+
+/** Opening in three steps: a key is found for each datagram, all are opened by the implementer of `Crypto`, then judged. */
+export interface ManyOpener {
+  /** The number of the key (`AeadKey.slots`) that opens the datagram, or why none will. */
+  slotOf(packet: Packet, headerSize: number): number | DataDrop;
+  /** Of an authentic datagram, in the order of arrival: replays are refused, and `packet` becomes the plaintext. */
+  accept(packet: Packet, headerSize: number, now: Millis): DataDrop | undefined;
+  /** Of a forged one. */
+  refuse(): void;
 }
 
 export const packetIdSoft: KeyLimit = { limit: 'packet-id', hard: false };

@@ -9,9 +9,9 @@
  *
  * Source: OpenVPN 2.7 `crypto_epoch.c`, `crypto.c` (openvpn_encrypt_aead with epoch keys).
  */
-import { readUint16, readUint32, writeUint16, writeUint32 } from '../bytes/big-endian.js';
+import { readUint16, readUint32, writeUint32 } from '../bytes/big-endian.js';
 import type { Millis } from '../bytes/millis.js';
-import type { AeadKey, CipherTraits, Crypto } from '../crypto/crypto.js';
+import type { AeadKey, CipherTraits, Crypto, PacketLayout } from '../crypto/crypto.js';
 import { deriveEpochKey, nextEpochSecret } from '../keys/epoch-key.js';
 import { ReplayWindow, type ReplayWindowOptions } from '../replay/replay-window.js';
 import type { DataDrop } from './data-drop.js';
@@ -26,6 +26,8 @@ import {
   forgeriesSoft,
   GCM_LIMIT,
   type KeyLimit,
+  type ManyOpener,
+  type ManySealer,
   TAG_SIZE,
 } from './data-format.js';
 import type { Packet } from './packet.js';
@@ -38,6 +40,15 @@ export const LAST_EPOCH = 0xffff - FUTURE_EPOCHS - 1;
 export const EPOCH_SOFT = 0xf000;
 const COUNTER_LAST = 2 ** 48 - 1;
 
+const LAYOUT: PacketLayout = {
+  aadOffset: 0,
+  aadLength: 12,
+  counterOffset: 4,
+  counterLength: 8,
+  tagOffset: 'end',
+  bodyOffset: 12,
+};
+
 /** One epoch's key in one direction. */
 class EpochKey {
   readonly epoch: number;
@@ -48,8 +59,8 @@ class EpochKey {
   constructor(crypto: Crypto, cipher: CipherTraits, secret: Uint8Array, epoch: number) {
     const derived = deriveEpochKey(crypto, secret, cipher);
     this.epoch = epoch;
-    this.aead = crypto.aeadKey(cipher, derived.cipher);
     this.#iv = derived.implicitIv;
+    this.aead = crypto.aeadKey(cipher, derived.cipher, { iv: this.#iv, layouts: [LAYOUT] });
     this.#nonce = this.#iv.slice();
     derived.cipher.fill(0);
   }
@@ -60,6 +71,10 @@ class EpochKey {
       this.#nonce[i] = (this.#iv[i] as number) ^ (bytes[idAt + i] as number);
     }
     return this.#nonce;
+  }
+
+  get slot(): number | undefined {
+    return this.aead.slots?.[0];
   }
 
   wipe(): void {
@@ -106,7 +121,12 @@ class EpochChain {
   }
 }
 
-export class EpochSealer implements DataSealer {
+export class EpochSealer implements DataSealer, ManySealer {
+  readonly overhead: number = EPOCH_PACKET_ID_SIZE + TAG_SIZE;
+  readonly many: ManySealer | undefined;
+  /** The counter's low 32 bits; above them the rest of it, and the epoch. */
+  id = 0;
+  idHigh = 0;
   readonly #chain: EpochChain;
   readonly #usageLimit: number;
   #key: EpochKey;
@@ -124,6 +144,7 @@ export class EpochSealer implements DataSealer {
     this.#chain = new EpochChain(crypto, cipher, secret);
     this.#usageLimit = usageLimit;
     this.#key = this.#chain.take();
+    this.many = this.#key.slot === undefined ? undefined : this;
   }
 
   get limit(): KeyLimit | undefined {
@@ -146,24 +167,14 @@ export class EpochSealer implements DataSealer {
   }
 
   seal(packet: Packet, header: Uint8Array): boolean {
-    const blocks = Math.ceil(packet.length / 16);
-    if (this.#counter + 1 + this.#blocks + blocks >= this.#usageLimit || this.#counter === COUNTER_LAST) {
-      if (this.#key.epoch >= LAST_EPOCH) {
-        this.#limit = epochHard;
-        return false;
-      }
-      this.raise(this.#key.epoch + 1);
-    }
-    this.#counter += 1;
-    this.#blocks += blocks;
+    if (!this.take(1, Math.ceil(packet.length / 16))) return false;
 
     const { bytes, start, end } = packet;
     const idAt = start - EPOCH_PACKET_ID_SIZE;
     const headerAt = idAt - header.length;
     bytes.set(header, headerAt);
-    writeUint16(bytes, idAt, this.#key.epoch);
-    writeUint16(bytes, idAt + 2, Math.floor(this.#counter / 0x1_0000_0000));
-    writeUint32(bytes, idAt + 4, this.#counter >>> 0);
+    writeUint32(bytes, idAt, this.idHigh);
+    writeUint32(bytes, idAt + 4, this.id);
 
     const plaintext = bytes.subarray(start, end);
     const nonce = this.#key.nonce(bytes, idAt);
@@ -179,6 +190,29 @@ export class EpochSealer implements DataSealer {
     return true;
   }
 
+  take(count: number, blocks: number): boolean {
+    if (
+      this.#counter + count + this.#blocks + blocks >= this.#usageLimit ||
+      this.#counter + count > COUNTER_LAST
+    ) {
+      if (this.#key.epoch >= LAST_EPOCH) {
+        this.#limit = epochHard;
+        return false;
+      }
+      this.raise(this.#key.epoch + 1);
+    }
+    const first = this.#counter + 1;
+    this.#counter += count;
+    this.#blocks += blocks;
+    this.id = first >>> 0;
+    this.idHigh = this.#key.epoch * 0x1_0000 + Math.floor(first / 0x1_0000_0000);
+    return true;
+  }
+
+  slot(): number {
+    return this.#key.slot as number;
+  }
+
   wipe(): void {
     this.#key.wipe();
     this.#chain.wipe();
@@ -192,7 +226,8 @@ interface ReceiveEpoch {
   blocks: number;
 }
 
-export class EpochOpener implements DataOpener {
+export class EpochOpener implements DataOpener, ManyOpener {
+  readonly many: ManyOpener | undefined;
   readonly #chain: EpochChain;
   readonly #sealer: EpochSealer;
   readonly #replay: ReplayWindowOptions;
@@ -219,6 +254,7 @@ export class EpochOpener implements DataOpener {
     this.#usageLimit = cipher.blockSize > 1 ? GCM_LIMIT : Number.POSITIVE_INFINITY;
     this.#forgeries = forgeries;
     this.#current = this.#nextEpoch();
+    this.many = this.#current.key.slot === undefined ? undefined : this;
   }
 
   get limit(): KeyLimit | undefined {
@@ -230,37 +266,54 @@ export class EpochOpener implements DataOpener {
   }
 
   open(packet: Packet, headerSize: number, now: Millis): DataDrop | undefined {
+    const epoch = this.#epochOf(packet, headerSize);
+    if (typeof epoch === 'string') return epoch;
+
     const { bytes, start, end } = packet;
     const idAt = start + headerSize;
     const textAt = idAt + EPOCH_PACKET_ID_SIZE;
     const tagAt = end - TAG_SIZE;
-    if (tagAt <= textAt) return 'too-short';
-    if (this.#limit?.hard === true) return 'key-exhausted';
-
-    const epoch = this.#find(readUint16(bytes, idAt));
-    if (epoch === undefined) return 'bad-epoch';
-
     const ciphertext = bytes.subarray(textAt, tagAt);
     const nonce = epoch.key.nonce(bytes, idAt);
     const aad = bytes.subarray(start, textAt);
     if (!epoch.key.aead.open(nonce, aad, ciphertext, bytes.subarray(tagAt, end), ciphertext)) {
-      this.#countForgery();
+      this.refuse();
       return 'bad-auth';
     }
-    packet.start = textAt;
-    packet.end = tagAt;
+    return this.accept(packet, headerSize, now);
+  }
+
+  slotOf(packet: Packet, headerSize: number): number | DataDrop {
+    const epoch = this.#epochOf(packet, headerSize);
+    return typeof epoch === 'string' ? epoch : (epoch.key.slot as number);
+  }
+
+  accept(packet: Packet, headerSize: number, now: Millis): DataDrop | undefined {
+    const { bytes } = packet;
+    const idAt = packet.start + headerSize;
+    // Packets that were opened together may have retired an epoch in the meantime.
+    const epoch = this.#find(readUint16(bytes, idAt));
+    if (epoch === undefined) return 'bad-epoch';
+    packet.start = idAt + EPOCH_PACKET_ID_SIZE;
+    packet.end -= TAG_SIZE;
     if (epoch.key.epoch > this.epoch) this.#moveTo(epoch);
 
     const counter = readUint16(bytes, idAt + 2) * 0x1_0000_0000 + readUint32(bytes, idAt + 4);
     const verdict = epoch.window.accept(counter, now);
     if (verdict !== 'accepted') return verdict;
 
-    epoch.blocks += Math.ceil((tagAt - textAt) / 16);
+    epoch.blocks += Math.ceil(packet.length / 16);
     // The peer follows our epoch, so raising it is how we ask for fresh keys.
     if (epoch.window.highest + epoch.blocks > this.#usageLimit && epoch.key.epoch < LAST_EPOCH) {
       this.#sealer.raise(epoch.key.epoch + 1);
     }
     return undefined;
+  }
+
+  refuse(): void {
+    this.#forgeries += 1;
+    if (this.#forgeries >= FORGERIES_HARD) this.#limit = forgeriesHard;
+    else if (this.#forgeries >= FORGERIES_SOFT) this.#limit = forgeriesSoft;
   }
 
   wipe(): void {
@@ -293,9 +346,10 @@ export class EpochOpener implements DataOpener {
     if (epoch.key.epoch >= EPOCH_SOFT) this.#limit ??= epochSoft;
   }
 
-  #countForgery(): void {
-    this.#forgeries += 1;
-    if (this.#forgeries >= FORGERIES_HARD) this.#limit = forgeriesHard;
-    else if (this.#forgeries >= FORGERIES_SOFT) this.#limit = forgeriesSoft;
+  #epochOf({ bytes, start, end }: Packet, headerSize: number): ReceiveEpoch | DataDrop {
+    const idAt = start + headerSize;
+    if (end <= idAt + EPOCH_PACKET_ID_SIZE + TAG_SIZE) return 'too-short';
+    if (this.#limit?.hard === true) return 'key-exhausted';
+    return this.#find(readUint16(bytes, idAt)) ?? 'bad-epoch';
   }
 }

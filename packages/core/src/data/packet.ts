@@ -15,6 +15,12 @@ export class Packet {
   bytes: Uint8Array;
   start: number;
   end: number;
+  /** Its number in a table of packets whose memory is `bytes`, where nothing but the packet itself may be written; -1: in none. */
+  number = -1;
+  /** How many packets come out of it: a superpacket is cut only when it is sealed. */
+  segments = 1;
+  /** Bytes of the headers that each segment of a superpacket repeats. */
+  repeated = 0;
 
   constructor(bytes: Uint8Array, start = 0, end = bytes.length) {
     this.bytes = bytes;
@@ -26,18 +32,32 @@ export class Packet {
     return this.end - this.start;
   }
 
+  /** The lengths of all packets that come out of it. */
+  get plainLength(): number {
+    return this.end - this.start + (this.segments - 1) * this.repeated;
+  }
+
   set(bytes: Uint8Array, start: number, end: number): void {
     this.bytes = bytes;
     this.start = start;
     this.end = end;
+    this.number = -1;
+    this.segments = 1;
+    this.repeated = 0;
+  }
+
+  /** The window is packet `number` of a table; see `segments` and `repeated`. */
+  place(number: number, segments: number, repeated: number): void {
+    this.number = number;
+    this.segments = segments;
+    this.repeated = repeated;
   }
 
   /** Copies `content` into the own buffer behind the headroom; false when it does not fit. */
   load(content: Uint8Array): boolean {
     if (HEADROOM + content.length + TAILROOM > this.bytes.length) return false;
     this.bytes.set(content, HEADROOM);
-    this.start = HEADROOM;
-    this.end = HEADROOM + content.length;
+    this.set(this.bytes, HEADROOM, HEADROOM + content.length);
     return true;
   }
 

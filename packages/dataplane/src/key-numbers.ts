@@ -1,0 +1,74 @@
+/**
+ * The keys of a channel by number, so that one native call seals or opens packets of many peers (native's KeyRing), and
+ * the `Crypto` that numbers every AEAD key it makes.
+ *
+ * A key that is wiped while packets wait to be sealed under it stays until they are: it is given up by `reap`.
+ */
+import type { Crypto, PacketForm } from '@seikan/core';
+import { KeyRing, nativeAead } from '@seikan/native';
+
+/** With more keys than that the later ones have no number, and their packets go one by one. */
+const MOST = 65_536;
+const NO_HEADER = new Uint8Array(0);
+
+export class KeyNumbers {
+  readonly ring = new KeyRing(MOST);
+  #next = 0;
+  readonly #free: number[] = [];
+  readonly #retired: number[] = [];
+  readonly #headers: Uint8Array[] = [];
+
+  /** `undefined`: there are too many. */
+  add(cipher: string, key: Uint8Array, { iv, layouts }: PacketForm): number[] | undefined {
+    if (this.#next - this.#free.length + layouts.length > MOST) return undefined;
+    return layouts.map((layout) => {
+      let number = this.#free.pop();
+      if (number === undefined) {
+        number = this.#next;
+        this.#next += 1;
+      }
+      this.ring.set(number, { cipher, key, iv, layout });
+      this.#headers[number] = NO_HEADER;
+      return number;
+    });
+  }
+
+  /** What is sealed under the key from now on begins with `header`: compared by identity, so it costs nothing when it stays. */
+  useHeader(number: number, header: Uint8Array): void {
+    if (this.#headers[number] === header) return;
+    this.#headers[number] = header;
+    this.ring.setHeader(number, header);
+  }
+
+  retire(numbers: readonly number[]): void {
+    this.#retired.push(...numbers);
+  }
+
+  /** Wipes what was retired. No packet may wait for it. */
+  reap(): void {
+    for (let number = this.#retired.pop(); number !== undefined; number = this.#retired.pop()) {
+      this.ring.clear(number);
+      this.#free.push(number);
+    }
+  }
+
+  /** `crypto`, whose AEAD keys of packets have numbers here. */
+  crypto(crypto: Crypto): Crypto {
+    return {
+      ...crypto,
+      aeadKey: (cipher, key, packets) => {
+        const single = crypto.aeadKey(cipher, key);
+        const slots = packets === undefined || !nativeAead(cipher.name) ? undefined : this.add(cipher.name, key, packets);
+        if (slots === undefined) return single;
+        return {
+          ...single,
+          slots,
+          wipe: () => {
+            single.wipe();
+            this.retire(slots);
+          },
+        };
+      },
+    };
+  }
+}
