@@ -58,7 +58,8 @@ export class KeyNumbers {
       ...crypto,
       aeadKey: (cipher, key, packets) => {
         const single = crypto.aeadKey(cipher, key);
-        const slots = packets === undefined || !nativeAead(cipher.name) ? undefined : this.add(cipher.name, key, packets);
+        const slots =
+          packets === undefined || !nativeAead(cipher.name) ? undefined : this.add(cipher.name, key, packets);
         if (slots === undefined) return single;
         return {
           ...single,

@@ -9,10 +9,14 @@
  */
 import { type Endpoint, HEADROOM, readUint16, TAILROOM, writeUint16 } from '@seikan/core';
 import {
-  Outbox,
   OUTBOX_LEAST,
+  Outbox,
   PacketTable,
-  resultName, type TcpListener, type TcpSocket, WOULD_BLOCK } from '@seikan/native';
+  resultName,
+  type TcpListener,
+  type TcpSocket,
+  WOULD_BLOCK,
+} from '@seikan/native';
 
 import type { SealRun } from './packet-lane.js';
 import type { LinkReceiver, PacketLink } from './ports.js';

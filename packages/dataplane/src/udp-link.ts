@@ -7,7 +7,7 @@
  * What the socket does not take now waits for it.
  */
 import { type Endpoint, HEADROOM, TAILROOM } from '@seikan/core';
-import { AddressTable, Outbox, OUTBOX_LEAST, PacketBatch, PacketTable, type UdpSocket } from '@seikan/native';
+import { AddressTable, OUTBOX_LEAST, Outbox, PacketBatch, PacketTable, type UdpSocket } from '@seikan/native';
 
 import { EndpointCache } from './endpoint-cache.js';
 import { MOST_PACKETS, type SealRun } from './packet-lane.js';

@@ -9,6 +9,12 @@ import { reasonOf } from './materials.js';
 
 type OpenLink = AskMap['open-link'];
 
+/**
+ * A superpacket of 64 KiB arrives at once: the system's usual 208 KiB hold two of them.
+ * Differs from OpenVPN 2.x, which leaves the system's unless `sndbuf` and `rcvbuf` are given.
+ */
+const UDP_BUFFER = 4 * 2 ** 20;
+
 export async function openLink(
   channel: Pick<DataChannel<LinkSource, never>, 'openLink'>,
   ask: OpenLink['ask'],
@@ -25,8 +31,8 @@ export async function openLink(
     reuseAddress: protocol === 'tcp-server',
     bindDevice: socket.bindDevice,
     mark: socket.mark,
-    sendBuffer: socket.sendBuffer,
-    receiveBuffer: socket.receiveBuffer,
+    sendBuffer: socket.sendBuffer === 0 && protocol === 'udp' ? UDP_BUFFER : socket.sendBuffer,
+    receiveBuffer: socket.receiveBuffer === 0 && protocol === 'udp' ? UDP_BUFFER : socket.receiveBuffer,
     mtuDiscovery: options.connections[0]?.mtuDiscover,
   };
   try {

@@ -40,7 +40,10 @@ export class TunnelTun {
   open(ask: OpenTunAsk): Promise<OpenedTun | AskFailure> {
     return this.#inTurn(async () => {
       try {
-        const device = TunDevice.openOffloaded({ kind: ask.type, name: ask.device === ask.type ? `${ask.type}%d` : ask.device });
+        const device = TunDevice.openOffloaded({
+          kind: ask.type,
+          name: ask.device === ask.type ? `${ask.type}%d` : ask.device,
+        });
         const { name } = device;
         this.#name = name;
         this.#channel.attachTun({ fd: device.descriptor.release() });

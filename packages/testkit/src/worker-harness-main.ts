@@ -22,7 +22,15 @@ import {
   type TunReceiver,
   UdpLink,
 } from '@seikan/dataplane';
-import { type AddressTable, Descriptor, loadAddon, type PacketTable, TcpListener, UdpSocket, Wake } from '@seikan/native';
+import {
+  type AddressTable,
+  Descriptor,
+  loadAddon,
+  type PacketTable,
+  TcpListener,
+  UdpSocket,
+  Wake,
+} from '@seikan/native';
 
 import {
   ARRIVED,

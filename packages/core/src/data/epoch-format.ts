@@ -191,10 +191,7 @@ export class EpochSealer implements DataSealer, ManySealer {
   }
 
   take(count: number, blocks: number): boolean {
-    if (
-      this.#counter + count + this.#blocks + blocks >= this.#usageLimit ||
-      this.#counter + count > COUNTER_LAST
-    ) {
+    if (this.#counter + count + this.#blocks + blocks >= this.#usageLimit || this.#counter + count > COUNTER_LAST) {
       if (this.#key.epoch >= LAST_EPOCH) {
         this.#limit = epochHard;
         return false;
