@@ -48,6 +48,20 @@ export interface PacketLink {
   /** What was sent waits for the socket: less should come. `drained` tells the end of it. */
   readonly congested?: boolean;
   close(): void;
+  /** The socket under the link, where there is one. */
+  readonly socket?: LinkSocket;
+}
+
+/** A socket that the kernel can take over: it then eats data packets by itself and leaves the others to the link. */
+export interface LinkSocket {
+  /** While the link is open. */
+  readonly fd: number;
+  /** Nothing is half read or half written: the kernel may take over now. Always so for datagrams. */
+  readonly atBoundary: boolean;
+  /** Calls `then` once from the event loop, when it may have come to a boundary. The last one asked for counts. */
+  whenAtBoundary(then: () => void): void;
+  /** The kernel has taken over, and takes and gives whole packets. */
+  handedOver(): void;
 }
 
 export interface TunReceiver {

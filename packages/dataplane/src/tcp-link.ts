@@ -19,7 +19,7 @@ import {
 } from '@seikan/native';
 
 import type { SealRun } from './packet-lane.js';
-import type { LinkReceiver, PacketLink } from './ports.js';
+import type { LinkReceiver, LinkSocket, PacketLink } from './ports.js';
 import { type DescriptorWatch, eventLoop, type Readiness } from './readiness.js';
 
 export interface TcpLinkOptions {
@@ -30,9 +30,12 @@ export interface TcpLinkOptions {
   readonly workspace?: TcpWorkspace;
   /** `tcp-queue-limit`: packets that wait for the socket. */
   readonly queueLimit?: number;
+  /** Never reads further than to the end of a packet, so that the kernel can take the socket over behind any of them. */
+  readonly packetwise?: boolean;
 }
 
 const LENGTH_SIZE = 2;
+const NOTHING = new Uint8Array(0);
 const DEFAULT_QUEUE_LIMIT = 64;
 const DEFAULT_CAPACITY = 2_048;
 const SLOTS = 32;
@@ -78,8 +81,11 @@ export class TcpLink implements PacketLink {
   #closed = false;
   #watched = { readable: false, writable: false };
 
+  /** Reads packet by packet, as long as the kernel has not taken over. */
+  #packetwise: boolean;
+  #whenAtBoundary: (() => void) | undefined;
   /** The beginning of a packet whose rest has not come. */
-  #partial = new Uint8Array(0);
+  #partial: Uint8Array = NOTHING;
 
   /** Framed packets that wait: `#queue[#queueStart, #queueEnd)`, which may begin inside a frame. */
   #queue = new Uint8Array(0);
@@ -97,9 +103,23 @@ export class TcpLink implements PacketLink {
     this.#socket = socket;
     this.#workspace = workspace;
     this.#queueLimit = queueLimit;
+    this.#packetwise = options.packetwise ?? false;
     this.#connecting = connecting;
     this.#from = Array.from({ length: SLOTS }, () => remote);
     this.#watch = readiness.watch(socket.descriptor.fd, (readable, writable) => this.#ready(readable, writable));
+  }
+
+  get socket(): LinkSocket {
+    return {
+      fd: this.#socket.descriptor.fd,
+      atBoundary: this.#packetwise && !this.#connecting && this.#partial.length === 0 && this.#waiting === 0,
+      whenAtBoundary: (then) => {
+        this.#whenAtBoundary = then;
+      },
+      handedOver: () => {
+        this.#packetwise = false;
+      },
+    };
   }
 
   start(receiver: LinkReceiver): void {
@@ -162,6 +182,10 @@ export class TcpLink implements PacketLink {
       this.#write();
     }
     if (readable && !this.#closed) this.#read();
+    if (this.#whenAtBoundary === undefined || this.#closed || !this.socket.atBoundary) return;
+    const then = this.#whenAtBoundary;
+    this.#whenAtBoundary = undefined;
+    then();
   }
 
   #decideConnection(): void {
@@ -179,13 +203,20 @@ export class TcpLink implements PacketLink {
     const { stream } = this.#workspace;
     const kept = this.#partial.length;
     stream.set(this.#partial);
-    const count = this.#socket.read(stream, kept, stream.length - kept);
+    const count = this.#socket.read(stream, kept, this.#packetwise ? this.#missing() : stream.length - kept);
     if (count === WOULD_BLOCK) return;
     if (count <= 0) {
       this.#fail(count === 0 ? 'closed by the peer' : resultName(count));
       return;
     }
+    this.#partial = NOTHING;
     this.#takePackets(kept + count);
+  }
+
+  /** How much is missing to the length of the packet, or to its end. */
+  #missing(): number {
+    const { length } = this.#partial;
+    return length < LENGTH_SIZE ? LENGTH_SIZE - length : LENGTH_SIZE + readUint16(this.#partial, 0) - length;
   }
 
   /** Cuts `stream[0, end)` into packets. */

@@ -12,7 +12,7 @@ import { AddressTable, OUTBOX_LEAST, Outbox, PacketBatch, PacketTable, type UdpS
 import { EndpointCache } from './endpoint-cache.js';
 import { MOST_PACKETS, type SealRun } from './packet-lane.js';
 import type { Peer } from './peer.js';
-import type { LinkReceiver, PacketLink } from './ports.js';
+import type { LinkReceiver, LinkSocket, PacketLink } from './ports.js';
 import { type DescriptorWatch, eventLoop, type Readiness } from './readiness.js';
 
 export interface UdpLinkOptions {
@@ -72,6 +72,11 @@ export class UdpLink implements PacketLink {
     this.#onError = onError;
     this.#queue = new PacketBatch({ slots: SLOTS, headroom: 0, capacity: capacity + HEADROOM, tailroom: 0 });
     this.#watch = readiness.watch(socket.descriptor.fd, (readable, writable) => this.#ready(readable, writable));
+  }
+
+  get socket(): LinkSocket {
+    const nothing = (): void => undefined;
+    return { fd: this.#socket.descriptor.fd, atBoundary: true, whenAtBoundary: nothing, handedOver: nothing };
   }
 
   start(receiver: LinkReceiver): void {

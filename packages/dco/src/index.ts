@@ -1,5 +1,5 @@
 export { findKernelOffload, KernelOffload } from './kernel-offload.js';
-export { type KernelTunnel, NetlinkTunnel } from './kernel-tunnel.js';
+export { type KernelTunnel, NetlinkTunnel, type OffloadReceiver } from './kernel-tunnel.js';
 export {
   type DeleteReason,
   deleteReasons,

@@ -2,7 +2,7 @@
 import { NetlinkError, type RouteNetlink } from '@seikan/netconf';
 
 import { type GenericFamily, GenericNetlink } from './generic-netlink.js';
-import { NetlinkTunnel, type NetlinkTunnelOptions } from './kernel-tunnel.js';
+import { NetlinkTunnel } from './kernel-tunnel.js';
 import { type OffloadCodec, type OffloadFamily, type OffloadMode, writeLinkMode } from './offload-codec.js';
 import { ovpnCodec } from './ovpn.js';
 import { ovpnDcoV2Codec } from './ovpn-dco-v2.js';
@@ -61,8 +61,8 @@ export class KernelOffload {
   }
 
   /** Speaks about a link that `createLink` has made. */
-  openTunnel(options: Pick<NetlinkTunnelOptions, 'link' | 'onEvent' | 'onFailure'>): NetlinkTunnel {
-    return new NetlinkTunnel({ ...options, requests: this.#netlink, codec: this.#codec, family: this.#family });
+  openTunnel(link: { readonly index: number; readonly name: string }): NetlinkTunnel {
+    return new NetlinkTunnel({ link, requests: this.#netlink, codec: this.#codec, family: this.#family });
   }
 
   /** Tunnels opened here work no longer. Idempotent. */

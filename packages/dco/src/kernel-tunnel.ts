@@ -33,8 +33,16 @@ export interface KernelTunnel {
   newKey(key: OffloadKey): void;
   swapKeys(peerId: number): void;
   deleteKey(peerId: number, slot: KeySlotName): void;
+  /** Called once. */
+  listen(receiver: OffloadReceiver): void;
   /** Stops listening; the link stays. Idempotent. */
   close(): void;
+}
+
+export interface OffloadReceiver {
+  event(event: OffloadEvent): void;
+  /** Notifications were lost or cannot be read: peers may be gone without a word. */
+  failure(error: Error): void;
 }
 
 export interface NetlinkTunnelOptions {
@@ -42,9 +50,6 @@ export interface NetlinkTunnelOptions {
   readonly codec: OffloadCodec;
   readonly family: GenericFamily;
   readonly link: { readonly index: number; readonly name: string };
-  readonly onEvent: (event: OffloadEvent) => void;
-  /** Notifications were lost or cannot be read: peers may be gone without a word. */
-  readonly onFailure: (error: Error) => void;
 }
 
 const PEERS_GROUP = 'peers';
@@ -55,26 +60,31 @@ export class NetlinkTunnel implements KernelTunnel {
   readonly name: string;
   readonly #requests: GenericRequests;
   readonly #codec: OffloadCodec;
+  readonly #genericFamily: GenericFamily;
   readonly #begin: (command: number) => MessageWriter;
-  readonly #notifications: NetlinkConnection;
+  #notifications: NetlinkConnection | undefined;
 
-  /** Listens from now on. Throws when the family has no group of peers. */
-  constructor({ requests, codec, family, link, onEvent, onFailure }: NetlinkTunnelOptions) {
+  constructor({ requests, codec, family, link }: NetlinkTunnelOptions) {
     this.family = codec.family;
     this.index = link.index;
     this.name = link.name;
     this.#requests = requests;
     this.#codec = codec;
+    this.#genericFamily = family;
     this.#begin = (command) => genericRequest(family.id, command).attributeU32(LINK_INDEX, link.index);
-    const group = family.groups.get(PEERS_GROUP);
-    if (group === undefined) throw new Error(`generic netlink family ${family.name} has no group "${PEERS_GROUP}"`);
+  }
+
+  listen(receiver: OffloadReceiver): void {
+    const { id, name, groups } = this.#genericFamily;
+    const group = groups.get(PEERS_GROUP);
+    if (group === undefined) throw new Error(`generic netlink family ${name} has no group "${PEERS_GROUP}"`);
     this.#notifications = new NetlinkConnection(openGenericPort([group]), {
       notification: (message) => {
-        if (message.type !== family.id) return;
-        const event = codec.readEvent(parseGeneric(message), link.index);
-        if (event !== undefined) onEvent(event);
+        if (message.type !== id) return;
+        const event = this.#codec.readEvent(parseGeneric(message), this.index);
+        if (event !== undefined) receiver.event(event);
       },
-      failure: onFailure,
+      failure: (error) => receiver.failure(error),
     });
   }
 
@@ -113,7 +123,7 @@ export class NetlinkTunnel implements KernelTunnel {
   }
 
   close(): void {
-    this.#notifications.close();
+    this.#notifications?.close();
   }
 
   #request(what: string, writer: MessageWriter) {

@@ -118,6 +118,8 @@ export type DataChannelEvent =
       readonly holder: PeerRef;
     }
   | { readonly event: 'peerTimeout'; readonly peer: PeerRef }
+  /** The channel carries the peer no longer, or refused it: the kernel let go of it, or its connection failed there. */
+  | { readonly event: 'peerLost'; readonly peer: PeerRef; readonly reason: string }
   | { readonly event: 'peerDeleted'; readonly peer: PeerRef; readonly counters: PeerCounters }
   /** The first authenticated packet under a key: the peer has it too, so that packets to it may be sealed under it. */
   | { readonly event: 'keyConfirmed'; readonly peer: PeerRef; readonly keyId: KeyId }

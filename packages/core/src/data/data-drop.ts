@@ -34,6 +34,8 @@ export const dataDrops = [
   'link-full',
   'control-full',
   'stale-command',
+  // what the kernel's channel cannot say to a peer
+  'not-offloaded',
 ] as const;
 
 export type DataDrop = (typeof dataDrops)[number];
