@@ -19,6 +19,8 @@ export interface Product {
 export interface ChannelAbilities {
   /** The data channel speaks the epoch format. */
   readonly epoch: boolean;
+  /** The kernel carries it: data v2 packets with AEAD ciphers, and nothing around them. */
+  readonly offload: boolean;
 }
 
 /** IV_PROTO as we announce it. */

@@ -140,6 +140,8 @@ export interface OpenTunAsk {
 export interface OpenedTun {
   readonly name: string;
   readonly mtu: number;
+  /** It is a link of the kernel's offload. */
+  readonly offloaded?: boolean;
   /** The host's default gateway (IPv4), if it has one. */
   readonly netGateway?: string | undefined;
 }

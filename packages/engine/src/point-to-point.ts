@@ -44,6 +44,7 @@ import { Context, type ContextOwner, earliest } from './context.js';
 import { contextSettings } from './context-settings.js';
 import { peerSettings } from './data-settings.js';
 import { type ChannelAbilities, type Product, peerInfoText } from './local-hello.js';
+import { OFFLOAD_ADVICE, offloadRefusal } from './offload.js';
 import type { Connection, Options } from './options/options.js';
 import type { PulledOptions } from './options/pull.js';
 import { localOptionsString } from './options-string.js';
@@ -238,6 +239,10 @@ export class PointToPoint implements ContextOwner {
         return;
       case 'peerTimeout':
         this.#peerTimeout(time);
+        return;
+      case 'peerLost':
+        if (event.peer.generation === context?.peer?.generation)
+          this.#restart('soft', 'dco-peer-lost', time, `dco: ${event.reason}, restarting`);
         return;
       case 'keyConfirmed':
         context?.keyConfirmed(event.keyId, time);
@@ -503,8 +508,27 @@ export class PointToPoint implements ContextOwner {
   #startData(agreement: Agreement, key: KeyState, time: Time): void {
     const context = this.#context;
     if (context === undefined) return;
-    this.#agreement = agreement;
+    const refusal = offloadRefusal(this.#settings.abilities, {
+      peerId: agreement.peerId,
+      cipher: agreement.negotiated.cipher,
+      compression: agreement.options.data.compression,
+    });
+    if (refusal !== undefined) {
+      this.#log.error(refusal);
+      this.#log.error(OFFLOAD_ADVICE);
+      this.#restart('soft', 'process-push-msg-failed', time);
+      return;
+    }
     this.#phase = { name: 'configuring' };
+    if (this.#tun !== undefined && this.#tun.digest !== agreement.digest) {
+      // Before there is a peer: the kernel's channel carries it with the tun.
+      this.#log.notice('NOTE: Pulled options changed on restart, will need to close and reopen TUN/TAP device.');
+      this.#closeTun(time, (at) => {
+        if (this.#context === context) this.#startData(agreement, key, at);
+      });
+      return;
+    }
+    this.#agreement = agreement;
     this.#generation += 1;
     const { negotiated } = agreement;
     const { crypto } = this.#settings;
@@ -530,14 +554,9 @@ export class PointToPoint implements ContextOwner {
       if ('fatal' in outcome) this.#fatal(outcome.fatal, at);
       else this.#connected(agreement, outcome.routeErrors, at);
     };
-    if (this.#tun !== undefined && this.#tun.digest === digest) {
+    if (this.#tun !== undefined) {
       this.#log.notice('Preserving previous TUN/TAP instance');
       this.#device.restarted(time, opened);
-      return;
-    }
-    if (this.#tun !== undefined) {
-      this.#log.notice('NOTE: Pulled options changed on restart, will need to close and reopen TUN/TAP device.');
-      this.#closeTun(time, (at) => this.#openTun(agreement, at));
       return;
     }
     if (options.device.type === 'null') {

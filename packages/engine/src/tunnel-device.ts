@@ -67,7 +67,7 @@ export class TunnelDevice {
         then({ fatal: answer.error }, time);
         return;
       }
-      log.notice(`TUN/TAP device ${answer.name} opened`);
+      log.notice(`${answer.offloaded === true ? 'DCO' : 'TUN/TAP'} device ${answer.name} opened`);
       const { configure, problems } = planTun(options, mtu, remote);
       for (const problem of problems) log.warning(problem);
       const { netGateway } = answer;

@@ -91,7 +91,7 @@ export class World {
       tls,
       protection,
       product,
-      abilities: { epoch: false },
+      abilities: { epoch: false, offload: false },
       revokedSerials: undefined,
       asksFor: (event: string) => this.asked.has(event),
       environment: {},

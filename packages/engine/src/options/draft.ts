@@ -233,6 +233,7 @@ function defaultOptions(tempDirectory: string): Mutable<Options> {
       topology: 'net30',
       txQueueLength: undefined,
       allowRecursiveRouting: false,
+      disableOffload: false,
     },
     addresses: { ipv4: undefined, ipv6: undefined, noExec: false, noWarn: false },
     routing: {

@@ -155,6 +155,8 @@ export interface DeviceOptions {
   readonly topology: Topology;
   readonly txQueueLength: number | undefined;
   readonly allowRecursiveRouting: boolean;
+  /** `disable-dco`: packets stay in user space, whatever the kernel can. */
+  readonly disableOffload: boolean;
 }
 
 export type Topology = 'net30' | 'p2p' | 'subnet';

@@ -9,6 +9,7 @@ import type { PeerRoute } from '@seikan/core';
 import type { EventName } from '@seikan/plugin-sdk';
 
 import { peerSettings } from '../data-settings.js';
+import { offloadRefusal } from '../offload.js';
 import { netmaskBits, parseIpv4, parseIpv6, parseIpv6Prefix } from '../options/address.js';
 import { type ClientConfig, plainClientConfig } from '../options/client-config.js';
 import { ConfigError } from '../options/config-error.js';
@@ -221,6 +222,18 @@ export class Connecting {
     if (typeof negotiated === 'string') {
       instance.log.error(`MULTI: client has no shared data cipher: ${negotiated}`);
       instance.refuse('Data channel cipher negotiation failed (no shared cipher)', time);
+      return;
+    }
+    const { abilities } = this.#top.settings;
+    if (abilities.offload && !negotiated.dataV2) {
+      instance.log.error('Client does not support DATA_V2. Data channel offloading requires DATA_V2. Dropping client.');
+      instance.refuse('Data channel negotiation failed (missing DATA_V2)', time);
+      return;
+    }
+    const terms = { peerId: instance.peer.index, cipher: negotiated.data.cipher, compression: config.compression };
+    if (offloadRefusal(abilities, terms) !== undefined) {
+      instance.log.error('MULTI: client has been rejected due to incompatible DCO options');
+      instance.refuse(undefined, time);
       return;
     }
     const [connection] = this.#top.options.connections;

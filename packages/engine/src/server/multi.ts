@@ -210,6 +210,12 @@ export class Multi implements InstanceHost {
         );
         return this.close(instance, 'SIGUSR1[soft,ping-restart] received, client-instance restarting', time);
       }
+      case 'peerLost': {
+        const instance = this.#instances.of(event.peer);
+        if (instance !== undefined)
+          this.close(instance, `SIGTERM[soft,ovpn-dco: ${event.reason}] received, client-instance exiting`, time);
+        return undefined;
+      }
       case 'peerDeleted':
         return this.#farewells.peerDeleted(event.peer, event.counters, time);
       case 'keyConfirmed':

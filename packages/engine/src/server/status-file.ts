@@ -31,6 +31,7 @@ export interface ServerStatus {
   readonly clients: readonly ClientStatus[];
   readonly routes: readonly RouteStatus[];
   readonly maxQueueLength: number;
+  readonly offloaded: boolean;
 }
 
 const CLIENT_COLUMNS = [
@@ -122,7 +123,7 @@ function formatTable(
       route.lastReference,
     ]),
     ['GLOBAL_STATS', 'Max bcast/mcast queue length', status.maxQueueLength],
-    ['GLOBAL_STATS', 'dco_enabled', 0],
+    ['GLOBAL_STATS', 'dco_enabled', Number(status.offloaded)],
     ['END'],
   ];
   return rows.map((row) => `${row.join(separator)}\n`).join('');

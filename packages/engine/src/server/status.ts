@@ -82,6 +82,7 @@ export class Status {
         })),
       ),
       maxQueueLength: 0,
+      offloaded: top.settings.abilities.offload,
     };
   }
 }

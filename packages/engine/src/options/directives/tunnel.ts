@@ -47,6 +47,9 @@ export const tunnelDirectives: readonly DirectiveRow[] = [
   supported('allow-recursive-routing', [0, 0], ['general'], (use) => {
     use.options.device.allowRecursiveRouting = true;
   }),
+  supported('disable-dco', [0, Number.POSITIVE_INFINITY], ['anywhere'], (use) => {
+    use.options.device.disableOffload = true;
+  }),
   supported('ifconfig', [2, 2], ['up'], (use) => {
     const line = `ifconfig parms '${use.word(0)}' and '${use.word(1)}' must be valid addresses`;
     use.options.addresses.ipv4 = { local: address(use, 0, line), remoteOrNetmask: address(use, 1, line) };

@@ -135,7 +135,6 @@ export const refusedDirectives: readonly DirectiveRow[] = [
 ];
 
 export const ignoredDirectives: readonly DirectiveRow[] = [
-  ignored('disable-dco', list, ['anywhere'], 'no kernel offload is in use that could be disabled'),
   ignored('hash-size', [2, 2], ['general'], 'tables grow with the number of clients'),
   ignored('ecdh-curve', [1, 1], ['general'], 'the curve is negotiated; tls-groups restricts it'),
   ignored(
