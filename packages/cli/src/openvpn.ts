@@ -26,6 +26,7 @@ import {
 import { notifySystemd, TlsSetupError } from '@seikan/native';
 import { type Log, type PluginCascade, PluginError, PluginSet } from '@seikan/plugin-host';
 import {
+  chooseOffload,
   configuredPlugins,
   type DaemonStart,
   DataThread,
@@ -83,6 +84,7 @@ interface Kept {
   readonly files: KeptFiles;
   readonly events: PluginCascade;
   readonly environment: Environment;
+  readonly offload: Awaited<ReturnType<typeof chooseOffload>>;
 }
 
 /** What outlives a SIGHUP: the arguments, given-up privileges, secrets that cannot be asked for again. */
@@ -224,6 +226,7 @@ class OpenvpnProcess {
       files: new KeptFiles(options, write),
       events: tunnelEvents(options, plugins, read.eventLog),
       environment,
+      offload: await chooseOffload(options, write),
     };
     try {
       for (;;) {
@@ -231,6 +234,7 @@ class OpenvpnProcess {
         if (status !== 'soft') return status;
       }
     } finally {
+      kept.offload?.close();
       kept.files.close();
     }
   }
@@ -239,7 +243,7 @@ class OpenvpnProcess {
   async #runTunnel(
     { options }: Configuration,
     log: LineLog,
-    { privileges, materials, files, events, environment }: Kept,
+    { privileges, materials, files, events, environment, offload }: Kept,
   ): Promise<number | 'soft' | 'again'> {
     const write = (line: LogLine): void => log.write(line);
     let failure: unknown;
@@ -279,6 +283,7 @@ class OpenvpnProcess {
       materials,
       files,
       thread: this.#thread,
+      offload,
       events,
       environment,
       onReady,

@@ -33,7 +33,8 @@ export interface Ends<Link, Tun> {
   tun(source: Tun): PacketTun;
 }
 
-export function descriptorEnds(readiness: Readiness): Ends<LinkSource, TunSource> {
+/** `packetwise`: TCP connections can be handed over to the kernel. */
+export function descriptorEnds(readiness: Readiness, packetwise = false): Ends<LinkSource, TunSource> {
   const workspace = new TcpWorkspace();
   return {
     link: (source) => {
@@ -43,10 +44,15 @@ export function descriptorEnds(readiness: Readiness): Ends<LinkSource, TunSource
           return new UdpLink(new UdpSocket(fd, source.family), { readiness });
         case 'tcp': {
           const { remote, connecting, queueLimit } = source;
-          return new TcpLink(new TcpSocket(fd), { readiness, workspace, remote, connecting, queueLimit });
+          return new TcpLink(new TcpSocket(fd), { readiness, workspace, remote, connecting, queueLimit, packetwise });
         }
         case 'tcp-listener':
-          return new TcpListenLink(new TcpListener(fd), { readiness, workspace, queueLimit: source.queueLimit });
+          return new TcpListenLink(new TcpListener(fd), {
+            readiness,
+            workspace,
+            queueLimit: source.queueLimit,
+            packetwise,
+          });
         default:
           return kind satisfies never;
       }

@@ -304,6 +304,8 @@ export interface TcpListenLinkOptions {
   readonly readiness?: Readiness;
   readonly workspace?: TcpWorkspace;
   readonly queueLimit?: number;
+  /** Of its connections. */
+  readonly packetwise?: boolean;
   /** What accept() refuses: no descriptors left, a connection that was gone already. For the log. */
   readonly onError?: (errno: number) => void;
 }

@@ -54,6 +54,8 @@ export class World {
   readonly #flying: Flight[] = [];
   /** Decides the fate of each packet: how many copies arrive. */
   credentials = { username: 'user', password: 'secret' };
+  /** Of the data channels of hosts added from now on. */
+  abilities = { epoch: false, offload: false };
   copies: (bytes: Uint8Array) => number = () => 1;
   delay: () => number = () => 5;
   corrupt: (bytes: Uint8Array) => void = () => undefined;
@@ -91,7 +93,7 @@ export class World {
       tls,
       protection,
       product,
-      abilities: { epoch: false, offload: false },
+      abilities: this.abilities,
       revokedSerials: undefined,
       asksFor: (event: string) => this.asked.has(event),
       environment: {},

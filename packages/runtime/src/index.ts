@@ -6,6 +6,7 @@ export { type DaemonStart, type Handoff, runAsDaemon, takeHandoff } from './daem
 export { KeptFiles } from './kept-files.js';
 export { formatLocalTime, LineLog, type LogOutlets } from './line-log.js';
 export { MaterialError, type Materials, readMaterial, readMaterials, readStaticKey, reasonOf } from './materials.js';
+export { chooseOffload, offloadVersion } from './offload-choice.js';
 export { ProcessPrivileges } from './process-privileges.js';
 export { configuredPlugins, eventLog, pluginFolder, tunnelEvents } from './tunnel-events.js';
 export { type EventRunner, TunnelProcess, type TunnelProcessSettings } from './tunnel-process.js';

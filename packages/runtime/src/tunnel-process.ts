@@ -10,7 +10,8 @@ import { lookup } from 'node:dns/promises';
 import { readFile } from 'node:fs/promises';
 
 import type { DataChannelEvent, Endpoint, PeerRef, UnixSeconds } from '@seikan/core';
-import { type DataThread, WorkerDataChannel } from '@seikan/dataplane';
+import type { DataThread } from '@seikan/dataplane';
+import type { KernelOffload } from '@seikan/dco';
 import {
   type AskFailure,
   type AskMap,
@@ -35,6 +36,7 @@ import type { KeptFiles } from './kept-files.js';
 import { formatLocalTime } from './line-log.js';
 import { openLink } from './links.js';
 import { type Materials, reasonOf } from './materials.js';
+import { type CarrierOptions, inKernel, inThread, type PacketCarrier } from './packet-carrier.js';
 import { keepRevocations, revokedSerials } from './revocations.js';
 import { TunnelTun } from './tunnel-tun.js';
 
@@ -52,6 +54,8 @@ export interface TunnelProcessSettings {
   readonly materials: Materials;
   /** Moves the packets; it outlives the tunnel, and serves one at a time. */
   readonly thread: DataThread;
+  /** The kernel moves them instead. */
+  readonly offload?: KernelOffload | undefined;
   /** Status and pool; they outlive a soft restart. */
   readonly files: KeptFiles;
   /** User name and password of a client, when the configuration asks for them. */
@@ -76,7 +80,7 @@ const LONGEST_DELAY = 2 ** 31 - 1;
 export class TunnelProcess {
   readonly #settings: TunnelProcessSettings;
   readonly #machine: PointToPoint | Multi;
-  readonly #channel: WorkerDataChannel;
+  readonly #channel: PacketCarrier['channel'];
   readonly #tun: TunnelTun;
   readonly #running = new Map<number, () => void>();
   readonly #ended: Promise<EndCause>;
@@ -92,8 +96,7 @@ export class TunnelProcess {
     this.#ended = new Promise((resolve) => {
       this.#end = resolve;
     });
-    this.#channel = new WorkerDataChannel({
-      thread: settings.thread,
+    const carrying: CarrierOptions = {
       settings: {
         mode: isServer ? 'server' : options.tls.role === 'none' ? 'static-key' : 'p2p',
         device: options.device.type === 'tap' ? 'tap' : 'tun',
@@ -101,9 +104,13 @@ export class TunnelProcess {
         clientToClient: options.server.clientToClient,
         maxLearned: options.server.maxRoutesPerClient,
       },
+      log: settings.log,
       onEvent: (event) => this.#handleEvent(event),
-    });
-    this.#tun = new TunnelTun(this.#channel, settings.log);
+    };
+    const { offload, thread } = settings;
+    const carrier = offload === undefined ? inThread(thread, carrying) : inKernel(offload, carrying);
+    this.#channel = carrier.channel;
+    this.#tun = new TunnelTun(carrier.openDevice, settings.log);
 
     const asksFor = (event: EventRequest['event']): boolean => settings.events?.has(event) ?? false;
     const replay = { size: options.data.replayWindow, time: options.data.replayTime * 1000 };
@@ -120,7 +127,7 @@ export class TunnelProcess {
           replay,
         }),
       product,
-      abilities: { epoch: true },
+      abilities: { epoch: !carrier.offloaded, offload: carrier.offloaded },
       revokedSerials: revokedSerials(options),
       asksFor,
       environment: settings.environment,

@@ -3,11 +3,8 @@
  * by netconf. Steps follow each other in the order in which they were asked for.
  */
 
-import type { DataChannel } from '@seikan/core';
-import type { TunSource } from '@seikan/dataplane';
-
 import type { AskFailure, ConfigureTunAsk, LogLine, OpenedTun, OpenTunAsk } from '@seikan/engine';
-import { interfaceName, TunDevice } from '@seikan/native';
+import { interfaceName } from '@seikan/native';
 import {
   defaultGateway,
   lineForUndone,
@@ -20,37 +17,41 @@ import {
 } from '@seikan/netconf';
 
 import { reasonOf } from './materials.js';
+import { OFFLOAD_ROUTE_METRIC } from './offloaded-tun.js';
 
-type TunChannel = Pick<DataChannel<never, TunSource>, 'attachTun' | 'detachTun'>;
+/** A device that carries the tunnel's packets: opened, and attached to the data channel. */
+export interface CarryingDevice {
+  readonly name: string;
+  readonly offloaded: boolean;
+  /** Detaches it and takes it away. */
+  close(): Promise<void>;
+}
+
+export type OpenDevice = (ask: OpenTunAsk, netlink: RouteNetlink) => Promise<CarryingDevice>;
 
 export class TunnelTun {
-  readonly #channel: TunChannel;
+  readonly #openDevice: OpenDevice;
   readonly #log: (line: LogLine) => void;
   /** Lives as long as the tunnel: the way out is asked for each time that a tun is opened. */
   #netlink: RouteNetlink | undefined;
   #network: TunnelNetwork | undefined;
-  #name: string | undefined;
+  #device: CarryingDevice | undefined;
   #turn: Promise<unknown> = Promise.resolve();
 
-  constructor(channel: TunChannel, log: (line: LogLine) => void) {
-    this.#channel = channel;
+  constructor(openDevice: OpenDevice, log: (line: LogLine) => void) {
+    this.#openDevice = openDevice;
     this.#log = log;
   }
 
   open(ask: OpenTunAsk): Promise<OpenedTun | AskFailure> {
     return this.#inTurn(async () => {
       try {
-        const device = TunDevice.openOffloaded({
-          kind: ask.type,
-          name: ask.device === ask.type ? `${ask.type}%d` : ask.device,
-        });
-        const { name } = device;
-        this.#name = name;
-        this.#channel.attachTun({ fd: device.descriptor.release() });
         this.#netlink ??= new RouteNetlink();
+        this.#device = await this.#openDevice(ask, this.#netlink);
+        const { name, offloaded } = this.#device;
         this.#network = await TunnelNetwork.open({ netlink: this.#netlink });
         const netGateway = defaultGateway(await readSnapshot(this.#netlink), 4)?.gateway;
-        return { name, mtu: ask.mtu, netGateway };
+        return { name, mtu: ask.mtu, offloaded, netGateway };
       } catch (error) {
         return { error: `ERROR: Cannot ioctl TUNSETIFF ${ask.device}: ${reasonOf(error)}` };
       }
@@ -60,13 +61,14 @@ export class TunnelTun {
   configure(ask: ConfigureTunAsk): Promise<{ routeErrors: readonly string[] } | AskFailure> {
     return this.#inTurn(async () => {
       const network = this.#network;
-      const device = this.#name;
+      const device = this.#device?.name;
       if (network === undefined || device === undefined) return { error: 'the tun is not open' };
       const { txQueueLength, gateway4, gateway6, remote, redirect, ...rest } = ask;
       try {
         const { results, warnings } = await network.apply({
           ...rest,
           device,
+          ...(this.#device?.offloaded === true ? { routes: ask.routes.map(withOffloadMetric) } : {}),
           ...(txQueueLength === undefined ? {} : { txQueueLength }),
           ...(gateway4 === undefined ? {} : { gateway4 }),
           ...(gateway6 === undefined ? {} : { gateway6 }),
@@ -91,17 +93,22 @@ export class TunnelTun {
       const network = this.#network;
       this.#network = undefined;
       if (network !== undefined)
-        this.#log({ verb: 1, severity: 'notice', prefix: undefined, text: 'Closing TUN/TAP interface' });
+        this.#log({
+          verb: 1,
+          severity: 'notice',
+          prefix: undefined,
+          text: `Closing ${this.#device?.offloaded === true ? 'DCO' : 'TUN/TAP'} interface`,
+        });
       const undone = await network?.undo();
       for (const step of undone?.steps ?? []) {
         const line = lineForUndone(step, nameOfLink);
         if (line !== undefined) this.#write(line);
       }
       await network?.close();
+      await this.#device?.close();
+      this.#device = undefined;
       this.#netlink?.close();
       this.#netlink = undefined;
-      if (this.#name !== undefined) this.#channel.detachTun();
-      this.#name = undefined;
       const [failure] = undone?.failures ?? [];
       return failure === undefined
         ? {}
@@ -118,6 +125,11 @@ export class TunnelTun {
     this.#turn = result.catch(() => undefined);
     return result;
   }
+}
+
+/** With offload the host's routes lead to clients' networks too: those win over what leads to the tunnel at large. */
+function withOffloadMetric(route: ConfigureTunAsk['routes'][number]): ConfigureTunAsk['routes'][number] {
+  return { metric: OFFLOAD_ROUTE_METRIC, ...route };
 }
 
 /** As upstream shows a link: `[NULL]` when it is gone. */

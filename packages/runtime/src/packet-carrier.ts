@@ -1,0 +1,66 @@
+/**
+ * Who carries the packets of a tunnel: a data channel, and the device that belongs to it. In a thread of this process, or
+ * in the kernel when that was chosen.
+ */
+import type { ChannelSettings, DataChannel, DataChannelEvent } from '@seikan/core';
+import {
+  createSystemClock,
+  type DataThread,
+  descriptorEnds,
+  eventLoop,
+  KernelDataChannel,
+  type LinkSource,
+  WorkerDataChannel,
+} from '@seikan/dataplane';
+import type { KernelOffload } from '@seikan/dco';
+import type { LogLine } from '@seikan/engine';
+import { TunDevice } from '@seikan/native';
+
+import { OffloadedTun } from './offloaded-tun.js';
+import type { OpenDevice } from './tunnel-tun.js';
+
+export interface PacketCarrier {
+  /** Whatever its kind of tun: that is attached by `openDevice`. */
+  readonly channel: Omit<DataChannel<LinkSource, never>, 'attachTun' | 'detachTun'>;
+  readonly openDevice: OpenDevice;
+  readonly offloaded: boolean;
+}
+
+export interface CarrierOptions {
+  readonly settings: ChannelSettings;
+  readonly log: (line: LogLine) => void;
+  readonly onEvent: (event: DataChannelEvent) => void;
+}
+
+export function inThread(thread: DataThread, { settings, onEvent }: CarrierOptions): PacketCarrier {
+  const channel = new WorkerDataChannel({ thread, settings, onEvent });
+  return {
+    channel,
+    offloaded: false,
+    openDevice: async ({ type, device }) => {
+      const opened = TunDevice.openOffloaded({ kind: type, name: device === type ? `${type}%d` : device });
+      const { name } = opened;
+      channel.attachTun({ fd: opened.descriptor.release() });
+      return { name, offloaded: false, close: async () => channel.detachTun() };
+    },
+  };
+}
+
+export function inKernel(offload: KernelOffload, { settings, log, onEvent }: CarrierOptions): PacketCarrier {
+  const { link } = descriptorEnds(eventLoop, true);
+  const channel = new KernelDataChannel({ settings, clock: createSystemClock(), onEvent, link });
+  const mode = settings.mode === 'server' ? 'mp' : 'p2p';
+  return {
+    channel,
+    offloaded: true,
+    openDevice: async ({ device }, netlink) => {
+      const tun = await OffloadedTun.open({ offload, netlink, device, mode, log });
+      channel.attachTun(tun);
+      const close = async (): Promise<void> => {
+        channel.detachTun();
+        await tun.remove();
+      };
+      return { name: tun.name, offloaded: true, close };
+    },
+  };
+}
