@@ -15,10 +15,11 @@ type OpenLink = AskMap['open-link'];
  */
 const UDP_BUFFER = 4 * 2 ** 20;
 
+/** `coalesce`: superpackets arrive whole; the kernel's data channel would take them for one packet. */
 export async function openLink(
   channel: Pick<DataChannel<LinkSource, never>, 'openLink'>,
   ask: OpenLink['ask'],
-  options: Options,
+  { options, coalesce }: { readonly options: Options; readonly coalesce: boolean },
 ): Promise<OpenLink['answer']> {
   const { protocol, bind, remote, link } = ask;
   const { socket } = options;
@@ -38,7 +39,7 @@ export async function openLink(
   try {
     switch (protocol) {
       case 'udp': {
-        const opened = UdpSocket.open({ ...common, packetInfo: socket.multihome, coalesce: true });
+        const opened = UdpSocket.open({ ...common, packetInfo: socket.multihome, coalesce });
         const local = bind === undefined ? undefined : opened.address;
         channel.openLink(link, { kind: 'udp', fd: opened.descriptor.release(), family });
         return { local };

@@ -227,9 +227,11 @@ export class TunnelProcess {
       case 'resolve':
         this.#answerLater(ask.id, resolveHost(ask.host, ask.port, ask.family));
         return;
-      case 'open-link':
-        this.#answer(ask.id, openLink(this.#channel, ask, this.#settings.options), false);
+      case 'open-link': {
+        const { options, offload } = this.#settings;
+        this.#answer(ask.id, openLink(this.#channel, ask, { options, coalesce: offload === undefined }), false);
         return;
+      }
       case 'open-tun':
         this.#answerLater(ask.id, this.#tun.open(ask));
         return;

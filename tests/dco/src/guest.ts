@@ -1,0 +1,389 @@
+/**
+ * Runs inside the virtual machine: our openvpn and the stock one in two network namespaces, both offloaded to the same
+ * kernel, in each role. One line per check: `SEIKAN ok …` or `SEIKAN FAILED …`, and `SEIKAN done` at the end.
+ *
+ * Everything is slow here, so everything waits for what it needs, with generous limits.
+ */
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+const LONG = 120_000;
+const KEYS = '/keys';
+const WORK = '/tmp/dco';
+const OURS = ['/seikan/bin/openvpn'] as const;
+const STOCK = ['/usr/sbin/openvpn'] as const;
+
+type Role = 'server' | 'client';
+type Transport = 'udp' | 'tcp' | 'udp6';
+
+interface Case {
+  readonly name: string;
+  readonly ours: Role;
+  readonly transport: Transport;
+  readonly cipher: string;
+  /** Without --server and --client. */
+  readonly p2p?: boolean;
+}
+
+const cases: readonly Case[] = [
+  { name: 'udp-server', ours: 'server', transport: 'udp', cipher: 'AES-256-GCM' },
+  { name: 'udp-client', ours: 'client', transport: 'udp', cipher: 'AES-256-GCM' },
+  { name: 'tcp-server', ours: 'server', transport: 'tcp', cipher: 'AES-128-GCM' },
+  { name: 'tcp-client', ours: 'client', transport: 'tcp', cipher: 'AES-128-GCM' },
+  { name: 'udp6-chacha-server', ours: 'server', transport: 'udp6', cipher: 'CHACHA20-POLY1305' },
+  { name: 'udp6-chacha-client', ours: 'client', transport: 'udp6', cipher: 'CHACHA20-POLY1305' },
+  { name: 'p2p-server', ours: 'server', transport: 'udp', cipher: 'AES-256-GCM', p2p: true },
+  { name: 'p2p-client', ours: 'client', transport: 'udp', cipher: 'AES-256-GCM', p2p: true },
+];
+
+let failures = 0;
+
+function say(text: string): void {
+  process.stdout.write(`SEIKAN ${text}\n`);
+}
+
+function check(what: string, good: boolean, detail = ''): void {
+  if (!good) failures += 1;
+  say(`${good ? 'ok' : 'FAILED'} ${what}${detail === '' ? '' : `: ${detail.trim().replaceAll('\n', ' | ')}`}`);
+}
+
+function execute(...[program, ...rest]: readonly string[]): { status: number | null; text: string } {
+  const run = spawnSync(program as string, rest, { encoding: 'utf8', timeout: LONG });
+  return { status: run.status, text: `${run.stdout}${run.stderr}` };
+}
+
+function must(...command: readonly string[]): string {
+  const { status, text } = execute(...command);
+  if (status !== 0) throw new Error(`${command.join(' ')}: ${text}`);
+  return text;
+}
+
+/** A process in a namespace, with its log. */
+class Peer {
+  readonly name: string;
+  readonly namespace: Role;
+  readonly #child: ChildProcess;
+  readonly lines: string[] = [];
+  readonly ended: Promise<number | null>;
+  #rest = '';
+
+  constructor(name: string, namespace: Role, program: readonly string[], config: string) {
+    this.name = name;
+    this.namespace = namespace;
+    const file = `${WORK}/${namespace}.conf`;
+    writeFileSync(file, config);
+    this.#child = spawn('ip', ['netns', 'exec', namespace, ...program, '--config', file], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    for (const stream of [this.#child.stdout, this.#child.stderr])
+      stream?.on('data', (data: Buffer) => this.#take(data));
+    this.ended = new Promise((resolve) => this.#child.on('exit', resolve));
+  }
+
+  count(pattern: RegExp): number {
+    return this.lines.filter((line) => pattern.test(line)).length;
+  }
+
+  async logged(pattern: RegExp, { times = 1, limit = LONG } = {}): Promise<boolean> {
+    for (const end = Date.now() + limit; Date.now() < end; await sleep(100)) {
+      if (this.count(pattern) >= times) return true;
+      if (this.#child.exitCode !== null) return false;
+    }
+    return false;
+  }
+
+  kill(signal: NodeJS.Signals): void {
+    this.#child.kill(signal);
+  }
+
+  /** Ends it, if need be by force, and tells with which status. */
+  async stop(): Promise<number | null> {
+    this.kill('SIGTERM');
+    const late = new Promise<'late'>((resolve) => setTimeout(resolve, LONG, 'late').unref());
+    const ended = await Promise.race([this.ended, late]);
+    if (ended !== 'late') return ended;
+    this.kill('SIGKILL');
+    await this.ended;
+    return null;
+  }
+
+  show(): void {
+    for (const line of this.lines.slice(-60)) process.stdout.write(`[${this.name}] ${line}\n`);
+  }
+
+  #take(data: Buffer): void {
+    const lines = `${this.#rest}${data.toString()}`.split('\n');
+    this.#rest = lines.pop() ?? '';
+    this.lines.push(...lines);
+  }
+}
+
+function prepareNetwork(): void {
+  for (const [name, address] of [
+    ['server', '1'],
+    ['client', '2'],
+  ] as const) {
+    must('ip', 'netns', 'add', name);
+    must('ip', '-n', name, 'link', 'set', 'lo', 'up');
+    if (name === 'server') must('ip', 'link', 'add', 'eth0', 'netns', 'server', 'type', 'veth', 'peer', 'name', 'eth1');
+    else must('ip', 'link', 'set', 'eth1', 'netns', 'client', 'name', 'eth0');
+    must('ip', '-n', name, 'address', 'add', `10.99.0.${address}/24`, 'dev', 'eth0');
+    must('ip', '-n', name, 'address', 'add', `fd99::${address}/64`, 'dev', 'eth0', 'nodad');
+    must('ip', '-n', name, 'link', 'set', 'eth0', 'up');
+  }
+  // What is behind the client.
+  must('ip', '-n', 'client', 'address', 'add', '10.55.0.1/32', 'dev', 'lo');
+  mkdirSync(`${WORK}/ccd`, { recursive: true });
+  writeFileSync(`${WORK}/ccd/client`, 'iroute 10.55.0.0 255.255.255.0\n');
+}
+
+function configOf({ transport, cipher, p2p = false }: Case, role: Role): string {
+  const proto = transport === 'tcp' ? `tcp-${role}` : transport;
+  const common = [
+    'dev tun',
+    `proto ${proto}`,
+    `ca ${KEYS}/ca.crt`,
+    `cert ${KEYS}/${role}.crt`,
+    `key ${KEYS}/${role}.key`,
+    `data-ciphers ${cipher}`,
+    'verb 4',
+    'reneg-sec 16',
+    'tran-window 20',
+    'persist-tun',
+    `status ${WORK}/${role}.status 1`,
+  ];
+  const remote = `remote ${transport === 'udp6' ? 'fd99::1' : '10.99.0.1'} 1194`;
+  if (p2p) {
+    return [
+      ...common,
+      'keepalive 2 12',
+      'topology subnet',
+      `ifconfig 10.8.0.${role === 'server' ? 1 : 2} 255.255.255.0`,
+      ...(role === 'server' ? ['tls-server', 'dh none', 'port 1194'] : ['tls-client', 'nobind', remote]),
+    ].join('\n');
+  }
+  return [
+    ...common,
+    ...(role === 'server'
+      ? [
+          'server 10.8.0.0 255.255.255.0',
+          'server-ipv6 fd08::/64',
+          'topology subnet',
+          'dh none',
+          'port 1194',
+          'keepalive 2 12',
+          'status-version 2',
+          `client-config-dir ${WORK}/ccd`,
+        ]
+      : [
+          'client',
+          'nobind',
+          remote,
+          'remote-cert-tls server',
+          'connect-retry 1',
+          ...(transport === 'tcp' ? [] : ['explicit-exit-notify 1']),
+        ]),
+    '',
+  ].join('\n');
+}
+
+interface Pings {
+  readonly sent: number;
+  readonly received: number;
+}
+
+function readPings(text: string): Pings {
+  const [, sent, received] = /(\d+) packets transmitted, (\d+) received/.exec(text) ?? [];
+  return { sent: Number(sent ?? 0), received: Number(received ?? 0) };
+}
+
+function ping(from: Role, to: string, count = 5): Pings {
+  return readPings(
+    execute('ip', 'netns', 'exec', from, 'ping', '-n', '-c', String(count), '-i', '0.3', '-W', '5', to).text,
+  );
+}
+
+/** Kernel links of both kinds of offload in a namespace. */
+function offloadedLinks(namespace: Role): string[] {
+  return execute('ip', '-n', namespace, '-d', '-o', 'link', 'show')
+    .text.split('\n')
+    .filter((line) => /\bovpn(-dco)?\b/.test(line.replace(/^\d+: \S+/, '')))
+    .map((line) => /^\d+: ([^:@]+)/.exec(line)?.[1] ?? '');
+}
+
+function linkBytes(namespace: Role, link: string): [number, number] {
+  const text = execute('ip', '-n', namespace, '-s', '-j', 'link', 'show', link).text;
+  const [shown] = JSON.parse(text) as [{ stats64: { rx: { bytes: number }; tx: { bytes: number } } }];
+  return [shown.stats64.rx.bytes, shown.stats64.tx.bytes];
+}
+
+async function connected(server: Peer, client: Peer, times: number): Promise<boolean> {
+  const done = /Initialization Sequence Completed/;
+  return (await server.logged(done)) && (await client.logged(done, { times }));
+}
+
+/** Pings on end while keys change; the renegotiations that both logged. */
+async function rekey(server: Peer, client: Peer): Promise<{ pings: Pings; renegotiations: number }> {
+  const again = /Control Channel: TLS/;
+  const before = Math.min(server.count(again), client.count(again));
+  const pinging = spawn('ip', ['netns', 'exec', 'client', 'ping', '-n', '-q', '-i', '0.25', '10.8.0.1']);
+  let text = '';
+  pinging.stdout.on('data', (data: Buffer) => {
+    text += data.toString();
+  });
+  const ended = new Promise((resolve) => pinging.on('exit', resolve));
+  await server.logged(again, { times: before + 2 });
+  await client.logged(again, { times: before + 2 });
+  // Until the new keys send, at the latest after half of reneg-sec.
+  await sleep(10_000);
+  pinging.kill('SIGINT');
+  await ended;
+  return { pings: readPings(text), renegotiations: Math.min(server.count(again), client.count(again)) - before };
+}
+
+async function runCase(which: Case): Promise<void> {
+  const { name, ours, p2p = false } = which;
+  const start = (role: Role): Peer =>
+    new Peer(
+      `${name} ${role === ours ? 'ours' : 'stock'} ${role}`,
+      role,
+      role === ours ? OURS : STOCK,
+      configOf(which, role),
+    );
+  let server = start('server');
+  await server.logged(p2p ? /UDPv4 link remote|link local/ : /Initialization Sequence Completed/);
+  let client = start('client');
+  const before = failures;
+  const report = (what: string, good: boolean, detail = ''): void => check(`${name}: ${what}`, good, detail);
+  try {
+    report('connects', await connected(server, client, 1));
+    for (const peer of [server, client])
+      report(`${peer.namespace} says that the kernel carries it`, peer.count(/DCO device tun0 opened/) === 1);
+    report(
+      'both have a link of the kernel',
+      offloadedLinks('server').length === 1 && offloadedLinks('client').length === 1,
+    );
+
+    const pings = ping('client', '10.8.0.1');
+    report('ping to the server', pings.received === pings.sent, JSON.stringify(pings));
+    const back = ping('server', '10.8.0.2');
+    report('ping to the client', back.received === back.sent, JSON.stringify(back));
+    const bytes = linkBytes(ours, 'tun0');
+    report('the kernel counted the traffic', Math.min(...bytes) > 5 * 84, `${bytes.join(' in, ')} out`);
+    if (!p2p) {
+      const six = ping('client', 'fd08::1');
+      report('ping over IPv6', six.received === six.sent, JSON.stringify(six));
+      const behind = ping('server', '10.55.0.1');
+      report('ping to the network behind the client (iroute)', behind.received === behind.sent, JSON.stringify(behind));
+      const counted = await countedBytes(ours);
+      report('our status file tells of it', Math.min(...counted) > 5 * 84, counted.join(' read, '));
+    }
+
+    const { pings: during, renegotiations } = await rekey(server, client);
+    report(
+      'traffic goes on while keys change',
+      renegotiations >= 2 && during.sent > 20 && during.received >= during.sent - 2,
+      `${renegotiations} renegotiations, ${JSON.stringify(during)}`,
+    );
+
+    if (!p2p) {
+      client.kill('SIGUSR1');
+      report('reconnects', await connected(server, client, 2));
+      const afterwards = ping('client', '10.8.0.1');
+      report('ping after it', afterwards.received === afterwards.sent, JSON.stringify(afterwards));
+
+      const exiting = /client-instance (exiting|restarting)/;
+      const gone = server.count(exiting);
+      report('the client ends in good order', (await client.stop()) === 0);
+      report('and leaves no link', offloadedLinks('client').length === 0);
+      report('the server lets it go', await server.logged(exiting, { times: gone + 1 }));
+
+      client = start('client');
+      report('connects again', await connected(server, client, 1));
+      report('ping again', ping('client', '10.8.0.1').received > 0);
+    }
+    await loseOne({ server, client, ours, p2p, report });
+    if (ours === 'client') server = start('server');
+    report('the server ends in good order', (await server.stop()) === 0);
+    report('and leaves no link', offloadedLinks('server').length === 0);
+  } finally {
+    if (failures > before) {
+      server.show();
+      client.show();
+      process.stdout.write(execute('sh', '-c', 'dmesg | tail -n 20').text);
+    }
+    for (const peer of [server, client]) {
+      peer.kill('SIGKILL');
+      await peer.ended;
+    }
+    for (const namespace of ['server', 'client'] as const) {
+      for (const link of offloadedLinks(namespace)) execute('ip', '-n', namespace, 'link', 'delete', link);
+    }
+  }
+}
+
+/** The stock end dies without a word: ours learns it from the kernel. */
+async function loseOne({
+  server,
+  client,
+  ours,
+  p2p,
+  report,
+}: {
+  readonly server: Peer;
+  readonly client: Peer;
+  readonly ours: Role;
+  readonly p2p: boolean;
+  readonly report: (what: string, good: boolean, detail?: string) => void;
+}): Promise<void> {
+  const [left, lost] = ours === 'server' ? [server, client] : [client, server];
+  const news =
+    ours === 'server' && !p2p ? /client-instance (exiting|restarting)/ : /Inactivity timeout|Connection reset/;
+  const before = left.count(news);
+  lost.kill('SIGKILL');
+  await lost.ended;
+  report(
+    'a peer that died is noticed',
+    await left.logged(news, { times: before + 1 }),
+    left.lines.findLast((line) => news.test(line)),
+  );
+}
+
+/** Bytes read and written as our status file has them, once it has been written anew. */
+async function countedBytes(ours: Role): Promise<[number, number]> {
+  let bytes: [number, number] = [0, 0];
+  for (const end = Date.now() + LONG; Date.now() < end && Math.min(...bytes) <= 5 * 84; await sleep(500)) {
+    const file = `${WORK}/${ours}.status`;
+    const text = existsSync(file) ? readFileSync(file, 'utf8') : '';
+    if (ours === 'server') {
+      const fields =
+        text
+          .split('\n')
+          .find((line) => line.startsWith('CLIENT_LIST,client'))
+          ?.split(',') ?? [];
+      bytes = [Number(fields[5] ?? 0), Number(fields[6] ?? 0)];
+    } else {
+      const figure = (label: string): number => Number(new RegExp(`^${label},(\\d+)`, 'm').exec(text)?.[1] ?? 0);
+      bytes = [figure('TUN/TAP read bytes'), figure('TUN/TAP write bytes')];
+    }
+  }
+  return bytes;
+}
+
+mkdirSync(WORK, { recursive: true });
+prepareNetwork();
+const wanted = (process.argv[2] ?? 'all').split('+');
+say(
+  `kernel ${must('uname', '-r').trim()}, ${/OpenVPN \S+/.exec(execute(STOCK[0], '--version').text)?.[0] ?? 'no openvpn'}, node ${process.version}`,
+);
+for (const which of cases) {
+  if (!wanted.includes('all') && !wanted.includes(which.name)) continue;
+  try {
+    await runCase(which);
+  } catch (error) {
+    check(which.name, false, String(error));
+  }
+}
+say(`${failures} failed`);
+say('done');
