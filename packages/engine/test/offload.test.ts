@@ -83,7 +83,7 @@ test('what was agreed on with the peer may still be too much for the kernel', ()
 
 test('a lost peer ends a client instance and restarts a client', () => {
   const world = new World(7);
-  const host = world.add('server', `${server}`, '198.51.100.1');
+  const host = world.add('server', server, '198.51.100.1');
   const guest = world.add('client', `${client}nobind\n`, '198.51.100.2');
   world.run(20_000);
   assert.ok(guest.log.includes('Initialization Sequence Completed'), guest.log.join('\n'));
@@ -106,7 +106,7 @@ test('a lost peer ends a client instance and restarts a client', () => {
 test('an offloaded client refuses a server that does not push a peer-id, and says what to do', () => {
   const world = new World(8);
   world.abilities = { epoch: false, offload: true };
-  const host = world.add('server', `${server}`, '198.51.100.1');
+  const host = world.add('server', server, '198.51.100.1');
   const guest = world.add('client', `${client}nobind\npull-filter ignore peer-id\n`, '198.51.100.2');
   world.run(20_000);
   assert.ok(host.commands.some(({ verb }) => verb === 'newPeer'));

@@ -47,8 +47,13 @@ export function inThread(thread: DataThread, { settings, onEvent }: CarrierOptio
 }
 
 export function inKernel(offload: KernelOffload, { settings, log, onEvent }: CarrierOptions): PacketCarrier {
-  const { link } = descriptorEnds(eventLoop, true);
-  const channel = new KernelDataChannel({ settings, clock: createSystemClock(), onEvent, link });
+  const ends = descriptorEnds(eventLoop, true);
+  const channel = new KernelDataChannel({
+    settings,
+    clock: createSystemClock(),
+    onEvent,
+    link: (source: LinkSource) => ends.link(source),
+  });
   const mode = settings.mode === 'server' ? 'mp' : 'p2p';
   return {
     channel,
