@@ -8,7 +8,7 @@ import { readUint16, readUint32, readUint64, writeUint16, writeUint32, writeUint
 import { concatBytes, isAllZero, sameBytes } from '#src/bytes/bytes.js';
 import { fromHex, toHex } from '#src/bytes/hex.js';
 import { encodePem, parsePem } from '#src/bytes/pem.js';
-import { decodeText } from '#src/bytes/text.js';
+import { decodeText, encodeText } from '#src/bytes/text.js';
 
 test('base64 is that of node, both ways', () => {
   fc.assert(
@@ -73,5 +73,9 @@ test('small things done to arrays', () => {
 
 test('text keeps a byte order mark, and bytes that are no UTF-8', () => {
   assert.equal(decodeText(Uint8Array.of(0xef, 0xbb, 0xbf, 0x61)), '\ufeffa');
-  assert.equal(decodeText(Uint8Array.of(0x61, 0xff)), 'aÿ');
+  assert.equal(decodeText(Uint8Array.of(0x61, 0xff)), 'a\udcff');
+  const mixed = Uint8Array.of(0xc3, 0xa9, 0xff, 0xc3, 0x61, 0xf0, 0x9f, 0x98, 0x80, 0xed, 0xa0, 0x80);
+  assert.equal(decodeText(mixed), 'é\udcff\udcc3a😀\udced\udca0\udc80');
+  assert.deepEqual(encodeText(decodeText(mixed)), mixed);
+  assert.deepEqual(encodeText('é😀'), Uint8Array.of(0xc3, 0xa9, 0xf0, 0x9f, 0x98, 0x80));
 });

@@ -9,6 +9,7 @@ import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { bundlePlugin } from './bundle-plugin.js';
 import { addSection } from './elf-section.js';
+import { initNumbers } from './init-point.js';
 import { loadPlugin } from './load-plugin.js';
 
 export interface BuildOptions {
@@ -23,8 +24,6 @@ export interface Built {
   readonly output: string;
   readonly bytes: number;
 }
-
-const initNumbers = { 'pre-config-parse': 1, 'pre-daemon': 2, 'post-daemon': 3, 'post-uid-change': 4 } as const;
 
 /** Builds `plugin.ts` into `output`. Throws with what to do where the file is no plugin or does not bundle. */
 export async function buildPlugin(source: string, { output, node = process.execPath }: BuildOptions): Promise<Built> {

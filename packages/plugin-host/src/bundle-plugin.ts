@@ -4,7 +4,7 @@
  */
 import { dirname } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import { build } from 'esbuild';
+import { build, stop } from 'esbuild';
 
 export interface BundleInput {
   /** The plugin's file, absolute. */
@@ -37,6 +37,7 @@ export async function bundlePlugin({ path, runner }: BundleInput): Promise<Uint8
       js: `import { createRequire as __createRequire } from 'node:module';\nconst require = __createRequire(${JSON.stringify(pathToFileURL(path).href)});`,
     },
   });
+  await stop(); // its process would stay as long as ours
   const [program] = bundled.outputFiles;
   if (program === undefined) throw new Error(`${path}: the bundler wrote nothing`);
   return program.contents;

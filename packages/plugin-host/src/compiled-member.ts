@@ -7,6 +7,7 @@
  * While it rests its calls have no verdict. It is started again at once, then after 1, 2, 4 … 60 s.
  */
 import { type EventContext, eventNumbers, eventsOf, offeredMask, type PluginEventName } from '@seikan/plugin-sdk';
+import { BackOff } from './back-off.js';
 import { FrameWriter } from './frame.js';
 import { HostProcess, type HostReply } from './host-process.js';
 import type { Log } from './log.js';
@@ -31,11 +32,9 @@ export interface CompiledSettings {
 
 type State = 'new' | 'loaded' | 'open' | 'resting' | 'closed';
 
-const longestRest = 60_000;
-const healthy = 60_000;
-
 export class CompiledMember implements Member {
   readonly name: string;
+  readonly answersByFile = true;
   initPoint: InitNumber = 2;
   events: ReadonlySet<PluginEventName> = new Set();
   readonly #settings: CompiledSettings;
@@ -47,9 +46,8 @@ export class CompiledMember implements Member {
   #host: HostProcess | undefined;
   #openEnv: Readonly<Record<string, string>> = {};
   #privileges: Privileges | undefined;
+  readonly #backOff = new BackOff();
   #ids = 0;
-  #started = 0;
-  #rest = 0;
   #timer: NodeJS.Timeout | undefined;
   #queue: Promise<unknown> = Promise.resolve();
 
@@ -106,7 +104,7 @@ export class CompiledMember implements Member {
   }
 
   async #load(): Promise<void> {
-    this.#started = performance.now();
+    this.#backOff.started(performance.now());
     this.#constructed.clear();
     const host = new HostProcess(this.name, this.#log, (how) => this.#ended(host, how));
     this.#host = host;
@@ -203,11 +201,10 @@ export class CompiledMember implements Member {
     if (this.#host !== host) return;
     this.#host = undefined;
     if (this.#state !== 'open' && this.#state !== 'resting') return;
-    if (performance.now() - this.#started > healthy) this.#rest = 0;
     this.#state = 'resting';
-    this.#log('error', `PLUGIN ${this.name}: its process ${how}; it is started again in ${this.#rest / 1_000} s`);
-    this.#timer = setTimeout(() => void this.#inTurn(async () => this.#revive()), this.#rest);
-    this.#rest = this.#rest === 0 ? 1_000 : Math.min(this.#rest * 2, longestRest);
+    const rest = this.#backOff.ended(performance.now());
+    this.#log('error', `PLUGIN ${this.name}: its process ${how}; it is started again in ${rest / 1_000} s`);
+    this.#timer = setTimeout(() => void this.#inTurn(async () => this.#revive()), rest);
   }
 
   async #revive(): Promise<void> {

@@ -40,6 +40,8 @@ export interface Member {
   /** As configured. */
   readonly name: string;
   readonly initPoint: InitNumber;
+  /** Answers later through files that the environment names; others have promises. */
+  readonly answersByFile: boolean;
   /** What it asked for when it was opened. */
   readonly events: ReadonlySet<PluginEventName>;
   /** Throws PluginError. */

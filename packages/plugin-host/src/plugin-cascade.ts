@@ -130,26 +130,30 @@ export class PluginCascade {
     let question: PendingAuth | undefined;
 
     for (const member of this.#listeners(event)) {
-      const files = new AuthFiles(this.#settings.scripts.tmpDir);
-      ask.onEnd(() => files.remove());
-      this.#kept.add(request.context, files.env);
+      const files = member.answersByFile ? new AuthFiles(this.#settings.scripts.tmpDir) : undefined;
+      if (files !== undefined) {
+        ask.onEnd(() => files.remove());
+        this.#kept.add(request.context, files.env);
+      }
       const outcome = await this.#call(member, event, request, this.#kept.of(request));
       if (ask.over) return;
       if (outcome.result === 'deferred') {
-        const pending = files.pending();
+        const pending = files?.pending();
         if (pending === 'malformed')
           failed ??= { result: 'failure', cause: `plugin ${member.name}: its auth_pending_file is malformed` };
         else {
           question ??= pending;
-          waits.push(new Promise((resolve) => files.onAnswer(resolve)));
+          waits.push(new Promise((resolve) => files?.onAnswer(resolve)));
         }
       } else if (outcome.result === 'later') {
         question ??= outcome.pending;
         waits.push(outcome.answer);
       } else {
-        if (outcome.result !== 'success')
-          failed ??= { ...files.failure(`plugin ${member.name} said no`), ...causeOf(outcome, '') };
-        files.remove();
+        if (outcome.result !== 'success') {
+          const cause = `plugin ${member.name} said no`;
+          failed ??= { ...(files?.failure(cause) ?? { result: 'failure', cause }), ...causeOf(outcome, cause) };
+        }
+        files?.remove();
       }
       if (failed !== undefined && this.#settings.failFast === true) return ask.finish(failed);
     }

@@ -8,7 +8,6 @@
  *   anything else           OpenVPN waits
  */
 import { Socket } from 'node:net';
-import { format } from 'node:util';
 import {
   eventName,
   eventNames,
@@ -18,6 +17,7 @@ import {
   type Plugin,
   PluginSession,
 } from '@seikan/plugin-sdk';
+import { captureConsole } from './capture-console.js';
 import { type FrameReader, FrameSplitter, FrameWriter, parseEnv } from './frame.js';
 
 const status = { success: 0, failure: 1, deferred: 2 } as const;
@@ -49,14 +49,7 @@ class ShimChild {
   }
 
   run(): void {
-    for (const [method, level] of [
-      ['log', 'note'],
-      ['info', 'note'],
-      ['warn', 'warn'],
-      ['error', 'error'],
-      ['debug', 'debug'],
-    ] as const)
-      console[method] = (...values: unknown[]) => this.#log(level, format(...values));
+    captureConsole((level, text) => this.#log(level, text));
     // An error that the session cannot see, from a timer or a forgotten promise: the plugin's state is unknown, so end.
     process.on('uncaughtException', (error) => {
       process.stderr.write(`uncaught: ${error.stack ?? error.message}\n`, () => process.exit(70));

@@ -1,8 +1,19 @@
-/** A TypeScript plugin in the cascade, in this process. */
-import { type EventContext, eventNames, type Plugin, type PluginEventName, PluginSession } from '@seikan/plugin-sdk';
-import { loadPlugin } from './load-plugin.js';
+/**
+ * A TypeScript plugin in the cascade: in this process, in a thread of its own, so that nothing it does holds up the
+ * tunnel.
+ *
+ *     new ──load──▶ loaded ──open──▶ open ──thread ends or is silent too long──▶ resting ──back-off──▶ open
+ *                                     └──close──▶ closed
+ *
+ * Silent: something was asked, and the thread has said nothing at all for the plugin's `deadline`. Promises may take
+ * longer; whoever asks for them knows until when.
+ */
+import { Worker } from 'node:worker_threads';
+import { type EventContext, eventNames, type Final, type PluginEventName } from '@seikan/plugin-sdk';
+import { BackOff } from './back-off.js';
 import type { Log } from './log.js';
 import { type InitNumber, type Member, type MemberCall, type MemberOutcome, PluginError } from './member.js';
+import type { FromWorker, ToWorker, WorkerStart } from './worker-message.js';
 
 export interface TypeScriptSettings {
   /** A file or a package, as configured. */
@@ -12,15 +23,32 @@ export interface TypeScriptSettings {
   readonly version: string;
 }
 
-const initNumbers = { 'pre-config-parse': 1, 'pre-daemon': 2, 'post-daemon': 3, 'post-uid-change': 4 } as const;
+type State = 'new' | 'loaded' | 'open' | 'resting' | 'closed';
+
+/** Loading compiles; opening may connect to a database. */
+const patienceAtStart = 60_000;
+const usualDeadline = 5_000;
 
 export class TypeScriptMember implements Member {
   readonly name: string;
+  readonly answersByFile = false;
   initPoint: InitNumber = 2;
   events: ReadonlySet<PluginEventName> = new Set();
   readonly #settings: TypeScriptSettings;
   readonly #log: Log;
-  #session: PluginSession | undefined;
+  readonly #backOff = new BackOff();
+  readonly #calls = new Map<number, (outcome: MemberOutcome) => void>();
+  readonly #answers = new Map<number, (final: Final) => void>();
+  #state: State = 'new';
+  #worker: Worker | undefined;
+  #plugin = '';
+  #deadline = usualDeadline;
+  #openEnv: Readonly<Record<string, string>> = {};
+  /** What `load`, `open` or `close` waits for; undefined: the thread ended first. */
+  #step: ((message: FromWorker | undefined) => void) | undefined;
+  #ids = 0;
+  #watch: NodeJS.Timeout | undefined;
+  #timer: NodeJS.Timeout | undefined;
 
   constructor(settings: TypeScriptSettings, log: Log) {
     this.name = settings.name;
@@ -29,32 +57,33 @@ export class TypeScriptMember implements Member {
   }
 
   async load(): Promise<void> {
-    let plugin: Plugin;
-    try {
-      plugin = await loadPlugin(this.name, this.#settings.folder);
-    } catch (cause) {
-      throw new PluginError(`PLUGIN_INIT: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
-    }
-    this.initPoint = initNumbers[plugin.initPoint ?? 'pre-daemon'];
-    this.#session = new PluginSession(plugin, (level, text) => {
-      for (const line of text.split('\n')) this.#log(level, `PLUGIN ${plugin.name}: ${line}`);
-    });
+    await this.#load();
+    this.#state = 'loaded';
   }
 
   async open(env: Readonly<Record<string, string>>): Promise<string | undefined> {
-    const { args, version } = this.#settings;
-    const host = { name: 'seikan', version, ssl: 'openssl' } as const;
-    const outcome = await this.#session?.open({ argv: [this.name, ...args], env, host }, new Set(eventNames));
-    if (outcome?.ok !== true)
-      throw new PluginError(`PLUGIN_INIT: plugin initialization function failed: ${this.name}; see its lines above`);
-    // Its promises are awaited here: there is nothing to poll.
-    this.events = new Set(outcome.events.filter((event) => event !== 'client-connect-defer-v2'));
-    return outcome.config;
+    this.#openEnv = env;
+    const config = await this.#open();
+    this.#state = 'open';
+    return config;
   }
 
-  async call(call: MemberCall): Promise<MemberOutcome> {
-    if (this.#session === undefined) return { result: 'none', cause: `plugin ${this.name} is not loaded` };
-    return this.#session.event({ ...call, argv: [this.name, ...call.argv] });
+  async call({ event, context, argv, env, certificate }: MemberCall): Promise<MemberOutcome> {
+    const worker = this.#worker;
+    if (this.#state !== 'open' || worker === undefined)
+      return { result: 'none', cause: `plugin ${this.name} is not running` };
+    this.#ids += 1;
+    const id = this.#ids;
+    return new Promise((resolve) => {
+      if (this.#calls.size === 0) this.#watch = setTimeout(() => this.#silent(worker), this.#deadline);
+      this.#calls.set(id, resolve);
+      const input = { event, context, argv: [this.name, ...argv], env };
+      this.#send(worker, {
+        say: 'event',
+        id,
+        ...(certificate === undefined ? input : { ...input, certificate }),
+      });
+    });
   }
 
   openContext(): void {
@@ -62,18 +91,150 @@ export class TypeScriptMember implements Member {
   }
 
   closeContext(context: EventContext): void {
-    void this.#session?.clientClosed(context);
+    if (this.#worker !== undefined) this.#send(this.#worker, { say: 'client-closed', context });
   }
 
   async dropPrivileges(): Promise<void> {
-    // It lives in our process and follows it.
+    // Threads follow their process.
   }
 
   async close(): Promise<void> {
-    await this.#session?.close();
+    clearTimeout(this.#timer);
+    const worker = this.#worker;
+    const wasOpen = this.#state === 'open';
+    this.#state = 'closed';
+    if (worker === undefined) return;
+    if (wasOpen && (await this.#ask(worker, { say: 'close' }, this.#deadline)) === undefined)
+      this.#log('error', `PLUGIN ${this.name}: it did not close within ${this.#deadline} ms`);
+    await worker.terminate();
   }
 
+  /** As with compiled plugins after a fatal error: nothing more of it is called, and a TypeScript plugin has no abort. */
   async abort(): Promise<void> {
-    // As with compiled plugins: nothing more is called after a fatal error but this, and a TypeScript plugin has no abort.
+    clearTimeout(this.#timer);
+    this.#state = 'closed';
+    await this.#worker?.terminate();
+  }
+
+  async #load(): Promise<void> {
+    this.#backOff.started(performance.now());
+    const { name, folder } = this.#settings;
+    const worker = new Worker(new URL('./plugin-worker.js', import.meta.url), {
+      workerData: { name, folder } satisfies WorkerStart,
+    });
+    this.#worker = worker;
+    worker.on('message', (message: FromWorker) => this.#handle(message));
+    worker.on('error', (error) => this.#log('error', `PLUGIN ${this.name}: uncaught: ${error.stack ?? error.message}`));
+    worker.on('exit', (status) => this.#ended(worker, `its thread ended with status ${status}`));
+    const said = await this.#wait(worker, patienceAtStart);
+    if (said?.say === 'not-loaded') throw new PluginError(`PLUGIN_INIT: ${said.why}`);
+    if (said?.say !== 'loaded')
+      throw new PluginError(`PLUGIN_INIT: plugin ${name} ended while it was loaded: see its lines above`);
+    this.#plugin = said.plugin;
+    this.initPoint = said.initPoint;
+    this.#deadline = said.deadline ?? usualDeadline;
+  }
+
+  async #open(): Promise<string | undefined> {
+    const { args, version } = this.#settings;
+    const host = { name: 'seikan', version, ssl: 'openssl' } as const;
+    const open = { say: 'open', argv: [this.name, ...args], env: this.#openEnv, host } as const;
+    const said = this.#worker === undefined ? undefined : await this.#ask(this.#worker, open, patienceAtStart);
+    if (said?.say !== 'opened')
+      throw new PluginError(`PLUGIN_INIT: plugin initialization function failed: ${this.name}; see its lines above`);
+    // Its promises are awaited here: there is nothing to poll.
+    this.events = new Set(
+      eventNames.filter((name) => name !== 'client-connect-defer-v2' && said.events.includes(name)),
+    );
+    return said.config;
+  }
+
+  async #ask(worker: Worker, message: ToWorker, patience: number): Promise<FromWorker | undefined> {
+    this.#send(worker, message);
+    return this.#wait(worker, patience);
+  }
+
+  async #wait(worker: Worker, patience: number): Promise<FromWorker | undefined> {
+    const timer = setTimeout(() => void worker.terminate(), patience);
+    const message = await new Promise<FromWorker | undefined>((resolve) => {
+      this.#step = resolve;
+    });
+    clearTimeout(timer);
+    return message;
+  }
+
+  #send(worker: Worker, message: ToWorker): void {
+    worker.postMessage(message, []);
+  }
+
+  #handle(message: FromWorker): void {
+    this.#watch?.refresh();
+    switch (message.say) {
+      case 'log':
+        for (const line of message.text.split('\n')) this.#log(message.level, `PLUGIN ${this.#plugin}: ${line}`);
+        return;
+      case 'outcome':
+        this.#outcome(message);
+        return;
+      case 'answer':
+        this.#answers.get(message.id)?.(message.final);
+        this.#answers.delete(message.id);
+        return;
+      default: {
+        const step = this.#step;
+        this.#step = undefined;
+        step?.(message);
+      }
+    }
+  }
+
+  #outcome({ id, outcome }: FromWorker & { say: 'outcome' }): void {
+    const answer = this.#calls.get(id);
+    this.#calls.delete(id);
+    if (this.#calls.size === 0) clearTimeout(this.#watch);
+    if (outcome.result !== 'later') {
+      answer?.(outcome);
+      return;
+    }
+    const later = new Promise<Final>((resolve) => {
+      this.#answers.set(id, resolve);
+    });
+    const { pending } = outcome;
+    answer?.({ result: 'later', answer: later, ...(pending === undefined ? {} : { pending }) });
+  }
+
+  #silent(worker: Worker): void {
+    this.#log('error', `PLUGIN ${this.name}: it has not answered for ${this.#deadline} ms: its thread is ended`);
+    void worker.terminate();
+  }
+
+  #ended(worker: Worker, how: string): void {
+    if (this.#worker !== worker) return;
+    this.#worker = undefined;
+    clearTimeout(this.#watch);
+    this.#step?.(undefined);
+    this.#step = undefined;
+    for (const answer of this.#calls.values()) answer({ result: 'none', cause: `plugin ${this.name}: ${how}` });
+    this.#calls.clear();
+    for (const answer of this.#answers.values()) answer({ result: 'failure' });
+    this.#answers.clear();
+    if (this.#state !== 'open' && this.#state !== 'resting') return;
+    this.#state = 'resting';
+    const rest = this.#backOff.ended(performance.now());
+    this.#log('error', `PLUGIN ${this.name}: ${how}; it is started again in ${rest / 1_000} s`);
+    this.#timer = setTimeout(() => void this.#revive(), rest);
+  }
+
+  async #revive(): Promise<void> {
+    if (this.#state !== 'resting') return;
+    try {
+      await this.#load();
+      await this.#open();
+      this.#state = 'open';
+      this.#log('note', `PLUGIN ${this.name}: running again`);
+    } catch (error) {
+      this.#log('error', error instanceof Error ? error.message : String(error));
+      await this.#worker?.terminate();
+    }
   }
 }

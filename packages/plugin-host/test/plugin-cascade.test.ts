@@ -29,6 +29,7 @@ function fake(name: string, answer: (call: MemberCall) => MemberOutcome): Member
   return {
     name,
     initPoint: 2,
+    answersByFile: true,
     events: new Set(
       eventNames.filter((event) => event !== 'client-connect-defer' && event !== 'client-connect-defer-v2'),
     ),

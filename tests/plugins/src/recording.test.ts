@@ -101,6 +101,19 @@ for (const { title, lines } of servers)
     assert.equal(mine.find(({ call }) => call === 'tls-final')?.env.has('password'), false);
   });
 
+for (const point of [1, 3, 4])
+  test(`a plugin that is opened at point ${point} sees what it sees in a stock server`, { skip }, async () => {
+    const first = recorder;
+    recorder = join(network.folder, `recorder-${point}.so`);
+    buildRecorder(recorder, `-DINIT=${point}`);
+    const theirs = await recordServer(stock, []);
+    const mine = await recordServer(ours, []);
+    recorder = first;
+    assert.deepEqual(compareRecordings(mine, theirs, allowed, 'server'), []);
+    assert.deepEqual(names(mine).slice(0, 3), ['open 0', 'ctor 1', point === 1 ? 'up 1' : 'ctor 2']);
+    assert.equal(mine[0]?.env.has('dev'), point > 2);
+  });
+
 const clients: readonly { readonly title: string; readonly lines: readonly string[]; readonly order: string }[] = [
   {
     title: 'its tun is made anew',

@@ -38,9 +38,9 @@ export function allowedDifferences(): Allowed {
   ) as Allowed;
 }
 
-export function buildRecorder(output: string): void {
+export function buildRecorder(output: string, ...flags: readonly string[]): void {
   const source = fileURLToPath(new URL('../fixtures/recorder.c', import.meta.url));
-  execFileSync('cc', ['-shared', '-fPIC', '-Wall', '-Wextra', '-Werror', '-o', output, source]);
+  execFileSync('cc', ['-shared', '-fPIC', '-Wall', '-Wextra', '-Werror', ...flags, '-o', output, source]);
 }
 
 export function readRecording(path: string): RecordedCall[] {

@@ -1,4 +1,7 @@
-/** A TypeScript plugin in an unmodified OpenVPN: every way in which it can answer, fail, die and be carried along. */
+/**
+ * One TypeScript plugin in an unmodified OpenVPN and in ours: every way in which it can answer, fail, die and be carried
+ * along, with the same outcomes for the client.
+ */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { chmodSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -6,17 +9,45 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { buildPlugin } from '@seikan/plugin-host';
-import { descendants, missing, StockNetwork, until, type Watched } from './stock.js';
+import { descendants, missing, ours, StockNetwork, stock, until, type Watched } from './stock.js';
 
 const skip = missing() ?? false;
 let network: StockNetwork;
+const acme = fileURLToPath(new URL('../src/acme.ts', import.meta.url));
 let library: string;
+
+interface Host {
+  readonly program: string;
+  readonly name: string;
+  /** What its `plugin` line names. */
+  readonly plugin: () => string;
+  /** How its log says that a plugin died, hung, and is there again. */
+  readonly hung: RegExp;
+  readonly back: RegExp;
+}
+
+const hosts: readonly Host[] = [
+  {
+    program: stock,
+    name: 'openvpn',
+    plugin: () => library,
+    hung: /node does not answer and was killed/,
+    back: /node is back/,
+  },
+  {
+    program: ours,
+    name: 'seikan',
+    plugin: () => acme,
+    hung: /has not answered for 1000 ms: its thread is ended/,
+    back: /running again/,
+  },
+];
 
 before(async () => {
   if (skip !== false) return;
   network = new StockNetwork();
   library = join(network.folder, 'acme.so');
-  await buildPlugin(fileURLToPath(new URL('../src/acme.ts', import.meta.url)), { output: library });
+  await buildPlugin(acme, { output: library });
 });
 
 after(async () => {
@@ -31,65 +62,71 @@ async function login(username: string, password: string): Promise<{ connected: b
 }
 
 /** What the plugin logged, without time, client and names. */
-const plugin = (server: Watched): string[] =>
+const said = (server: Watched): string[] =>
   server.lines(/PLUGIN acme: /).map((line) => line.replace(/.*PLUGIN acme: /, ''));
 
-test('it checks passwords, defers, configures clients, and closes after all events', { skip }, async () => {
-  const server = await network.server([`plugin ${library} one "two words"`]);
-  const right = await login('ada', 'secret');
-  assert.equal(right.connected, true);
-  assert.match(right.log, /setenv-safe COLOUR red.*ifconfig 10\.8\.0\.77 255\.255\.255\.0/);
+for (const { program, name, plugin, hung, back } of hosts) {
+  test(`in ${name} it checks passwords, defers, configures clients, and closes after all events`, {
+    skip,
+  }, async () => {
+    const server = await network.server([`plugin ${plugin()} one "two words"`], program);
+    const right = await login('ada', 'secret');
+    assert.equal(right.connected, true);
+    assert.match(right.log, /setenv-safe COLOUR red.*ifconfig 10\.8\.0\.77 255\.255\.255\.0/);
 
-  assert.deepEqual((await login('ada', 'wrong')).said[0], 'wrong password, ada');
+    assert.deepEqual((await login('ada', 'wrong')).said[0], 'wrong password, ada');
 
-  const slow = await login('slow', 'secret');
-  assert.equal(slow.connected, true);
-  assert.match(slow.log, /setenv-safe COLOUR green/);
-  assert.deepEqual((await login('slow', 'wrong')).said[0], 'slowly refused');
+    const slow = await login('slow', 'secret');
+    assert.equal(slow.connected, true);
+    assert.match(slow.log, /setenv-safe COLOUR green/);
+    assert.deepEqual((await login('slow', 'wrong')).said[0], 'slowly refused');
 
-  assert.deepEqual((await login('throw', 'secret')).said[0], '');
-  await server.stop();
+    assert.deepEqual((await login('throw', 'secret')).said[0], '');
+    await server.stop();
 
-  const lines = plugin(server);
-  assert.equal(lines[0], `open [one][two words] on openvpn 2.6.14 openssl as uid 0`);
-  assert.match(lines[1] ?? '', /^up 0 /, "the tunnel's own events have client 0");
-  assert.match(lines[2] ?? '', /^tls-verify 1 1 CN=test ca \d{3}$/);
-  assert.match(lines[3] ?? '', /^tls-verify 1 0 CN=client \d{3}$/);
-  assert.equal(lines[4], 'auth-user-pass-verify 1 616461 10.99.0.2');
-  const thrown = lines.findIndex((line) => line.startsWith('auth-user-pass-verify: Error: a bug'));
-  assert.match(lines[thrown + 1] ?? '', /at .*src\/acme\.ts:\d+:\d+/, 'the stack names the TypeScript line');
-  assert.ok(lines.some((line) => line.startsWith('Caused by: Error: its cause')));
-  assert.ok(lines.some((line) => /^closed 1 after \d+ events$/.test(line)));
-  assert.equal(lines.at(-1), 'close after 5 logins', 'the last line is not lost');
-  assert.deepEqual(readdirSync(network.tmpDir), []);
-});
-
-test('bytes that are no UTF-8 reach it as they are', { skip }, async () => {
-  const server = await network.server([`plugin ${library}`]);
-  const credentials = join(network.folder, 'raw');
-  writeFileSync(credentials, Buffer.concat([Buffer.from([0x61, 0xff, 0xc3]), Buffer.from('\nsecret\n')]), {
-    mode: 0o600,
+    const lines = said(server);
+    assert.equal(lines[0], `open [one][two words] on ${name} 2.6.14 openssl as uid 0`);
+    assert.match(lines[1] ?? '', /^up 0 /, "the tunnel's own events have client 0");
+    assert.match(lines[2] ?? '', /^tls-verify 1 1 CN=test ca \d{3}$/);
+    assert.match(lines[3] ?? '', /^tls-verify 1 0 CN=client \d{3}$/);
+    assert.equal(lines[4], 'auth-user-pass-verify 1 616461 10.99.0.2');
+    const thrown = lines.findIndex((line) => line.startsWith('auth-user-pass-verify: Error: a bug'));
+    assert.match(lines[thrown + 1] ?? '', /at .*src\/acme\.ts:\d+:\d+/, 'the stack names the TypeScript line');
+    assert.ok(lines.some((line) => line.startsWith('Caused by: Error: its cause')));
+    assert.ok(lines.some((line) => /^closed 1 after \d+ events$/.test(line)));
+    assert.equal(lines.at(-1), 'close after 5 logins', 'the last line is not lost');
+    assert.deepEqual(readdirSync(network.tmpDir), []);
   });
-  const client = network.startClient('x', 'y', [`auth-user-pass ${credentials}`]);
-  await client.line(/Initialization Sequence Completed/);
-  await client.stop();
-  await server.stop();
-  assert.ok(plugin(server).includes('auth-user-pass-verify 1 61ffc3 10.99.0.2'), plugin(server).join('\n'));
-});
 
-test('a killed node and an endless loop refuse the login, and the next login works', { skip }, async () => {
-  const server = await network.server([`plugin ${library}`]);
-  assert.equal((await login('die', 'secret')).connected, false);
-  await server.line(/node is back/);
-  assert.equal((await login('ada', 'secret')).connected, true);
+  test(`in ${name} bytes that are no UTF-8 reach it as they are`, { skip }, async () => {
+    const server = await network.server([`plugin ${plugin()}`], program);
+    const credentials = join(network.folder, 'raw');
+    writeFileSync(credentials, Buffer.concat([Buffer.from([0x61, 0xff, 0xc3]), Buffer.from('\nsecret\n')]), {
+      mode: 0o600,
+    });
+    const client = network.startClient('x', 'y', [`auth-user-pass ${credentials}`]);
+    await client.line(/Initialization Sequence Completed/);
+    await client.stop();
+    await server.stop();
+    assert.ok(said(server).includes('auth-user-pass-verify 1 61ffc3 10.99.0.2'), said(server).join('\n'));
+  });
 
-  assert.equal((await login('loop', 'secret')).connected, false);
-  await server.line(/node does not answer and was killed/);
-  await until(() => server.lines(/node is back/).length === 2, 'node is back again');
-  assert.equal((await login('ada', 'secret')).connected, true);
-  await server.stop();
-  assert.equal(server.status, 0);
-});
+  test(`in ${name} a plugin that dies or loops for ever refuses the login, and the next login works`, {
+    skip,
+  }, async () => {
+    const server = await network.server([`plugin ${plugin()}`], program);
+    assert.equal((await login('die', 'secret')).connected, false);
+    await server.line(back);
+    assert.equal((await login('ada', 'secret')).connected, true);
+
+    assert.equal((await login('loop', 'secret')).connected, false);
+    await server.line(hung);
+    await until(() => server.lines(back).length === 2, 'it is back again');
+    assert.equal((await login('ada', 'secret')).connected, true);
+    await server.stop();
+    assert.equal(server.status, 0);
+  });
+}
 
 test('as a daemon in a chroot as nobody it works, also after SIGUSR1, within ten tasks', { skip }, async () => {
   const jail = join(network.folder, 'jail');
@@ -150,7 +187,7 @@ test('SIGHUP closes it and opens it anew; a kill of OpenVPN leaves nothing behin
   const second = descendants(pid);
   assert.equal(second.length, 2);
   assert.notDeepEqual(second, first);
-  assert.ok(plugin(server).includes('close after 0 logins'));
+  assert.ok(said(server).includes('close after 0 logins'));
   await server.stop('SIGKILL');
   await until(() => second.every((one) => !alive(one.pid)), 'supervisor and node are gone');
 });
@@ -176,7 +213,7 @@ test('strip leaves the plugin inside, and user= runs node as somebody else', { s
   assert.equal(spawnSync('strip', ['-o', stripped, library]).status, 0);
   const server = await network.server([`plugin ${stripped} user=nobody argument`]);
   await server.stop();
-  assert.equal(plugin(server)[0], 'open [argument] on openvpn 2.6.14 openssl as uid 65534');
+  assert.equal(said(server)[0], 'open [argument] on openvpn 2.6.14 openssl as uid 65534');
 });
 
 async function ended(line: string): Promise<Watched> {

@@ -1,0 +1,177 @@
+/** Plugins in our daemon: with privileges given up, over signals, together with others, and configurations that cannot be. */
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { chmodSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { buildPlugin } from '@seikan/plugin-host';
+import { descendants, missing, ours, StockNetwork, stock, until } from './stock.js';
+
+const skip = missing() ?? false;
+const acme = fileURLToPath(new URL('../src/acme.ts', import.meta.url));
+const habits = fileURLToPath(new URL('../../../packages/plugin-host/test/fixtures/habits.c', import.meta.url));
+let network: StockNetwork;
+let library: string;
+
+before(async () => {
+  if (skip !== false) return;
+  network = new StockNetwork();
+  library = join(network.folder, 'acme.so');
+  await buildPlugin(acme, { output: library });
+});
+
+after(async () => {
+  if (skip === false) await network.close();
+});
+
+/** The plugin with the habits of real ones; its first argument names the habit. */
+function compiled(name: string, ...flags: string[]): string {
+  const path = join(network.folder, `${name}.so`);
+  execFileSync('cc', ['-shared', '-fPIC', '-w', ...flags, '-o', path, habits, '-lpthread']);
+  return path;
+}
+
+async function login(username: string, password: string): Promise<boolean> {
+  const { client, connected } = await network.client(username, password);
+  await client.stop();
+  return connected;
+}
+
+function alive(pid: number): boolean {
+  try {
+    return !/^State:\tZ/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
+  } catch {
+    return false;
+  }
+}
+
+test('as a daemon in a chroot as nobody, plugins of either kind see all events', {
+  skip,
+}, async () => {
+  const jail = join(network.folder, 'jail');
+  const log = join(network.folder, 'daemon.log');
+  const pidFile = join(network.folder, 'daemon.pid');
+  mkdirSync(join(jail, 'tmp'), { recursive: true });
+  chmodSync(join(jail, 'tmp'), 0o777);
+  writeFileSync(log, '');
+  const read = (): string => readFileSync(log, 'utf8');
+  const lines = ['daemon', `log-append ${log}`, `writepid ${pidFile}`, `chroot ${jail}`, 'tmp-dir /tmp'];
+  const plugins = [`plugin ${library} compiled`, `plugin ${acme} typescript`];
+  network.startServer([...plugins, ...lines, 'user nobody', 'group nogroup', 'persist-tun', 'persist-key'], ours);
+  await until(() => read().includes('Initialization Sequence Completed'), 'the daemon is up', 30_000);
+  const pid = Number(readFileSync(pidFile, 'utf8'));
+  try {
+    const family = descendants(pid);
+    assert.deepEqual(
+      family.map(({ name }) => name),
+      ['seikan-plugin-h', 'seikan-plugin-h', 'seikan-plugin', 'node'],
+    );
+    // The monitor stays as it was: it must be able to end what the plugin has started as root.
+    const uids = [pid, family[1]?.pid].map((one) => /^Uid:\t(\d+)/m.exec(readFileSync(`/proc/${one}/status`, 'utf8')));
+    assert.deepEqual(
+      uids.map((found) => found?.[1]),
+      ['65534', '65534'],
+    );
+    assert.equal(await login('ada', 'secret'), true);
+    assert.equal(await login('slow', 'secret'), true, 'both defer');
+    assert.equal(await login('slow', 'wrong'), false);
+  } finally {
+    if (alive(pid)) process.kill(pid, 'SIGTERM');
+    await until(() => !alive(pid), 'the daemon ended', 30_000);
+    assert.match(read(), /process exiting/);
+  }
+  assert.deepEqual(readdirSync(join(jail, 'tmp')), []);
+  for (const kind of ['compiled', 'typescript']) assert.match(read(), new RegExp(`PLUGIN acme: open \\[${kind}\\]`));
+  assert.equal(read().match(/PLUGIN acme: close after 3 logins/g)?.length, 2, read());
+});
+
+test('SIGUSR1 keeps plugins open, SIGHUP opens them anew, a kill leaves nothing behind', { skip }, async () => {
+  const server = await network.server([`plugin ${library}`, `plugin ${acme}`], ours);
+  const pid = server.process.pid ?? 0;
+  const first = descendants(pid);
+  server.process.kill('SIGUSR1');
+  await until(() => server.lines(/Initialization Sequence Completed/).length === 2, 'it restarted', 30_000);
+  assert.deepEqual(descendants(pid), first);
+  assert.equal(await login('slow', 'secret'), true);
+  server.process.kill('SIGHUP');
+  await until(() => server.lines(/Initialization Sequence Completed/).length === 3, 'it restarted', 30_000);
+  const second = descendants(pid);
+  assert.equal(second.length, first.length);
+  assert.notDeepEqual(second, first);
+  assert.equal(server.lines(/close after 1 logins/).length, 2);
+  await server.stop('SIGKILL');
+  await until(() => second.every((one) => !alive(one.pid)), 'helpers and what they started are gone');
+});
+
+test('a compiled plugin that crashes lets the tunnel come up and nobody in, and is started again', {
+  skip,
+}, async () => {
+  const server = await network.server([`plugin ${compiled('crash', '-DMASK=0x21')} crash`], ours);
+  await server.line(/its process crashed with signal 11; it is started again in 0 s/);
+  assert.equal(await login('ada', 'secret'), false);
+  await server.line(/it is started again in [1-9]\d* s/);
+  await server.stop();
+  assert.equal(server.status, 0, server.log);
+});
+
+interface Refusal {
+  readonly what: string;
+  readonly line: string;
+  /** In both logs. */
+  readonly same: RegExp;
+  /** What ours adds: what to do. */
+  readonly remedy: RegExp;
+}
+
+test('what is no plugin, or not for us, ends the start with status 1 as in a stock one, and says what to do', {
+  skip,
+}, async () => {
+  const plain = compiled('plain');
+  const empty = join(network.folder, 'empty.c');
+  writeFileSync(empty, 'int nothing;\n');
+  const none = join(network.folder, 'none.so');
+  execFileSync('cc', ['-shared', '-fPIC', '-o', none, empty]);
+  const refusals: readonly Refusal[] = [
+    {
+      what: 'a missing file',
+      line: './missing.so',
+      same: /PLUGIN_INIT: could not load plugin shared object .*missing\.so.*No such file/,
+      remedy: /plugin directory/,
+    },
+    {
+      what: 'a library that is none',
+      line: none,
+      same: /could not find required symbol/,
+      remedy: /it is no OpenVPN plugin/,
+    },
+    {
+      what: 'a mask out of range',
+      line: compiled('mask', '-DMASK=0x10020'),
+      same: /expressed interest in unsupported plugin types: \[want=0x[0-9a-f]{8}, have=0x0000ffff\]/,
+      remedy: /made for another OpenVPN/,
+    },
+    {
+      what: 'a newer interface',
+      line: compiled('newer', '-DMIN=4'),
+      same: /PLUGIN_INIT: plugin.* needs (?:plugin )?interface version 4/,
+      remedy: /older build/,
+    },
+    {
+      what: 'an open that fails',
+      line: `${plain} refuse`,
+      same: /plugin initialization function failed/,
+      remedy: /its arguments/,
+    },
+  ];
+  for (const { what, line, same, remedy } of refusals)
+    for (const program of [stock, ours]) {
+      const server = network.startServer([`plugin ${line}`], program);
+      await until(() => server.ended, `${what} ended it`, 30_000);
+      assert.equal(server.status, 1, `${what}\n${server.log}`);
+      assert.match(server.log, same, what);
+      assert.match(server.log, /Exiting due to fatal error/);
+      assert.equal(server.lines(/Initialization Sequence Completed/).length, 0);
+      if (program === ours) assert.match(server.log, remedy, what);
+    }
+});
