@@ -84,11 +84,14 @@ export class Running {
   readonly child: ChildProcess;
   readonly logFile: string;
 
-  constructor(args: readonly string[], options: { cwd: string; logFile: string; env?: Record<string, string> }) {
-    const { cwd, logFile, env = {} } = options;
+  constructor(
+    args: readonly string[],
+    options: { cwd: string; logFile: string; program?: string; env?: Record<string, string> },
+  ) {
+    const { cwd, logFile, program = ours, env = {} } = options;
     this.logFile = logFile;
     const all = ['--log', logFile, ...args];
-    this.child = spawn(ours, all, { cwd, stdio: 'ignore', env: { ...process.env, ...env } });
+    this.child = spawn(program, all, { cwd, stdio: 'ignore', env: { ...process.env, ...env } });
   }
 
   get pid(): number {

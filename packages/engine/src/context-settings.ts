@@ -4,6 +4,7 @@ import type {
   Crypto,
   Endpoint,
   LinkId,
+  PeerCounters,
   RandomFill,
   SessionSettings,
   TlsContext,
@@ -22,6 +23,8 @@ export interface ContextInput {
   readonly protection: ControlProtection;
   readonly link: LinkId;
   readonly remote: Endpoint;
+  /** What the data channel has counted for the peer. */
+  readonly counters: () => PeerCounters | undefined;
   /** Seconds from one key to the next; 0 is never. */
   readonly renegotiateAfter: number;
   readonly hello: SessionSettings['hello'];
@@ -44,6 +47,7 @@ export function contextSettings(input: ContextInput): ContextSettings {
       bytes: options.tls.renegBytes ?? 0,
       packets: options.tls.renegPackets,
     },
+    counters: input.counters,
     session: {
       role: options.tls.role === 'server' ? 'server' : 'client',
       crypto,

@@ -18,6 +18,7 @@ import {
   type KeyState,
   type LinkId,
   type Millis,
+  type PeerCounters,
   type PeerRef,
   type PeerSettings,
   Session,
@@ -26,6 +27,7 @@ import {
 } from '@seikan/core';
 
 import { DataKeys } from './data-keys.js';
+import { KeyUsage } from './key-usage.js';
 import type { Negotiated } from './negotiation.js';
 import type { Time } from './output.js';
 
@@ -55,6 +57,7 @@ export interface ContextSettings {
   readonly replayWindow: number;
   readonly replayTime: Millis;
   readonly renegotiation: Renegotiation;
+  readonly counters: () => PeerCounters | undefined;
 }
 
 /** When a key is to be replaced; 0 is never. */
@@ -70,11 +73,14 @@ export class Context {
   readonly #owner: ContextOwner;
   readonly #settings: ContextSettings;
   readonly #keys: DataKeys;
+  readonly #usage: KeyUsage;
   #link: LinkId;
   #remote: Endpoint;
   #peer: PeerRef | undefined;
   #negotiated: Negotiated | undefined;
   #draining = false;
+  /** After a renegotiation that failed, the next one waits. */
+  #renegotiateFrom: Millis = 0;
 
   constructor(settings: ContextSettings, owner: ContextOwner) {
     this.mode = settings.mode;
@@ -85,6 +91,7 @@ export class Context {
     const { handWindow, role } = settings.session;
     const { after } = settings.renegotiation;
     this.session = new Session({ ...settings.session, protection: settings.protection });
+    this.#usage = new KeyUsage(settings.renegotiation, settings.counters);
     this.#keys = new DataKeys(
       {
         crypto: settings.crypto,
@@ -172,6 +179,7 @@ export class Context {
     const session = this.session.active;
     if (this.#peer === undefined || this.#negotiated === undefined || session === undefined) return;
     this.#keys.install(this.#peer, key, session.sessionId, this.#negotiated, time.now);
+    this.#usage.restart(time.now);
   }
 
   hasKey(key: KeyState): boolean {
@@ -189,7 +197,18 @@ export class Context {
     this.#drain(time);
   }
 
+  /**
+   * A renegotiation has failed: the old key goes on until its end, and another attempt is made. False: there is no old
+   * key, or this is not the negotiation that was to replace it.
+   */
+  keepOldKey(key: KeyState, time: Time): boolean {
+    if (this.session.active?.primary !== key || !this.session.active.restore()) return false;
+    this.#renegotiateFrom = time.now + this.#settings.session.handWindow;
+    return true;
+  }
+
   renegotiate(time: Time): boolean {
+    if (time.now < this.#renegotiateFrom) return false;
     const started = this.session.renegotiate(time.now);
     this.#drain(time);
     return started;
@@ -204,8 +223,10 @@ export class Context {
   handleTimeout(time: Time): void {
     const primary = this.session.active?.primary;
     const { after } = this.#settings.renegotiation;
-    if (after > 0 && primary?.state === 'generated' && time.now >= (primary.establishedAt ?? 0) + after) {
-      this.session.renegotiate(time.now);
+    if (primary?.state === 'generated') {
+      const isOld = after > 0 && time.now >= (primary.establishedAt ?? 0) + after;
+      // The end of a restored key is near whatever it was to be replaced for.
+      if (isOld || primary.retiresAt !== undefined || this.#usage.isOver(time.now)) this.renegotiate(time);
     }
     this.session.handleTimeout(time.now);
     this.#drain(time);
@@ -214,9 +235,17 @@ export class Context {
   nextTimeout(): Millis | undefined {
     const primary = this.session.active?.primary;
     const { after } = this.#settings.renegotiation;
-    const renegotiation =
-      after > 0 && primary?.state === 'generated' ? (primary.establishedAt ?? 0) + after : undefined;
-    return earliest(this.session.nextTimeout(), this.#keys.nextTimeout(), renegotiation);
+    if (primary?.state !== 'generated') return earliest(this.session.nextTimeout(), this.#keys.nextTimeout());
+    const oldAt = after > 0 ? (primary.establishedAt ?? 0) + after : undefined;
+    const renegotiateAt = earliest(
+      primary.retiresAt === undefined ? oldAt : this.#renegotiateFrom,
+      this.#usage.nextTimeout(),
+    );
+    return earliest(
+      this.session.nextTimeout(),
+      this.#keys.nextTimeout(),
+      renegotiateAt === undefined ? undefined : Math.max(renegotiateAt, this.#renegotiateFrom),
+    );
   }
 
   /** Takes the peer out of the data channel and frees every key. */

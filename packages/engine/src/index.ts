@@ -1,6 +1,6 @@
 export type { RevokedSerials } from './certificate-policy.js';
 export { createProtection, type ProtectionKeys } from './control-protection.js';
-export type { ChannelAbilities, Product } from './local-hello.js';
+export type { ChannelAbilities, HostFacts, Product } from './local-hello.js';
 export { offloadObstacle } from './offload.js';
 export { formatIpv4, formatIpv6, parseIpv4, parseIpv6, parseIpv6Prefix } from './options/address.js';
 export { type ClientConfig, plainClientConfig } from './options/client-config.js';

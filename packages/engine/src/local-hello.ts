@@ -16,6 +16,15 @@ export interface Product {
   readonly platform: string;
 }
 
+/** What `push-peer-info` tells of the host. */
+export interface HostFacts {
+  /** The MAC address of the device that the default route goes through, `52:54:00:12:34:56`. */
+  readonly hardwareAddress: string | undefined;
+  readonly tlsLibrary: string;
+  /** The release of the operating system's kernel. */
+  readonly platformVersion: string;
+}
+
 export interface ChannelAbilities {
   /** The data channel speaks the epoch format. */
   readonly epoch: boolean;
@@ -42,14 +51,18 @@ export function dataCiphers(options: Options, crypto: Crypto): readonly string[]
     .filter((name) => crypto.cipher(name) !== undefined);
 }
 
+export interface PeerInfoInput {
+  readonly options: Options;
+  readonly connection: Connection;
+  readonly product: Product;
+  readonly abilities: ChannelAbilities;
+  readonly crypto: Crypto;
+  /** Asked for only with `push-peer-info`. */
+  readonly hostFacts: () => HostFacts;
+}
+
 /** The peer info of a client or a p2p peer: lines `KEY=value`. */
-export function peerInfoText(
-  options: Options,
-  connection: Connection,
-  product: Product,
-  abilities: ChannelAbilities,
-  crypto: Crypto,
-): string {
+export function peerInfoText({ options, connection, product, abilities, crypto, hostFacts }: PeerInfoInput): string {
   const ciphers = dataCiphers(options, crypto);
   const lines = [`IV_VER=${product.openvpnVersion}`, `IV_PLAT=${product.platform}`, 'IV_TCPNL=1'];
   lines.push(`IV_MTU=${Math.max(connection.tunMtuMaximum, connection.tunMtu, 1600)}`);
@@ -58,10 +71,18 @@ export function peerInfoText(
   if (options.data.compression.framing === 'none' || options.data.compression.allow !== 'no') {
     lines.push('IV_LZO_STUB=1', 'IV_COMP_STUB=1', 'IV_COMP_STUBv2=1');
   }
+  const { pushPeerInfo } = options.tls;
+  if (pushPeerInfo) {
+    const { hardwareAddress, tlsLibrary, platformVersion } = hostFacts();
+    if (hardwareAddress !== undefined) lines.push(`IV_HWADDR=${hardwareAddress}`);
+    lines.push(`IV_SSL=${tlsLibrary}`, `IV_PLAT_VER=${platformVersion}`);
+  }
   lines.push(`IV_GUI_VER=${product.name}_${product.version}`);
+  // What the configuration sets comes last and wins: a front end's own name, the user's own variables.
   for (const { name, value } of options.environment) {
-    // The user's own variables are told only when asked for; a variable named IV_ must not contradict the ones above.
-    if (name.startsWith('UV_') && options.tls.pushPeerInfo) lines.push(`${name}=${value}`);
+    const isPrivate = name.startsWith('UV_') || name === 'IV_PLAT_VER';
+    const isFrontEnd = name === 'IV_GUI_VER' || name === 'IV_SSO';
+    if (isPrivate ? pushPeerInfo : isFrontEnd && options.pull) lines.push(`${name}=${value}`);
   }
   return `${lines.join('\n')}\n`;
 }

@@ -43,11 +43,11 @@ import { Statistics } from './client/statistics.js';
 import { Context, type ContextOwner, earliest } from './context.js';
 import { contextSettings } from './context-settings.js';
 import { peerSettings } from './data-settings.js';
-import { type ChannelAbilities, type Product, peerInfoText } from './local-hello.js';
+import { type ChannelAbilities, type HostFacts, type Product, peerInfoText } from './local-hello.js';
 import { OFFLOAD_ADVICE, offloadRefusal } from './offload.js';
 import type { Connection, Options } from './options/options.js';
 import type { PulledOptions } from './options/pull.js';
-import { localOptionsString } from './options-string.js';
+import { logDifferences, optionsStrings } from './options-string.js';
 import type { AskId, EngineOutput, SignalSource, Time, TunnelState } from './output.js';
 import { PeerChains } from './peer-chains.js';
 import { SessionLimits } from './session-limits.js';
@@ -65,6 +65,7 @@ export interface PointToPointSettings {
   readonly protection: (connection: Connection) => ControlProtection;
   readonly product: Product;
   readonly abilities: ChannelAbilities;
+  readonly hostFacts: () => HostFacts;
   /** Serial numbers in the `crl-verify … dir` directory. */
   readonly revokedSerials: RevokedSerials | undefined;
   /** `secret`: without it there is TLS. */
@@ -91,7 +92,8 @@ type Phase =
   /** The first packet of the server is awaited until `deadline`. */
   | { readonly name: 'calling'; readonly deadline: Millis }
   | { readonly name: 'negotiating' | 'pulling' }
-  | { readonly name: 'configuring' | 'connected' }
+  /** `awaiting`: with up-delay, a static-key peer's first packet comes before the tun. */
+  | { readonly name: 'awaiting' | 'configuring' | 'connected' }
   /** p2p: everything is up here; the peer may take until `until`. */
   | { readonly name: 'settling'; readonly until: Millis; readonly routeErrors: readonly string[] }
   | { readonly name: 'pausing'; readonly until: Millis }
@@ -127,6 +129,8 @@ export class PointToPoint implements ContextOwner {
   #signal = 'sigterm';
   /** What the tun was set up with, if it is open: the digest of the pulled options. */
   #tun: { readonly digest: string } | undefined;
+  /** The tun was opened before the peer was known, with these errors of routes. */
+  #openedFirst: readonly string[] | undefined;
   /** What holds for the session once it is agreed. */
   #agreement: Agreement | undefined;
   /** Keys whose negotiation is over. */
@@ -167,13 +171,16 @@ export class PointToPoint implements ContextOwner {
       log: this.#log,
       connections: this.#connections,
       staticKey: options.tls.role === 'none',
+      retriesNames: options.connecting.resolvRetry !== 0,
       onState: (state) => this.#state(state),
+      prepare: (remote, time, then) => this.#openTunFirst(remote, time, then),
       closeLink: (link) => this.#closeLink(link),
       opened: (connection, link, remote, time) => this.#openSession(connection, link, remote, time),
       failed: (reason, advance, time) => {
         this.#connections.advance(advance);
         this.#restart('soft', reason, time);
       },
+      fatal: (text, time) => this.#fatal(text, time),
     });
   }
 
@@ -247,6 +254,7 @@ export class PointToPoint implements ContextOwner {
       case 'keyConfirmed':
         context?.keyConfirmed(event.keyId, time);
         this.#staticPeer?.heard();
+        if (this.#phase.name === 'awaiting' && this.#agreement !== undefined) this.#configure(this.#agreement, time);
         if (this.#phase.name === 'settling') this.#completed(this.#phase.routeErrors);
         return;
       case 'keyLimit':
@@ -284,6 +292,7 @@ export class PointToPoint implements ContextOwner {
     }
     this.#connector.handleTimeout(time);
     this.#server?.handleTimeout(time);
+    this.#staticPeer?.handleTimeout(time.now);
     const limit = this.#limits?.reached(() => this.#counters(), now);
     if (limit === 'session-timeout') this.#log.notice('Session timeout, exiting');
     else if (limit === 'inactive') this.#log.notice('Inactivity timeout (--inactive), exiting');
@@ -312,6 +321,7 @@ export class PointToPoint implements ContextOwner {
       this.#statistics.nextTimeout(),
       this.#connector.nextTimeout(),
       this.#server?.nextTimeout(),
+      this.#staticPeer?.nextTimeout(),
       this.#device.nextTimeout(),
       this.#context?.nextTimeout(),
     );
@@ -376,6 +386,10 @@ export class PointToPoint implements ContextOwner {
     const name = key.connection.peerCertificate?.subjectFields.findLast((field) => field.name === 'CN')?.value ?? '';
     this.#log.notice(`[${name}] Peer Connection Initiated with ${afInet(context.remote)}`);
     this.#scripts.peerInitiated(context.remote, time);
+    if (this.#options.data.occ) {
+      const { expected } = optionsStrings(this.#options, this.#connections.current, this.#settings.crypto);
+      logDifferences(expected, key.peerHello?.options ?? '', this.#log);
+    }
     if (this.#options.pull) {
       this.#state('GET_CONFIG');
       this.#phase = { name: 'pulling' };
@@ -391,9 +405,16 @@ export class PointToPoint implements ContextOwner {
     else if (this.#held.length < MOST_HELD) this.#held.push(text);
   }
 
-  failed(_key: KeyState, failure: KeyFailure, time: Time): void {
+  failed(key: KeyState, failure: KeyFailure, time: Time): void {
     this.#log.error(`TLS Error: ${failure.reason}`);
     this.#log.error('TLS Error: TLS handshake failed');
+    if (this.#context?.session.isInitial(key) === true) {
+      this.#context.session.dropInitial();
+      return;
+    }
+    // Over TCP an error is fatal, as upstream has it: a stream does not lose packets.
+    const mayGoOn = failure.fault !== 'auth-failed' && this.#connections.current.protocol === 'udp';
+    if (mayGoOn && this.#context?.keepOldKey(key, time) === true) return;
     this.#connections.advance();
     if (this.#options.tls.exitOnError) this.#leave('SIGTERM', 'soft', time);
     else this.#restart('soft', 'tls-error', time);
@@ -414,10 +435,10 @@ export class PointToPoint implements ContextOwner {
       return;
     }
     const asked = this.#login.ask((failure, at) => {
-      if (failure === undefined) this.#connector.start();
+      if (failure === undefined) this.#connector.start(at);
       else this.#fatal(failure, at);
     });
-    if (!asked) this.#connector.start();
+    if (!asked) this.#connector.start(time);
   }
 
   #openSession(connection: Connection, link: LinkId, remote: Endpoint | undefined, time: Time): void {
@@ -437,6 +458,7 @@ export class PointToPoint implements ContextOwner {
         protection: this.#settings.protection(connection),
         link,
         remote,
+        counters: () => this.#counters(),
         renegotiateAfter: options.tls.renegSec,
         hello: () => this.#hello(connection),
         verify: (key, certificate, error) => this.#chains.verify(key, certificate, error),
@@ -471,28 +493,37 @@ export class PointToPoint implements ContextOwner {
     this.#generation += 1;
     const agreement = agreeOnStaticKey(options, connection);
     this.#agreement = agreement;
-    this.#staticPeer = new StaticPeer({
-      peer: { index: 0, generation: this.#generation },
-      link,
-      remote,
-      agreement,
-      key: staticKey,
-      crypto,
-      log: this.#log,
-      command: (command) => this.command(command),
-    });
+    this.#staticPeer = new StaticPeer(
+      {
+        peer: { index: 0, generation: this.#generation },
+        link,
+        remote,
+        agreement,
+        key: staticKey,
+        crypto,
+        log: this.#log,
+        optionsStrings: optionsStrings(options, connection, crypto),
+        command: (command) => this.command(command),
+      },
+      time.now,
+    );
     this.#logDataChannel(agreement);
+    this.#phase = { name: 'awaiting' };
+    if (!options.scripts.upDelay) this.#configure(agreement, time);
+  }
+
+  #configure(agreement: Agreement, time: Time): void {
     this.#phase = { name: 'configuring' };
     this.#openTun(agreement, time);
   }
 
   #hello(connection: Connection) {
-    const { options, product, abilities, crypto } = this.#settings;
+    const { options, product, abilities, crypto, hostFacts } = this.#settings;
     return {
-      options: localOptionsString(options, connection, crypto),
+      options: optionsStrings(options, connection, crypto).own,
       username: this.#login.username,
       password: this.#login.password,
-      peerInfo: peerInfoText(options, connection, product, abilities, crypto),
+      peerInfo: peerInfoText({ options, connection, product, abilities, crypto, hostFacts }),
     };
   }
 
@@ -538,7 +569,7 @@ export class PointToPoint implements ContextOwner {
     this.#logDataChannel(agreement);
     const { ping, pingTimeout, pingAction } = agreement.options.timers;
     this.#log.notice(`Timers: ping ${ping}, ping-${pingAction} ${pingTimeout}`);
-    this.#openTun(agreement, time);
+    this.#configure(agreement, time);
   }
 
   #logDataChannel({ negotiated, peerId }: Agreement): void {
@@ -548,11 +579,39 @@ export class PointToPoint implements ContextOwner {
     this.#log.notice(`Data Channel: cipher '${cipher}'${auth}${flags}`);
   }
 
+  /** Without a server's push and without up-delay, a tun is there before its peer: what is meant for it goes nowhere else. */
+  #openTunFirst(remote: Endpoint | undefined, time: Time, then: () => void): void {
+    const { pull, scripts, device } = this.#options;
+    if (pull || scripts.upDelay || device.type === 'null') {
+      then();
+      return;
+    }
+    const opened = (outcome: TunOutcome, at: Time): void => {
+      if ('fatal' in outcome) {
+        this.#fatal(outcome.fatal, at);
+        return;
+      }
+      this.#openedFirst = outcome.routeErrors;
+      then();
+    };
+    if (this.#tun === undefined) {
+      this.#tun = { digest: '' };
+      this.#device.open(this.#options, this.#connections.current.tunMtu, remote, opened);
+    } else {
+      this.#log.notice('Preserving previous TUN/TAP instance');
+      this.#device.restarted(time, opened);
+    }
+  }
+
   #openTun(agreement: Agreement, time: Time): void {
+    if (this.#openedFirst !== undefined) {
+      this.#connected(this.#openedFirst, time);
+      return;
+    }
     const { options, connection, digest } = agreement;
     const opened = (outcome: TunOutcome, at: Time): void => {
       if ('fatal' in outcome) this.#fatal(outcome.fatal, at);
-      else this.#connected(agreement, outcome.routeErrors, at);
+      else this.#connected(outcome.routeErrors, at);
     };
     if (this.#tun !== undefined) {
       this.#log.notice('Preserving previous TUN/TAP instance');
@@ -560,14 +619,14 @@ export class PointToPoint implements ContextOwner {
       return;
     }
     if (options.device.type === 'null') {
-      this.#connected(agreement, [], time);
+      this.#connected([], time);
       return;
     }
     this.#tun = { digest };
     this.#device.open(options, connection.tunMtu, this.#context?.remote, opened);
   }
 
-  #connected(_agreement: Agreement, routeErrors: readonly string[], time: Time): void {
+  #connected(routeErrors: readonly string[], time: Time): void {
     for (const error of routeErrors) this.#log.warning(error);
     this.#limits = new SessionLimits(this.#timers, time.now);
     this.#connections.succeeded();
@@ -611,7 +670,10 @@ export class PointToPoint implements ContextOwner {
   }
 
   #occMessage(plaintext: Uint8Array, time: Time): void {
-    if (plaintext[0] !== OccType.exit) return;
+    if (plaintext[0] !== OccType.exit) {
+      this.#staticPeer?.handleMessage(plaintext);
+      return;
+    }
     this.#log.notice('OCC exit message received by peer');
     this.#restart('soft', 'remote-exit', time);
   }
@@ -635,6 +697,8 @@ export class PointToPoint implements ContextOwner {
     this.#asks.cancelAll();
     this.#scripts.cancelled();
     this.#closeSession();
+    // A person's restart may be for the sake of another address behind the name.
+    if (source === 'hard' && !this.#options.persist.remoteIp) this.#connections.forgetAddresses();
     const pause = Math.max(this.#connections.pause(), leastPause);
     const wait = (at: Time): void => {
       this.#scripts.reset();
@@ -709,6 +773,7 @@ export class PointToPoint implements ContextOwner {
     const context = this.#context;
     this.#connector.close();
     this.#server = undefined;
+    this.#openedFirst = undefined;
     if (this.#staticPeer !== undefined) {
       this.#staticPeer.close();
       this.#closeLink(this.#staticPeer.link);

@@ -2,7 +2,7 @@
  * A server, clients and the network between them in one process with a virtual clock: asks are answered as a machine
  * with working tun devices would, data-channel commands are recorded, control packets travel after a delay.
  */
-import type { DataChannelCommand, Endpoint } from '@seikan/core';
+import type { DataChannelCommand, Endpoint, PeerCounters } from '@seikan/core';
 import {
   createProtection,
   type EngineOutput,
@@ -36,6 +36,7 @@ const COUNTERS = {
   packetsWritten: 0,
   drops: {},
 };
+const hostFacts = { hardwareAddress: '02:00:00:00:00:01', tlsLibrary: 'OpenSSL 3.0.0', platformVersion: '6.1.0' };
 const product = { openvpnVersion: '2.6.14', name: 'Seikan', version: 'test', platform: 'linux' };
 
 interface Flight {
@@ -51,6 +52,8 @@ export class World {
   readonly asked = new Set<string>();
   readonly random: SeededRandom;
   readonly hosts: Host[] = [];
+  /** What each peer's data channel has counted. */
+  counters: PeerCounters = COUNTERS;
   readonly #flying: Flight[] = [];
   /** Decides the fate of each packet: how many copies arrive. */
   credentials = { username: 'user', password: 'secret' };
@@ -97,13 +100,13 @@ export class World {
       revokedSerials: undefined,
       asksFor: (event: string) => this.asked.has(event),
       environment: {},
-      readCounters: () => COUNTERS,
+      readCounters: () => this.counters,
       formatTime: String,
     };
     const machine =
       options.mode === 'server'
         ? new Multi({ ...common, authTokenKey: new Uint8Array(32) })
-        : new PointToPoint({ ...common, staticKey: undefined });
+        : new PointToPoint({ ...common, staticKey: undefined, hostFacts: () => hostFacts });
     const host: Host = {
       name,
       machine,

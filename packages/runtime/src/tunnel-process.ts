@@ -32,6 +32,7 @@ import {
 import { createCrypto } from '@seikan/native';
 import type { EventContext, EventRequest, EventVerdict } from '@seikan/plugin-sdk';
 
+import { hostFacts } from './host-facts.js';
 import type { KeptFiles } from './kept-files.js';
 import { formatLocalTime } from './line-log.js';
 import { openLink } from './links.js';
@@ -136,7 +137,7 @@ export class TunnelProcess {
     };
     this.#machine = isServer
       ? new Multi({ ...common, authTokenKey: materials.authTokenKey })
-      : new PointToPoint({ ...common, staticKey: materials.staticKey });
+      : new PointToPoint({ ...common, staticKey: materials.staticKey, hostFacts });
   }
 
   /** Runs until the tunnel ends for good, and leaves nothing behind. */

@@ -71,8 +71,10 @@ export class KeyState {
   readonly acks = new AckList();
   /** When the data keys of this state were made and it became usable; set by the owner through `generated`. */
   establishedAt: Millis | undefined;
-  /** The end of negotiation while it lasts; for a lame duck the end of its life. */
-  deadline: Millis;
+  /** The end of negotiation while it lasts. */
+  readonly deadline: Millis;
+  /** When the key is given up: set by the first renegotiation that is to replace it, whether that succeeds or not. */
+  retiresAt: Millis | undefined;
   authentication: KeyAuthentication = 'unasked';
   /** The wrapped client key must follow the next packet (CONTROL_WKC_V1). */
   resendClientKey = false;
@@ -199,7 +201,7 @@ export class KeyState {
   nextTimeout(): Millis | undefined {
     if (this.#state === 'failed') return undefined;
     const retransmit = this.send.nextTimeout();
-    const deadline = this.isNegotiating ? this.deadline : undefined;
+    const deadline = this.isNegotiating ? this.deadline : this.retiresAt;
     if (retransmit === undefined || deadline === undefined) return retransmit ?? deadline;
     return Math.min(retransmit, deadline);
   }

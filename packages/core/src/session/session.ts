@@ -17,7 +17,7 @@ import { randomSessionId, type SessionId, sameSessionId } from '../wire/session-
 import type { ControlWrap } from '../wrap/control-wrap.js';
 import type { KeyEvent, KeyState } from './key-state.js';
 import type { AcceptedPacket, SessionSettings } from './session-settings.js';
-import { TlsSession } from './tls-session.js';
+import { isOver, TlsSession } from './tls-session.js';
 
 export type SessionOutput =
   /** A control packet for the peer; the receiver owns the bytes. */
@@ -53,12 +53,7 @@ export class Session {
 
   /** A client's beginning: sends the hard reset. */
   start(now: Millis): void {
-    const { protection, role } = this.#settings;
-    const wrapped = protection.wrappedClientKey !== undefined;
-    const initialOpcode =
-      role === 'server' ? Opcode.hardResetServerV2 : wrapped ? Opcode.hardResetClientV3 : Opcode.hardResetClientV2;
-    this.#active = this.#createSession(protection.open(), undefined, initialOpcode, now);
-    this.#active.open(EMPTY, now);
+    this.#active = this.#openSession(now);
     this.#settle(now);
   }
 
@@ -128,10 +123,11 @@ export class Session {
     if (this.#initial?.primary === key) {
       this.#lameDuck?.close();
       this.#lameDuck = this.#active;
-      if (this.#lameDuck !== undefined) this.#lameDuck.primary.deadline = now + this.#settings.tranWindow;
+      if (this.#lameDuck !== undefined) this.#lameDuck.primary.retiresAt ??= now + this.#settings.tranWindow;
       this.#active = this.#initial;
       this.#initial = undefined;
-      this.#queue.push({ output: 'taken-over', key });
+      // Before whatever else this key has to say.
+      this.#queue.unshift({ output: 'taken-over', key });
     }
     this.#settle(now);
   }
@@ -178,7 +174,7 @@ export class Session {
   }
 
   nextTimeout(): Millis | undefined {
-    let least = this.#lameDuck?.primary.deadline;
+    let least = this.#lameDuck?.primary.retiresAt;
     for (const session of [this.#active, this.#initial, this.#lameDuck]) {
       const time = session?.nextTimeout();
       if (time !== undefined && (least === undefined || time < least)) least = time;
@@ -199,8 +195,8 @@ export class Session {
   };
 
   #settle(now: Millis): void {
-    if (this.#lameDuck !== undefined && now >= this.#lameDuck.primary.deadline) {
-      this.#lameDuck.close();
+    if (isOver(this.#lameDuck?.primary, now)) {
+      this.#lameDuck?.close();
       this.#lameDuck = undefined;
     }
     this.#active?.advance(now);
@@ -213,10 +209,24 @@ export class Session {
     return typeof packet === 'string' ? packet : session.handlePacket(packet, now);
   }
 
-  /** The first answer to our hard reset: it names the server's session and may ask for the wrapped client key again. */
+  /**
+   * The first answer to our hard reset: it names the server's session and may ask for the wrapped client key again.
+   * From a server whose renegotiation has failed it opens a new session beside the active one.
+   */
   #handleServerReset(bytes: Uint8Array, now: Millis, wallClock: UnixSeconds): DropReason | undefined {
-    const session = this.#active;
-    if (session === undefined || session.peerSessionId !== undefined) return 'unknown-session';
+    if (this.#active === undefined) return 'unknown-session';
+    if (this.#active.peerSessionId === undefined) return this.#meetServer(this.#active, bytes, now, wallClock);
+    if (this.#settings.singleSession) return 'single-session';
+    if (this.#isNewcomerBusy) return 'busy';
+    this.dropInitial();
+    const session = this.#openSession(now);
+    const drop = this.#meetServer(session, bytes, now, wallClock);
+    if (drop === undefined) this.#initial = session;
+    else session.close();
+    return drop;
+  }
+
+  #meetServer(session: TlsSession, bytes: Uint8Array, now: Millis, wallClock: UnixSeconds): DropReason | undefined {
     const packet = session.unwrap(bytes, wallClock);
     if (typeof packet === 'string') return packet;
     if (packet.messageId !== 0) return 'wrong-message-id';
@@ -232,13 +242,29 @@ export class Session {
     const accepted = this.#settings.protection.accept(bytes, wallClock);
     if (typeof accepted === 'string') return accepted;
     if (accepted.packet.messageId !== 0) return 'wrong-message-id';
-    // One newcomer at a time: an attacker who knows the wrap key must not pile them up (upstream keeps one too).
-    if (this.#initial?.primary.isNegotiating && this.#initial.primary.connection.state !== 'handshaking') return 'busy';
+    if (this.#isNewcomerBusy) return 'busy';
     this.dropInitial();
     const session = this.#answerReset(accepted, now);
     if (this.#active === undefined) this.#active = session;
     else this.#initial = session;
     return session.handlePacket(accepted.packet, now);
+  }
+
+  /** One newcomer at a time: an attacker who knows the wrap key must not pile them up (upstream keeps one too). */
+  get #isNewcomerBusy(): boolean {
+    const key = this.#initial?.primary;
+    return key?.isNegotiating === true && key.connection.state !== 'handshaking';
+  }
+
+  /** A session of our own making, its hard reset on the way. */
+  #openSession(now: Millis): TlsSession {
+    const { protection, role } = this.#settings;
+    const wrapped = protection.wrappedClientKey !== undefined;
+    const opcode =
+      role === 'server' ? Opcode.hardResetServerV2 : wrapped ? Opcode.hardResetClientV3 : Opcode.hardResetClientV2;
+    const session = this.#createSession(protection.open(), undefined, opcode, now);
+    session.open(EMPTY, now);
+    return session;
   }
 
   #answerReset(accepted: AcceptedPacket, now: Millis): TlsSession {

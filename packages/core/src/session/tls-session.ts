@@ -97,9 +97,25 @@ export class TlsSession {
     return true;
   }
 
+  /**
+   * The renegotiation has failed: the key before it stays, to the end that it was given then. False: there is none.
+   * upstream: `tls_multi_process` moves the session to TM_LAME_DUCK and begins another (2.6).
+   */
+  restore(): boolean {
+    const old = this.#lameDuck;
+    if (old?.state !== 'generated') return false;
+    this.#primary.close();
+    this.#primary = old;
+    this.#lameDuck = undefined;
+    return true;
+  }
+
   /** Runs the machine of both keys and drops those whose time is over. */
   advance(now: Millis): void {
-    if (this.#lameDuck !== undefined && now >= this.#lameDuck.deadline) this.dropLameDuck();
+    if (isOver(this.#lameDuck, now)) this.dropLameDuck();
+    // A restored key that nothing has replaced in time.
+    if (isOver(this.#primary, now))
+      this.#primary.fail({ fault: 'timeout', reason: 'the last key has come to its end' });
     for (const key of [this.#primary, this.#lameDuck]) {
       if (key === undefined) continue;
       if (key.isNegotiating && now >= key.deadline) {
@@ -124,7 +140,7 @@ export class TlsSession {
   }
 
   nextTimeout(): Millis | undefined {
-    const times = [this.#primary.nextTimeout(), this.#lameDuck?.deadline, this.#lameDuck?.nextTimeout()];
+    const times = [this.#primary.nextTimeout(), this.#lameDuck?.retiresAt, this.#lameDuck?.nextTimeout()];
     return times.reduce(
       (least, time) => (time === undefined || (least !== undefined && least <= time) ? least : time),
       undefined,
@@ -146,7 +162,7 @@ export class TlsSession {
   #softReset(now: Millis): void {
     const old = this.#primary;
     this.dropLameDuck();
-    old.deadline = now + this.#settings.tranWindow;
+    old.retiresAt ??= now + this.#settings.tranWindow;
     this.#lameDuck = old;
     const keyId = nextKeyId(old.keyId);
     this.#primary = new KeyState(
@@ -214,6 +230,10 @@ export class TlsSession {
     whole.set(clientKey, wrapped.length);
     return whole;
   }
+}
+
+export function isOver(key: KeyState | undefined, now: Millis): boolean {
+  return key?.retiresAt !== undefined && now >= key.retiresAt;
 }
 
 /** 0 is only for the first key of a session; then 1 to 7 in turn. */

@@ -4,15 +4,16 @@
  *
  *   remote 1: address a, address b ─▶ remote 2: address a ─▶ … ─▶ remote 1 (next round)
  *
- * What worked is tried again first (`no_advance`). The pause doubles after five rounds, up to the maximum.
+ * Only a failure moves on, so what worked is tried again first. The pause doubles from the fifth round on, up to the
+ * maximum.
  * upstream: init.c `next_connection_entry`, `socket_restart_pause` (2.6).
  */
 import type { Endpoint, Millis, RandomFill } from '@seikan/core';
 
 import type { Connection } from '../options/options.js';
 
-/** Rounds at the configured pause before it starts to double. */
-const PATIENT_ROUNDS = 5;
+/** Rounds at the configured pause before it starts to double: the fifth failure waits twice as long. */
+const PATIENT_ROUNDS = 4;
 
 export class ConnectionList {
   readonly #connections: readonly Connection[];
@@ -20,7 +21,6 @@ export class ConnectionList {
   #addresses: readonly Endpoint[] = [];
   #addressIndex = 0;
   #rounds = 0;
-  #stay = false;
 
   /** With `shuffle` (remote-random) the order is drawn once. */
   constructor(connections: readonly Connection[], shuffle: RandomFill | undefined) {
@@ -51,16 +51,11 @@ export class ConnectionList {
 
   /** The tunnel came up: after a restart the same address is tried first. */
   succeeded(): void {
-    this.#stay = true;
     this.#rounds = 0;
   }
 
   /** Moves to the next address, or the next remote. `remote`: leave this remote's other addresses aside. */
   advance(by: 'address' | 'remote' = 'address'): void {
-    if (this.#stay) {
-      this.#stay = false;
-      return;
-    }
     if (by === 'address' && this.#addressIndex + 1 < this.#addresses.length) {
       this.#addressIndex += 1;
       return;

@@ -22,12 +22,17 @@ export interface ConnectorHost {
   readonly connections: ConnectionList;
   /** A UDP link without a known peer is opened at once: packets carry no session that a listener would await. */
   readonly staticKey: boolean;
+  /** False with `resolv-retry 0`: a name that cannot be resolved ends the process. */
+  readonly retriesNames: boolean;
   onState(state: TunnelState): void;
+  /** The peer's address is known, or nobody's is: what has to be there before the link. */
+  prepare(remote: Endpoint | undefined, time: Time, then: () => void): void;
   closeLink(link: LinkId): void;
   /** `remote` is undefined only for a static-key peer. */
   opened(connection: Connection, link: LinkId, remote: Endpoint | undefined, time: Time): void;
   /** This place cannot be reached: try another address, or another remote. */
   failed(reason: string, advance: 'address' | 'remote', time: Time): void;
+  fatal(text: string, time: Time): void;
 }
 
 type State =
@@ -46,25 +51,31 @@ export class Connector {
     this.#host = host;
   }
 
-  start(): void {
+  start(time: Time): void {
     const { asks, log, connections } = this.#host;
     const connection = connections.current;
     if (connections.address !== undefined || connection.remote === undefined) {
-      this.#open(connection, connections.address);
+      this.#prepare(connection, connections.address, time);
       return;
     }
     this.#state = { name: 'resolving' };
     this.#host.onState('RESOLVE');
     const { remote: host, remotePort: port, family } = connection;
-    asks.ask('resolve', { host, port, family }, (answer, time) => {
+    asks.ask('resolve', { host, port, family }, (answer, at) => {
       if ('error' in answer || answer.addresses.length === 0) {
         const why = 'error' in answer ? ` (${answer.error})` : '';
-        log.error(`RESOLVE: Cannot resolve host address: ${host}:${port}${why}`);
-        this.#host.failed('init_instance', 'remote', time);
+        const line = `RESOLVE: Cannot resolve host address: ${host}:${port}${why}`;
+        if (!this.#host.retriesNames) {
+          const hint = '(I would have retried this name query if you had specified the --resolv-retry option.)';
+          this.#host.fatal(`${line} ${hint}`, at);
+          return;
+        }
+        log.error(line);
+        this.#host.failed('init_instance', 'remote', at);
         return;
       }
       connections.resolved(answer.addresses);
-      this.#open(connection, connections.address);
+      this.#prepare(connection, connections.address, at);
     });
   }
 
@@ -121,6 +132,12 @@ export class Connector {
     else if (state.name === 'open' && state.listener !== undefined) this.#host.closeLink(state.listener);
   }
 
+  #prepare(connection: Connection, remote: Endpoint | undefined, time: Time): void {
+    if (remote !== undefined)
+      this.#host.log.notice(`TCP/UDP: Preserving recently used remote address: ${afInet(remote)}`);
+    this.#host.prepare(remote, time, () => this.#open(connection, remote));
+  }
+
   #open(connection: Connection, remote: Endpoint | undefined): void {
     const { asks, log, staticKey } = this.#host;
     const { protocol } = connection;
@@ -128,7 +145,10 @@ export class Connector {
     const link = this.#nextLink;
     this.#nextLink = link + 1;
     const family = remote?.family ?? connection.family ?? 4;
-    if (protocol === 'tcp-client') this.#host.onState('TCP_CONNECT');
+    if (protocol === 'tcp-client') {
+      this.#host.onState('TCP_CONNECT');
+      if (remote !== undefined) log.notice(`Attempting to establish TCP connection with ${afInet(remote)}`);
+    }
     const bind = connection.bind
       ? { address: connection.localAddress, port: connection.localPort, family, ipv6Only: connection.ipv6Only }
       : undefined;

@@ -2,12 +2,13 @@
  * The peer of static key mode: no negotiation, the key is in a file, and the peer may be unknown until it speaks.
  * upstream: init.c `do_init_crypto_static` (2.6).
  */
-import type { Crypto, DataChannelCommand, Endpoint, LinkId, PeerRef, StaticKey } from '@seikan/core';
+import type { Crypto, DataChannelCommand, Endpoint, LinkId, Millis, PeerRef, StaticKey } from '@seikan/core';
 
 import { peerSettings } from '../data-settings.js';
 import type { TunnelLog } from '../tunnel-log.js';
 import { afInet } from '../tunnel-log.js';
 import { type Agreement, staticDataKey } from './agreement.js';
+import { OptionsCheck } from './options-check.js';
 
 /** The address of a peer that has not spoken yet. */
 const NOWHERE: Endpoint = { family: 4, address: '0.0.0.0', port: 0 };
@@ -20,6 +21,8 @@ export interface StaticPeerSettings {
   readonly key: StaticKey;
   readonly crypto: Crypto;
   readonly log: TunnelLog;
+  /** The options string as we say it and as the peer should. */
+  readonly optionsStrings: { readonly own: string; readonly expected: string };
   readonly command: (command: DataChannelCommand) => void;
 }
 
@@ -27,11 +30,12 @@ export class StaticPeer {
   readonly peer: PeerRef;
   readonly link: LinkId;
   readonly #settings: StaticPeerSettings;
+  readonly #check: OptionsCheck;
   #remote: Endpoint;
   #heard = false;
 
   /** Puts the peer and its key into the data channel. */
-  constructor(settings: StaticPeerSettings) {
+  constructor(settings: StaticPeerSettings, now: Millis) {
     const { peer, link, remote = NOWHERE, agreement, crypto, log, command } = settings;
     this.#settings = settings;
     this.peer = peer;
@@ -39,7 +43,10 @@ export class StaticPeer {
     this.#remote = remote;
     const data = peerSettings({ ...agreement, remote, crypto });
     const float = data.float || settings.remote === undefined;
-    command({ verb: 'newPeer', peer, settings: { ...data, link, remote, float } });
+    // `ping-timer-rem`: who has not spoken yet cannot be missed.
+    const { pingTimerRemote } = agreement.options.timers;
+    const pingTimeout = pingTimerRemote && settings.remote === undefined ? 0 : data.pingTimeout;
+    command({ verb: 'newPeer', peer, settings: { ...data, pingTimeout, link, remote, float } });
     const key = staticDataKey(agreement.options, settings.key, crypto);
     const bits = key.send.cipher.length * 8;
     for (const direction of ['Outgoing', 'Incoming']) {
@@ -47,6 +54,9 @@ export class StaticPeer {
     }
     command({ verb: 'newKey', peer, keyId: 0, key });
     command({ verb: 'swapKeys', peer, primary: 0 });
+    const send = (plaintext: Uint8Array): void => command({ verb: 'sendMessage', peer, plaintext });
+    this.#check = new OptionsCheck({ ...settings.optionsStrings, log, send });
+    if (agreement.options.data.occ) this.#check.start(now);
   }
 
   get isHeard(): boolean {
@@ -61,7 +71,22 @@ export class StaticPeer {
   heard(): void {
     if (this.#heard) return;
     this.#heard = true;
+    const { agreement, command } = this.#settings;
+    const { pingTimerRemote, pingTimeout } = agreement.options.timers;
+    if (pingTimerRemote) command({ verb: 'setPeer', peer: this.peer, settings: { pingTimeout: pingTimeout * 1000 } });
     this.#settings.log.notice(`Peer Connection Initiated with ${afInet(this.#remote)}`);
+  }
+
+  handleMessage(plaintext: Uint8Array): void {
+    this.#check.handle(plaintext);
+  }
+
+  handleTimeout(now: Millis): void {
+    this.#check.handleTimeout(now);
+  }
+
+  nextTimeout(): Millis | undefined {
+    return this.#check.nextTimeout();
   }
 
   close(): void {

@@ -59,7 +59,7 @@ export function planTun(options: Options, mtu: number, remote: Endpoint | undefi
 /** `route-gateway`, else the peer of a point-to-point tun. */
 function gatewayOf(options: Options, pointToPoint: boolean): string | undefined {
   const { gateway } = options.routing;
-  if (gateway !== undefined) return gateway === 'dhcp' ? undefined : gateway;
+  if (gateway !== undefined) return gateway;
   return pointToPoint ? options.addresses.ipv4?.remoteOrNetmask : undefined;
 }
 

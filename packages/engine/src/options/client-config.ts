@@ -24,8 +24,6 @@ export interface ClientConfig {
   readonly fallback: boolean;
   readonly compression: CompressionOptions;
   readonly maxRoutesPerClient: number;
-  readonly tcpNoDelay: boolean;
-  readonly echo: readonly string[];
 }
 
 /** A client about which nothing special is said. */
@@ -45,7 +43,5 @@ export function plainClientConfig(options: Options): ClientConfig {
     fallback: options.data.fallback,
     compression: options.data.compression,
     maxRoutesPerClient: options.server.maxRoutesPerClient,
-    tcpNoDelay: options.socket.tcpNoDelay,
-    echo: [],
   };
 }

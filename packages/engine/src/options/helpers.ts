@@ -23,10 +23,7 @@ export function expandHelpers(draft: Draft): void {
     draft.tls.client = true;
   }
   if (helpers.keepalive !== undefined) expandKeepalive(draft, helpers.keepalive);
-  if (helpers.tcpNoDelay) {
-    options.socket.tcpNoDelay = true;
-    if (options.mode === 'server') options.push.push('socket-flags TCP_NODELAY');
-  }
+  if (helpers.tcpNoDelay && options.mode === 'server') options.push.push('socket-flags TCP_NODELAY');
 }
 
 function expandServerIpv6(draft: Draft, { network, bits }: { network: Uint8Array; bits: number }): void {
@@ -152,7 +149,6 @@ function expandBridge(draft: Draft): void {
   options.mode = 'server';
   draft.tls.server = true;
   if (bridge === undefined) {
-    options.server.proxyDhcp = true;
     if (dhcp?.pushGateway === true) options.push.push('route-gateway dhcp');
     return;
   }

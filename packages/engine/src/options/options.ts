@@ -143,14 +143,12 @@ export interface SocketOptions {
   readonly receiveBuffer: number;
   readonly sendBuffer: number;
   readonly mark: number | undefined;
-  readonly tcpNoDelay: boolean;
 }
 
 export interface DeviceOptions {
   /** `tun`, `tun3`, `myvpn`; undefined only when the action needs none. */
   readonly name: string | undefined;
   readonly type: 'tun' | 'tap' | 'null';
-  readonly node: string | undefined;
   readonly macAddress: string | undefined;
   readonly topology: Topology;
   readonly txQueueLength: number | undefined;
@@ -192,15 +190,13 @@ export interface RedirectGateway {
   readonly def1: boolean;
   readonly local: boolean;
   readonly autolocal: boolean;
-  readonly bypassDhcp: boolean;
-  readonly bypassDns: boolean;
   readonly blockLocal: boolean;
 }
 
 export interface RoutingOptions {
   readonly routes: readonly Route[];
   readonly routesIpv6: readonly RouteIpv6[];
-  /** `route-gateway`: an address, a name with allow-pull-fqdn, or `dhcp`. */
+  /** `route-gateway`: an address. */
   readonly gateway: string | undefined;
   readonly gatewayIpv6: string | undefined;
   readonly metric: number | undefined;
@@ -208,7 +204,6 @@ export interface RoutingOptions {
   readonly blockIpv6: boolean;
   /** `undefined`: routes are added as soon as the tun is up. */
   readonly delay: number | undefined;
-  readonly delayWindow: number;
   readonly noExec: boolean;
 }
 
@@ -252,7 +247,6 @@ export interface DataOptions {
   readonly dataCiphers: readonly string[];
   /** `cipher`; BF-CBC when not set, as upstream keeps it, although nothing uses it without a fallback. */
   readonly cipher: string;
-  readonly cipherGiven: boolean;
   /** `data-ciphers-fallback`, or `cipher` in p2p mode: used with peers that cannot negotiate. */
   readonly fallback: boolean;
   readonly auth: string;
@@ -260,7 +254,6 @@ export interface DataOptions {
   readonly secret: { readonly key: Material; readonly direction: KeyDirection } | undefined;
   readonly replayWindow: number;
   readonly replayTime: number;
-  readonly muteReplayWarnings: boolean;
   readonly compression: CompressionOptions;
   readonly occ: boolean;
 }
@@ -291,8 +284,6 @@ export interface TlsOptions {
   /** Undefined is `dh none`: ECDHE only. */
   readonly dh: Material | undefined;
   readonly versionMin: TlsVersion;
-  /** `tls-version-min 1.x or-highest`. */
-  readonly versionMinOrHighest: boolean;
   readonly versionMax: TlsVersion | undefined;
   readonly cipher: string | undefined;
   readonly ciphersuites: string | undefined;
@@ -379,8 +370,6 @@ export interface ServerOptions {
   readonly poolIpv6: { readonly base: string; readonly bits: number } | undefined;
   readonly poolPersist: { readonly file: string; readonly refresh: number } | undefined;
   readonly pushConstraint: { readonly network: string; readonly netmask: string } | undefined;
-  /** `server-bridge` without a pool: addresses come from the LAN's own DHCP server. */
-  readonly proxyDhcp: boolean;
   readonly clientConfigDir: string | undefined;
   readonly ccdExclusive: boolean;
   readonly clientToClient: boolean;
@@ -417,10 +406,11 @@ export interface PluginOption {
   readonly parameters: readonly string[];
 }
 
+/** Keys are always kept, as in OpenVPN 2.7; local addresses are never looked up anew. */
 export interface PersistOptions {
   readonly tun: boolean;
+  /** Only for a warning. */
   readonly key: boolean;
-  readonly localIp: boolean;
   readonly remoteIp: boolean;
 }
 
@@ -447,7 +437,7 @@ export interface LogOptions {
   readonly machineReadable: boolean;
   readonly status: { readonly file: string; readonly interval: number } | undefined;
   readonly statusVersion: 1 | 2 | 3;
-  /** `echo` lines, in order. */
+  /** `echo` lines, in order: a management client is told of them. */
   readonly echo: readonly string[];
 }
 

@@ -99,17 +99,17 @@ function resolveTlsVersion(draft: Draft): void {
 function resolveCiphers(draft: Draft): void {
   const { data, pull, mode } = draft.options;
   if (draft.dataCiphers !== undefined) data.dataCiphers = cipherList(draft, draft.dataCiphers);
-  data.cipherGiven = draft.cipher !== undefined;
+  const cipherGiven = draft.cipher !== undefined;
   data.cipher = draft.cipher === undefined ? 'BF-CBC' : spelledCipher(draft.cipher);
   const older = (version: number): boolean => draft.compatible !== 0 && draft.compatible < version;
   if (older(20_400)) data.fallback = true;
-  if ((data.cipherGiven || older(20_400)) && older(20_500) && !data.dataCiphers.includes(data.cipher)) {
+  if ((cipherGiven || older(20_400)) && older(20_500) && !data.dataCiphers.includes(data.cipher)) {
     if (supportedCiphers.has(data.cipher)) data.dataCiphers.push(data.cipher);
     else warn(draft, 'compat-mode', `cipher ${data.cipher} is not available and not added to --data-ciphers`);
   }
   if (!pull && mode !== 'server') {
-    if (data.cipherGiven) data.fallback = true;
-  } else if (!data.cipherGiven && !older(20_400)) {
+    if (cipherGiven) data.fallback = true;
+  } else if (!cipherGiven && !older(20_400)) {
     const text =
       "Note: --cipher is not set. OpenVPN versions before 2.5 defaulted to BF-CBC as fallback when cipher negotiation failed in this case. If you need this fallback please add '--data-ciphers-fallback BF-CBC' to your configuration and/or add BF-CBC to --data-ciphers.";
     draft.warnings.push({ level: 'info', text, at: wholeConfiguration });

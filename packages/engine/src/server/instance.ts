@@ -30,6 +30,7 @@ import { Context, type ContextOwner, earliest } from '../context.js';
 import { Capability, can, capabilitiesOf, type PeerInfo } from '../negotiation.js';
 import type { ClientConfig } from '../options/client-config.js';
 import type { Connection } from '../options/options.js';
+import { logDifferences } from '../options-string.js';
 import type { AskId, EngineOutput, Time } from '../output.js';
 import { PeerChains } from '../peer-chains.js';
 import { SessionLimits } from '../session-limits.js';
@@ -330,6 +331,8 @@ export class Instance implements ContextOwner {
       if (this.#phase === 'handshaking') this.log.info(1, `peer info: ${name}=${value}`);
       if (name.startsWith('IV_') || name.startsWith('UV_')) this.setEnvironment({ [name]: value });
     }
+    const { options, expectedOptions } = this.#host.top;
+    if (this.#phase === 'handshaking' && options.data.occ) logDifferences(expectedOptions, peerHello.options, this.log);
     if (this.#phase === 'handshaking') this.#phase = 'authenticating';
     this.#host.top.authenticator.authenticate(this, key, time);
   }
@@ -423,8 +426,14 @@ export class Instance implements ContextOwner {
   failed(key: KeyState, failure: KeyFailure, time: Time): void {
     this.log.error(`TLS Error: ${failure.reason}`);
     this.log.error('TLS Error: TLS handshake failed');
-    if (this.context.session.isInitial(key)) this.context.session.dropInitial();
-    else this.#host.close(this, 'SIGUSR1[soft,tls-error] received, client-instance restarting', time);
+    if (this.context.session.isInitial(key)) {
+      this.context.session.dropInitial();
+      return;
+    }
+    // Over TCP an error is fatal, as upstream has it: a stream does not lose packets.
+    const mayGoOn = failure.fault !== 'auth-failed' && this.context.mode === 'child-udp';
+    if (!mayGoOn || !this.context.keepOldKey(key, time))
+      this.#host.close(this, 'SIGUSR1[soft,tls-error] received, client-instance restarting', time);
   }
 
   takenOver(_key: KeyState, time: Time): void {

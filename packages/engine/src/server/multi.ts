@@ -306,7 +306,8 @@ export class Multi implements InstanceHost {
       }
       this.#links.set(link, { link, transport, connection });
       const name = transport === 'udp' ? `UDPv${family}` : `TCPv${family}_SERVER`;
-      this.#log.notice(`${name} link local (bound): ${answer.local === undefined ? '[undef]' : afInet(answer.local)}`);
+      const bound = `[AF_INET${family === 6 ? '6' : ''}]${bind.address ?? '[undef]'}:${bind.port}`;
+      this.#log.notice(`${name} link local (bound): ${bound}`);
       this.#log.notice(`${name} link remote: [AF_UNSPEC]`);
       this.#openTun();
     });

@@ -22,7 +22,7 @@ import type { ContextSettings } from '../context.js';
 import { contextSettings } from '../context-settings.js';
 import type { ChannelAbilities, Product } from '../local-hello.js';
 import type { Connection, Options } from '../options/options.js';
-import { localOptionsString } from '../options-string.js';
+import { optionsStrings } from '../options-string.js';
 import type { Time } from '../output.js';
 import type { Environment } from '../tunnel-environment.js';
 import type { Authenticator } from './authenticator.js';
@@ -60,6 +60,13 @@ export class Top {
     this.push = push;
   }
 
+  /** The options string that a client is expected to send. */
+  get expectedOptions(): string {
+    const { options, crypto } = this.settings;
+    const [connection] = options.connections;
+    return connection === undefined ? '' : optionsStrings(options, connection, crypto).expected;
+  }
+
   get options(): Options {
     return this.settings.options;
   }
@@ -94,8 +101,9 @@ export class Top {
       protection: child.protection,
       link: child.link,
       remote: child.remote,
+      counters: () => this.settings.readCounters(instance.peer),
       renegotiateAfter: this.#renegotiateAfter(),
-      hello: () => ({ options: localOptionsString(options, child.connection, crypto) }),
+      hello: () => ({ options: optionsStrings(options, child.connection, crypto).own }),
       verify: (key, certificate, error) => instance.chains.verify(key, certificate, error),
     });
   }

@@ -140,7 +140,7 @@ test('server with tap, and server-bridge, give clients addresses of the LAN', ()
   assert.deepEqual(tap.push, ['route-gateway 10.8.0.1']);
   assert.equal(tap.connections[0]?.tunMtuExtra, 32);
   const bridge = parse(`dev tap\nserver-bridge\ndh none\n${credentials}`);
-  assert.equal(bridge.server.proxyDhcp, true);
+  assert.equal(bridge.server.pool, undefined);
   assert.deepEqual(bridge.push, ['route-gateway dhcp']);
 });
 

@@ -68,6 +68,7 @@ const deliberate: Readonly<Record<string, string>> = {
   'opt-verify': 'Options error: Unrecognized option',
   'stale-routes-check 5': 'Options error: Unrecognized option',
   'static-challenge text 1': 'Options error: Unrecognized option',
+  'route-gateway dhcp': "Options error: route-gateway parm 'dhcp' must be a valid address",
   'stale-routes-check 5 10': 'Options error: Unrecognized option',
   'stale-routes-check 0': 'Options error: Unrecognized option',
   'replay-persist dir/r': 'Options error: Unrecognized option',
@@ -79,6 +80,7 @@ const deliberate: Readonly<Record<string, string>> = {
 const otherLog: Readonly<Record<string, { readonly more?: string; readonly less?: string }>> = {
   'tls-crypt key 1': { more: "--tls-crypt: '1' is ignored" },
   'reneg-sec 5x': { more: "--reneg-sec: '5x' is read as 5" },
+  'redirect-gateway def1 ipv6 bypass-dhcp': { more: '--redirect-gateway: bypass-dhcp has no effect on Linux' },
   'fast-io': { more: '--fast-io is ignored: packets are moved in batches without asking first' },
   'route-method exe': { more: '--route-method is ignored: it chooses how Windows sets routes' },
   'ecdh-curve secp384r1': {

@@ -18,9 +18,15 @@ export const dataDirectives: readonly DirectiveRow[] = [
     timers(use).pingTimeout = use.positive(0);
     timers(use).pingAction = 'restart';
   }),
-  supported('ping-timer-rem', [0, 0], ['timer'], (use) => {
-    timers(use).pingTimerRemote = true;
-  }),
+  supported(
+    'ping-timer-rem',
+    [0, 0],
+    ['timer'],
+    (use) => {
+      timers(use).pingTimerRemote = true;
+    },
+    { note: 'With TLS always so: a peer that has not called yet is never missed.' },
+  ),
   supported('inactive', [1, 2], ['timer'], (use) => {
     timers(use).inactive = use.positive(0);
     if (use.count === 1) return;
@@ -99,12 +105,15 @@ export const dataDirectives: readonly DirectiveRow[] = [
       `replay-window time window parameter (${use.word(1)}) must be between 0 and 600`,
     );
   }),
-  supported('mute-replay-warnings', [0, 0], ['general'], (use) => {
-    use.options.data.muteReplayWarnings = true;
-  }),
-  supported('disable-occ', [0, 0], ['general'], (use) => {
-    use.options.data.occ = false;
-  }),
+  supported(
+    'disable-occ',
+    [0, 0],
+    ['general'],
+    (use) => {
+      use.options.data.occ = false;
+    },
+    { note: 'Options strings are then neither asked for nor compared; a peer that asks is answered.' },
+  ),
   supported(
     'allow-compression',
     [1, 1],

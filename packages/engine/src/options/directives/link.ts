@@ -124,15 +124,25 @@ export const linkDirectives: readonly DirectiveRow[] = [
   supported('mark', [1, 1], ['general'], (use) => {
     use.options.socket.mark = use.number(0, 0, 0xffff_ffff);
   }),
-  supported('socket-flags', [0, Number.POSITIVE_INFINITY], ['socket-flags'], (use) => {
-    for (const index of use.words.keys()) use.choice(index, ['TCP_NODELAY'], `unknown socket flag: ${use.word(index)}`);
-    if (use.count === 0) return;
-    use.options.socket.tcpNoDelay = true;
-    if (use.draft.client !== undefined) use.draft.client.tcpNoDelay = true;
-  }),
-  supported('tcp-nodelay', [0, 0], ['general'], (use) => {
-    use.draft.helpers.tcpNoDelay = true;
-  }),
+  supported(
+    'socket-flags',
+    [0, Number.POSITIVE_INFINITY],
+    ['socket-flags'],
+    (use) => {
+      for (const index of use.words.keys())
+        use.choice(index, ['TCP_NODELAY'], `unknown socket flag: ${use.word(index)}`);
+    },
+    { note: 'TCP_NODELAY is always set, as in 2.7.' },
+  ),
+  supported(
+    'tcp-nodelay',
+    [0, 0],
+    ['general'],
+    (use) => {
+      use.draft.helpers.tcpNoDelay = true;
+    },
+    { note: 'Always so at this end; a server pushes it to its clients.' },
+  ),
   supported('explicit-exit-notify', [0, 1], ['general', 'connection', 'exit-notify'], (use) => {
     use.entry.settings.explicitExitNotify = use.count === 0 ? 1 : use.positive(0);
   }),

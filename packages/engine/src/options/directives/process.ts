@@ -19,7 +19,6 @@ const scripts = [
 const persists = [
   ['persist-tun', 'tun', 'persist'],
   ['persist-key', 'key', 'persist'],
-  ['persist-local-ip', 'localIp', 'persist-ip'],
   ['persist-remote-ip', 'remoteIp', 'persist-ip'],
 ] as const;
 
@@ -90,8 +89,13 @@ export const processDirectives: readonly DirectiveRow[] = [
     use.options.environment.push({ name: `OPENVPN_${use.word(0)}`, value: use.optional(1) ?? '' });
   }),
   ...persists.map(([name, field, permission]) =>
-    supported(name, [0, 0], [permission], (use) => void (use.options.persist[field] = true)),
+    supported(name, [0, 0], [permission], (use) => void (use.options.persist[field] = true), {
+      note: name === 'persist-key' ? 'Always so, as in 2.7.' : '',
+    }),
   ),
+  supported('persist-local-ip', [0, 0], ['persist-ip'], () => undefined, {
+    note: 'Always so: a local address is not looked up again.',
+  }),
   supported('cd', [1, 1], ['general'], (use) => {
     const { process } = use.options;
     const path = use.word(0);
@@ -149,7 +153,8 @@ export const processDirectives: readonly DirectiveRow[] = [
   }),
   ...['echo', 'parameter'].map((name) =>
     supported(name, [0, Number.POSITIVE_INFINITY], ['echo'], (use) => {
-      (use.draft.client?.echo ?? use.options.log.echo).push(use.words.join(' '));
+      if (use.draft.client === undefined) use.options.log.echo.push(use.words.join(' '));
+      else use.warn(`--${name} has no effect in a file about one client`);
     }),
   ),
   supported('ignore-unknown-option', [1, Number.POSITIVE_INFINITY], ['general'], (use) => {

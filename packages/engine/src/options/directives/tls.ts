@@ -39,12 +39,17 @@ export const tlsDirectives: readonly DirectiveRow[] = [
   supported('askpass', [0, 1], ['general'], (use) => {
     use.options.tls.askpass = credentials(use);
   }),
-  supported('tls-version-min', [1, 2], ['general'], (use) => {
-    const line = `unknown tls-version-min parameter: ${use.word(0)}`;
-    if (use.count === 2) use.choice(1, ['or-highest'], line);
-    use.options.tls.versionMinOrHighest = use.count === 2;
-    use.draft.tls.versionMin = version(use, line, use.count === 2);
-  }),
+  supported(
+    'tls-version-min',
+    [1, 2],
+    ['general'],
+    (use) => {
+      const line = `unknown tls-version-min parameter: ${use.word(0)}`;
+      if (use.count === 2) use.choice(1, ['or-highest'], line);
+      use.draft.tls.versionMin = version(use, line, use.count === 2);
+    },
+    { note: 'Every version up to 1.3 is there, so `or-highest` only forgives an unknown one.' },
+  ),
   supported('tls-version-max', [1, 1], ['general'], (use) => {
     use.options.tls.versionMax = version(use, `unknown tls-version-max parameter: ${use.word(0)}`, false);
   }),

@@ -8,11 +8,13 @@ const flags: Readonly<Record<string, Partial<RedirectGateway>>> = {
   local: { local: true },
   autolocal: { autolocal: true },
   def1: { def1: true },
-  'bypass-dhcp': { bypassDhcp: true },
-  'bypass-dns': { bypassDns: true },
+  'bypass-dhcp': {},
+  'bypass-dns': {},
   'block-local': { blockLocal: true },
   ipv6: { ipv6: true },
 };
+
+const TUN_NODE = '/dev/net/tun';
 
 /** Words that stand for an address which is known once the tunnel is up. */
 const specialAddresses: ReadonlySet<string> = new Set(['vpn_gateway', 'net_gateway', 'remote_host']);
@@ -24,9 +26,21 @@ export const tunnelDirectives: readonly DirectiveRow[] = [
   supported('dev-type', [1, 1], ['general'], (use) => {
     use.draft.deviceType = use.word(0);
   }),
-  supported('dev-node', [1, 1], ['general'], (use) => {
-    use.options.device.node = use.word(0);
-  }),
+  supported(
+    'dev-node',
+    [1, 1],
+    ['general'],
+    (use) => {
+      if (use.word(0) !== TUN_NODE)
+        use.fail(
+          `--dev-node ${use.word(0)} cannot be used`,
+          `Not supported: another node than ${TUN_NODE}, which is where Linux has tun devices.`,
+          'Remove the line.',
+          0,
+        );
+    },
+    { note: 'Only `/dev/net/tun`, which is the default.' },
+  ),
   supported('lladdr', [1, 1], ['up'], (use) => {
     if (!/^([0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}$/.test(use.word(0)))
       use.fail(
@@ -104,12 +118,23 @@ export const tunnelDirectives: readonly DirectiveRow[] = [
       metric: metric === undefined || metric === 'default' ? undefined : use.positive(2),
     });
   }),
-  supported('route-gateway', [1, 1], ['route-extras'], (use) => {
-    use.options.routing.gateway =
-      use.word(0) === 'dhcp'
-        ? 'dhcp'
-        : routeAddress(use, 0, `route-gateway parm '${use.word(0)}' must be a valid address`);
-  }),
+  supported(
+    'route-gateway',
+    [1, 1],
+    ['route-extras'],
+    (use) => {
+      const line = `route-gateway parm '${use.word(0)}' must be a valid address`;
+      if (use.word(0) === 'dhcp')
+        use.fail(
+          line,
+          'Not supported: taking the gateway from the DHCP packets that pass through a tap device.',
+          'Write the address, and run a DHCP client on the tap device for the rest.',
+          0,
+        );
+      use.options.routing.gateway = routeAddress(use, 0, line);
+    },
+    { note: 'Addresses only: `dhcp` is refused, and a warning when it is pushed.' },
+  ),
   supported('route-ipv6-gateway', [1, 1], ['route-extras'], (use) => {
     use.options.routing.gatewayIpv6 = formatIpv6(
       use.ipv6(0, `route-ipv6-gateway parm '${use.word(0)}' must be a valid address`),
@@ -118,15 +143,23 @@ export const tunnelDirectives: readonly DirectiveRow[] = [
   supported('route-metric', [1, 1], ['route'], (use) => {
     use.options.routing.metric = use.positive(0);
   }),
-  supported('route-delay', [0, 2], ['route-extras'], (use) => {
-    use.options.routing.delay = use.count === 0 ? 0 : use.positive(0);
-    if (use.count === 2) use.options.routing.delayWindow = use.positive(1);
-  }),
+  supported(
+    'route-delay',
+    [0, 2],
+    ['route-extras'],
+    (use) => {
+      use.options.routing.delay = use.count === 0 ? 0 : use.positive(0);
+      if (use.count === 2) use.positive(1);
+    },
+    { note: 'The second number is for Windows, as with OpenVPN.' },
+  ),
   supported('route-noexec', [0, 0], ['script'], (use) => {
     use.options.routing.noExec = true;
   }),
   ...['redirect-gateway', 'redirect-private'].map((name) =>
-    supported(name, [0, Number.POSITIVE_INFINITY], ['route'], redirect),
+    supported(name, [0, Number.POSITIVE_INFINITY], ['route'], redirect, {
+      note: '`bypass-dhcp` and `bypass-dns` have no effect on Linux, as with OpenVPN.',
+    }),
   ),
   supported('block-ipv6', [0, 0], ['route'], (use) => {
     use.options.routing.blockIpv6 = true;
@@ -165,16 +198,17 @@ function redirect(use: Use): void {
       def1: false,
       local: false,
       autolocal: false,
-      bypassDhcp: false,
-      bypassDns: false,
       blockLocal: false,
     }),
   };
   if (use.name === 'redirect-gateway') routing.redirectGateway.ipv4 = true;
   for (const [index, word] of use.words.entries()) {
     const flag = Object.hasOwn(flags, word) ? flags[word] : undefined;
-    if (flag !== undefined) Object.assign(routing.redirectGateway, flag);
-    else if (word === '!ipv4') routing.redirectGateway.ipv4 = false;
+    if (flag !== undefined) {
+      Object.assign(routing.redirectGateway, flag);
+      if (word.startsWith('bypass-') && use.context === 'config')
+        use.warn(`--${use.name}: ${word} has no effect on Linux`, 'info');
+    } else if (word === '!ipv4') routing.redirectGateway.ipv4 = false;
     else
       use.fail(
         `unknown --${use.name} flag: ${word}`,

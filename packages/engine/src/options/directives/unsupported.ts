@@ -169,6 +169,7 @@ export const ignoredDirectives: readonly DirectiveRow[] = [
     'Note: option tun-ipv6 is ignored because modern operating systems do not need special IPv6 tun handling anymore.',
   ),
   ignored('fast-io', [0, 0], ['general'], 'packets are moved in batches without asking first'),
+  ignored('mute-replay-warnings', [0, 0], ['general'], 'replayed packets are counted, not logged one by one'),
   ignored('bcast-buffers', [1, 1], ['general'], 'broadcasts are copied as they come'),
   ignored('preresolve', [0, 1], ['general'], 'names are resolved when they are needed'),
   ignored('route-method', [1, 1], ['route-extras'], 'it chooses how Windows sets routes'),

@@ -1,0 +1,103 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { type Host, World } from './world.js';
+
+const SERVER = `mode server
+tls-server
+dev tun
+topology subnet
+server 10.8.0.0 255.255.255.0
+dh none
+ca ca.crt
+cert server.crt
+key server.key
+hand-window 10
+tran-window 200
+`;
+const CLIENT = `client
+dev tun
+proto udp
+nobind
+remote 198.51.100.1 1194
+ca ca.crt
+cert client.crt
+key client.key
+hand-window 10
+tran-window 200
+`;
+
+/** Connects and lets the renegotiation after 60 s run into silence until `until`. */
+function blocked(renegotiates: 'client' | 'server', until: number): { world: World; server: Host; client: Host } {
+  const world = new World(3);
+  const timers = (who: string): string => `reneg-sec ${who === renegotiates ? '60 60' : '0'}\n`;
+  const server = world.add('server', SERVER + timers('server'), '198.51.100.1');
+  const client = world.add('client', CLIENT + timers('client'), '198.51.100.2');
+  world.run(20_000);
+  world.copies = () => (world.now < until ? 0 : 1);
+  return { world, server, client };
+}
+
+function keyIds(host: Host): (number | undefined)[] {
+  return host.commands
+    .map((command) => (command.verb === 'newKey' ? command.keyId : undefined))
+    .filter((id) => id !== undefined);
+}
+
+for (const who of ['client', 'server'] as const) {
+  test(`the old key goes on when the ${who}'s renegotiation fails, and the next attempt replaces it`, () => {
+    const { world, server, client } = blocked(who, 100_000);
+    world.run(150_000);
+    const { log } = who === 'client' ? client : server;
+    assert.ok(log.some((line) => line.includes('TLS key negotiation failed to occur within 10 seconds')));
+    for (const host of [client, server]) {
+      assert.ok(!host.log.some((line) => line.includes('SIGUSR1')), host.log.join('\n'));
+      assert.ok(!host.commands.some(({ verb }) => verb === 'delPeer'), host.name);
+      assert.deepEqual(keyIds(host).slice(0, 2), [0, 1], host.name);
+      const swaps = host.commands.filter((command) => command.verb === 'swapKeys');
+      assert.deepEqual([swaps[0]?.primary, swaps[1]?.primary], [0, 1], host.name);
+    }
+  });
+
+  test(`a key that the ${who} cannot replace is given up at its end, not later`, () => {
+    const { world, server, client } = blocked(who, 600_000);
+    const ended = (host: Host): boolean => host.log.some((text) => text.includes('SIGUSR1[soft,tls-error] received'));
+    const host = who === 'client' ? client : server;
+    // Renegotiated after 60 s, the key has its transition window of 200 s, and an attempt that runs then its 10 s.
+    world.run(258_000);
+    assert.ok(!ended(host), host.log.join('\n'));
+    world.run(275_000);
+    assert.ok(ended(host), host.log.join('\n'));
+    // Attempts go on until then, one each hand-window and a pause as long.
+    const attempts = host.log.filter((text) => text.includes('TLS key negotiation failed')).length;
+    assert.ok(attempts >= 8 && attempts <= 12, String(attempts));
+  });
+}
+
+test('a certificate that a script refuses in a renegotiation ends the session at once', () => {
+  const world = new World(5);
+  world.asked.add('tls-verify');
+  world.events = (host) => ({ result: host.name === 'server' && world.now > 30_000 ? 'failure' : 'success' });
+  const server = world.add('server', `${SERVER}reneg-sec 60 60\n`, '198.51.100.1');
+  world.add('client', CLIENT, '198.51.100.2');
+  world.run(62_000);
+  assert.ok(server.log.includes('SIGUSR1[soft,tls-error] received, client-instance restarting'), server.log.join('\n'));
+});
+
+test('reneg-bytes and reneg-pkts replace a key that has carried enough', () => {
+  for (const [limit, carried] of [
+    ['reneg-bytes 5000', { linkRead: 3_000, linkWritten: 2_000 }],
+    ['reneg-pkts 40', { packetsRead: 10, packetsWritten: 30 }],
+  ] as const) {
+    const world = new World(11);
+    world.add('server', `${SERVER}reneg-sec 0\n`, '198.51.100.1');
+    const client = world.add('client', `${CLIENT}reneg-sec 0\n${limit}\n`, '198.51.100.2');
+    world.run(30_000);
+    assert.deepEqual(keyIds(client), [0], limit);
+    world.counters = { ...world.counters, ...carried };
+    world.run(40_000);
+    assert.deepEqual(keyIds(client), [0, 1], limit);
+    world.run(60_000);
+    assert.deepEqual(keyIds(client), [0, 1], `${limit}: the same bytes count once`);
+  }
+});
