@@ -11,14 +11,14 @@ import { inNetworkNamespace } from '@seikan/testkit';
 import { createPki, hasStock, ours, Running, stock, temporaryFolder, until } from './program.js';
 
 const UP = 'Initialization Sequence Completed';
-const SERVER = [
-  ...['--dev', 'tun', '--server', '10.99.0.0', '255.255.255.0', '--topology', 'subnet', '--dh', 'none'],
-  ...['--ca', 'ca.crt', '--cert', 'server.crt', '--key', 'server.key', '--lport', '11940', '--keepalive', '1', '60'],
-];
-const CLIENT = [
-  ...['--client', '--dev', 'tun', '--remote', '127.0.0.1', '11940', '--nobind'],
-  ...['--ca', 'ca.crt', '--cert', 'client.crt', '--key', 'client.key', '--remote-cert-tls', 'server'],
-];
+const SERVER =
+  '--dev tun --server 10.99.0.0 255.255.255.0 --topology subnet --dh none --ca ca.crt --cert server.crt --key server.key --lport 11940 --keepalive 1 60'.split(
+    ' ',
+  );
+const CLIENT =
+  '--client --dev tun --remote 127.0.0.1 11940 --nobind --ca ca.crt --cert client.crt --key client.key --remote-cert-tls server'.split(
+    ' ',
+  );
 
 inNetworkNamespace(import.meta.filename, () => {
   const folder = temporaryFolder();
