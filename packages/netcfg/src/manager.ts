@@ -10,7 +10,7 @@ import type { Caller } from './callers.js';
 import type { DcoPort } from './dco-port.js';
 import { Device } from './device.js';
 import type { DnsService } from './dns-service.js';
-import { netcfgError, reasonOf, requestError, valueError, withoutControls } from './errors.js';
+import { netcfgError, reasonOf, valueError, withoutControls } from './errors.js';
 import type { HostNetwork } from './host-network.js';
 import { NETCFG_PATH } from './names.js';
 import type { NetworkChange, NetworkChanges } from './network-changes.js';
@@ -77,7 +77,7 @@ export class Manager {
     const name = withoutControls(requested);
     const path = `${NETCFG_PATH}/${caller.pid}_${name}`;
     if (!isObjectPath(path) || name.includes('/') || name.length > LONGEST_NAME) {
-      throw requestError(`Invalid D-Bus path: ${path.slice(0, LONGEST_NAME)}`);
+      throw netcfgError(`Error creating virtual interface '${name.slice(0, LONGEST_NAME)}'`);
     }
     if (this.#devices.has(path)) throw netcfgError(`Error creating virtual interface '${name}': it exists already`);
     const ofUser = [...this.#devices.values()].filter(({ owner }) => owner === caller.uid).length;

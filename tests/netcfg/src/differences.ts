@@ -5,6 +5,8 @@
 
 export interface Difference {
   readonly why: string;
+  /** Of the original of this suite only. */
+  readonly suite?: string;
   /** Takes the difference out of a line of the original's, and of ours; undefined: the line is not concerned. */
   readonly original?: (what: string, line: string) => string;
   readonly ours?: (what: string, line: string) => string;
@@ -30,15 +32,28 @@ export const CALL_DIFFERENCES: readonly Difference[] = [
       what.startsWith('device set mtu u') ? line.replace(/^.*Expected type “q” but got “u”$/, 'ok []') : line,
   },
   {
+    suite: 'trixie',
     why: 'AddNetworks takes metrics, as from v26 on; the form without is taken too',
     original: (what, line) =>
       what.startsWith('device AddNetworks') ? line.replace('“(a(subb))”', '“(a(suibb))”') : line,
+  },
+  {
+    suite: 'trixie',
+    why: 'later versions of the original name the interface in the error, as ours does',
+    original: (what, line) =>
+      what.startsWith('manager CreateVirtualInterface')
+        ? line.replace(
+            /^.*gdbuspp\.request: Invalid D-Bus path: .*PID_(.*)$/,
+            "org.gtk.GDBus.UnmappedGError.Quark._net_2eopenvpn_2ev3_2enetcfg_2eerror.Code36: GDBus.Error:net.openvpn.v3.netcfg.error: Error creating virtual interface '$1'",
+          )
+        : line,
   },
   {
     why: 'where no kernel device was made the name does not change',
     original: (what, line) => (what === 'device get all' ? line.replace('"value":"tun"', '"value":"est0"') : line),
   },
   {
+    suite: 'trixie',
     why: 'later versions of the original send prefix_size beside prefix',
     ours: (what, line) => (what === 'change' ? line.replace(/ prefix_size=\d+/, '') : line),
   },
@@ -51,6 +66,7 @@ export const DAY_DIFFERENCES: readonly Difference[] = [
     original: (what, line) => (what === 'client killed' && line.includes('198.51.100.1') ? '' : line),
   },
   {
+    suite: 'trixie',
     why: 'the original leaves a killed client’s DNS settings in resolv.conf until it ends itself',
     original: (what, line) => {
       if (what !== 'client killed') return line;

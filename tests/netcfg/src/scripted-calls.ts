@@ -13,6 +13,8 @@ import type { Descriptor } from '@seikan/native';
 
 const NAME = 'net.openvpn.v3.netcfg';
 const ROOT = '/net/openvpn/v3/netcfg';
+/** The last version whose AddNetworks takes no metrics. */
+const LAST_WITHOUT_METRIC = 25;
 const PROPERTIES = 'org.freedesktop.DBus.Properties';
 
 export interface Record {
@@ -32,7 +34,10 @@ type Step =
   | { readonly get: string; readonly on?: string }
   | { readonly getAll: true; readonly on?: string }
   | { readonly set: string; readonly value: Variant; readonly on?: string }
+  /** AddNetworks, in the form that the service's version takes. */
+  | { readonly networks: readonly Network[]; readonly on?: string }
   | { readonly kernel: string };
+type Network = readonly [network: string, prefix: number, ipv6: boolean, exclude: boolean];
 
 const dev = 'device';
 const u = (value: number): Variant => ({ signature: 'u', value });
@@ -74,14 +79,10 @@ export const SCRIPT: readonly Step[] = [
   { call: 'AddIPAddress', signature: 'susb', body: ['fd20::2', 64, 'fd20::1', true], on: dev },
   { call: 'AddIPAddress', signature: 'ss', body: ['1', '2'], on: dev },
   {
-    call: 'AddNetworks',
-    signature: 'a(subb)',
-    body: [
-      [
-        ['10.21.5.0', 24, false, false],
-        ['fd21::', 48, true, false],
-        ['10.23.0.0', 16, false, true],
-      ],
+    networks: [
+      ['10.21.5.0', 24, false, false],
+      ['fd21::', 48, true, false],
+      ['10.23.0.0', 16, false, true],
     ],
     on: dev,
   },
@@ -128,12 +129,12 @@ export async function runScript(): Promise<Transcript> {
     const known = [...details].toSorted(([one], [other]) => one.localeCompare(other));
     changes.push(plain(`${path} ${type} ${device} ${known.map(([key, value]) => `${key}=${value}`).join(' ')}`));
   });
-  await whenUp(bus);
+  const metrics = (await whenUp(bus)) > LAST_WITHOUT_METRIC;
   const records: Record[] = [];
   const tuns: Descriptor[] = [];
   let device = '/';
   for (const step of SCRIPT) {
-    const { what, run } = act(step, bus, device);
+    const { what, run } = act(step, bus, { device, metrics });
     try {
       const { body, descriptors } = await run();
       tuns.push(...descriptors);
@@ -158,7 +159,18 @@ interface Result {
   readonly descriptors: readonly Descriptor[];
 }
 
-function act(step: Step, bus: Connection, device: string): { what: string; run: () => Promise<Result> } {
+function act(
+  step: Step,
+  bus: Connection,
+  { device, metrics }: { device: string; metrics: boolean },
+): { what: string; run: () => Promise<Result> } {
+  if ('networks' in step) {
+    const { networks } = step;
+    const body = metrics ? networks.map(([net, prefix, ...flags]) => [net, prefix, -1, ...flags]) : networks;
+    const signature = metrics ? 'a(suibb)' : 'a(subb)';
+    const { run } = act({ call: 'AddNetworks', signature, body: [body], on: dev }, bus, { device, metrics });
+    return { what: `${dev} AddNetworks ${show(networks)}`, run };
+  }
   if ('kernel' in step) {
     const run = () => Promise.resolve({ body: kernelLines(step.kernel), descriptors: [] });
     return { what: `ip ${step.kernel}`, run };
@@ -190,19 +202,13 @@ function act(step: Step, bus: Connection, device: string): { what: string; run: 
   };
 }
 
-/** The original is on the bus a moment before its object is. */
-async function whenUp(bus: Connection): Promise<void> {
+/** The original is on the bus a moment before its object is. Resolves to the number of its version. */
+async function whenUp(bus: Connection): Promise<number> {
   for (let tries = 0; ; tries++) {
     try {
-      await bus.call({
-        destination: NAME,
-        path: ROOT,
-        interface: PROPERTIES,
-        member: 'GetAll',
-        signature: 's',
-        body: [NAME],
-      });
-      return;
+      const target = { destination: NAME, path: ROOT, interface: PROPERTIES, member: 'Get' };
+      const { body } = await bus.call({ ...target, signature: 'ss', body: [NAME, 'version'], returns: 'v' });
+      return Number.parseInt(String(body[0].value).slice(1), 10);
     } catch (error) {
       if (tries === 100) throw error;
       await new Promise((resolve) => setTimeout(resolve, 50));
