@@ -8,7 +8,18 @@ import { DbusError } from '@seikan/dbus';
 import type { Descriptor } from '@seikan/native';
 import type { NetcfgClient, RemoteDevice } from '@seikan/netcfg';
 import { hostState, inNetworkNamespace, makeHost } from '@seikan/testkit';
-import fc from 'fast-check';
+import {
+  type Arbitrary,
+  array,
+  asyncProperty,
+  boolean,
+  assert as check,
+  constant,
+  constantFrom,
+  nat,
+  oneof,
+  record,
+} from 'fast-check';
 
 import { Bench, eventually } from './bench.js';
 
@@ -16,37 +27,37 @@ const RANDOM_RUNS = process.env['SEIKAN_LONG'] === undefined ? 20 : 300;
 const CALLERS = 3;
 const RESOLVER = 'nameserver 192.0.2.53\nsearch lan.example\n';
 
-const small = fc.nat({ max: 3 });
-const happening = fc.record({
-  caller: fc.nat({ max: CALLERS - 1 }),
-  device: fc.nat({ max: 2 }),
+const small = nat({ max: 3 });
+const happening = record({
+  caller: nat({ max: CALLERS - 1 }),
+  device: nat({ max: 2 }),
   /** Whether the next happening waits for this one's answer. */
-  wait: fc.boolean(),
-  what: fc.oneof(
-    fc.record({ kind: fc.constantFrom('create' as const, 'create' as const) }),
-    fc.record({ kind: fc.constant('address' as const), net: small, prefix: fc.constantFrom(24, 32, 30, 99) }),
-    fc.record({ kind: fc.constant('address6' as const), net: small }),
-    fc.record({
-      kind: fc.constant('route' as const),
+  wait: boolean(),
+  what: oneof(
+    record({ kind: constantFrom('create' as const, 'create' as const) }),
+    record({ kind: constant('address' as const), net: small, prefix: constantFrom(24, 32, 30, 99) }),
+    record({ kind: constant('address6' as const), net: small }),
+    record({
+      kind: constant('route' as const),
       net: small,
-      exclude: fc.boolean(),
-      metric: fc.constantFrom(-1, 0, 70),
+      exclude: boolean(),
+      metric: constantFrom(-1, 0, 70),
     }),
-    fc.record({ kind: fc.constant('remote' as const) }),
-    fc.record({
-      kind: fc.constant('properties' as const),
-      layer: fc.constantFrom(3, 3, 3, 2, 7),
-      reroute: fc.boolean(),
+    record({ kind: constant('remote' as const) }),
+    record({
+      kind: constant('properties' as const),
+      layer: constantFrom(3, 3, 3, 2, 7),
+      reroute: boolean(),
     }),
-    fc.record({ kind: fc.constant('dns' as const), net: small }),
-    { weight: 5, arbitrary: fc.record({ kind: fc.constant('establish' as const) }) },
-    fc.record({ kind: fc.constantFrom('disable', 'clear', 'destroy', 'cleanup') }),
-    fc.record({ kind: fc.constant('protect' as const), net: small }),
-    fc.record({ kind: fc.constantFrom('die' as const) }),
-    fc.record({ kind: fc.constantFrom('closeTun' as const) }),
+    record({ kind: constant('dns' as const), net: small }),
+    { weight: 5, arbitrary: record({ kind: constant('establish' as const) }) },
+    record({ kind: constantFrom('disable', 'clear', 'destroy', 'cleanup') }),
+    record({ kind: constant('protect' as const), net: small }),
+    record({ kind: constantFrom('die' as const) }),
+    record({ kind: constantFrom('closeTun' as const) }),
   ),
 });
-type Happening = typeof happening extends fc.Arbitrary<infer T> ? T : never;
+type Happening = typeof happening extends Arbitrary<infer T> ? T : never;
 
 let established = 0;
 
@@ -143,8 +154,8 @@ inNetworkNamespace(import.meta.filename, () => {
     const bench = await Bench.open(['--resolv-conf', resolver]);
     const clean = hostState();
     const open = readdirSync('/proc/self/fd').length;
-    await fc.assert(
-      fc.asyncProperty(fc.array(happening, { minLength: 20, maxLength: 80 }), async (happenings) => {
+    await check(
+      asyncProperty(array(happening, { minLength: 20, maxLength: 80 }), async (happenings) => {
         const callers: Careless[] = [];
         const dead: Careless[] = [];
         for (let i = 0; i < CALLERS; i++) callers.push(new Careless(await bench.client(), i));

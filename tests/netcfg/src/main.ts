@@ -2,11 +2,12 @@
  * The netcfg service against reality: the unchanged OpenVPN 3 client of a Debian suite, in a root tree of its own, with
  * our service in place of the original and, for comparison, with the original.
  *
- *     node tests/netcfg/dist/main.js [--suite SUITE] [PART...]      parts: day calls resolved (all when none is named)
+ *     node tests/netcfg/dist/main.js [--suite SUITE] [PART...]      parts: day calls load resolved (all when none is named)
  *
  *   day       import, start, traffic, pause, resume, server restart, disconnect, client killed; nothing left behind;
  *             kernel state and resolv.conf at each stage as with the original
  *   calls     one script of D-Bus calls: replies, errors, signals and kernel state as the original's
+ *   load      200 devices by 20 clients at once, memory flat; garbage and a flood of calls harm nobody
  *   resolved  the same client with a real systemd-resolved and polkit: servers and domains of the link, and their end
  *
  * The tree is built at the first run (tools/stock-tree: some minutes) and kept. Ends with 'N passed, N failed'.
@@ -19,6 +20,8 @@ import { Teardown } from '@seikan/testkit';
 
 import { runClientDay, type Stage } from './client-scenario.js';
 import { CALL_DIFFERENCES, compare, DAY_DIFFERENCES, type Difference } from './differences.js';
+import { eventually } from './eventually.js';
+import { kernelPicture } from './kernel-picture.js';
 import { runWithResolved } from './resolved.js';
 import type { Transcript } from './scripted-calls.js';
 import { house, type Implementation, SERVICE_USER, Tree } from './tree.js';
@@ -32,7 +35,7 @@ const { suite } = options;
 const folder = join(house, `.cache/netcfg/pki-${process.pid}`);
 const tell = (text: string): void => console.log(`  ${text}`);
 
-const PARTS: Readonly<Record<string, () => Promise<void>>> = { day, calls, resolved };
+const PARTS: Readonly<Record<string, () => Promise<void>>> = { day, calls, load, resolved };
 
 async function main(): Promise<number> {
   if (process.getuid?.() !== 0) throw new Error('root trees and network namespaces need root');
@@ -90,6 +93,50 @@ async function calls(): Promise<void> {
     }),
     { what: 'change', original: numbered(original), ours: numbered(ours) },
   ]);
+}
+
+const ROUNDS = 4;
+/** Above what garbage collection leaves from one round to the next. */
+const MEMORY_SLACK = 12 << 20;
+
+async function load(): Promise<void> {
+  const [original, ours] = await both(async (world, implementation) => {
+    const tree = await Tree.enter({
+      suite,
+      implementation,
+      namespace: world.client,
+      config: {},
+      teardown: world.teardown,
+    });
+    const script = (what: string) =>
+      tree.run(['node', '/opt/seikan/tests/netcfg/dist/load-calls.js', what], { user: SERVICE_USER, timeout: 120_000 });
+    const before = JSON.stringify(await kernelPicture(world));
+    const perDevice: number[] = [];
+    const memory: number[] = [];
+    for (let round = 0; round < (implementation === 'ours' ? ROUNDS : 1); round++) {
+      perDevice.push(Number(await script('tunnels')));
+      memory.push(await memoryOf(tree));
+    }
+    await eventually('the kernel is as it was', async () => JSON.stringify(await kernelPicture(world)) === before);
+    const slowest = implementation === 'ours' ? Number(await script('flood')) : 0;
+    return { perDevice, memory, slowest };
+  });
+  const [first = 0] = original.perDevice;
+  tell(`per device: ${ours.perDevice.map((ms) => ms.toFixed(1)).join(', ')} ms; the original ${first.toFixed(1)} ms`);
+  tell(
+    `memory after each round: ${ours.memory.map((bytes) => (bytes >> 20).toFixed(0)).join(', ')} MiB; the original ${((original.memory[0] ?? 0) >> 20).toFixed(0)} MiB`,
+  );
+  tell(`the slowest tunnel beside a flood: ${ours.slowest.toFixed(0)} ms`);
+  const [, second = 0] = ours.memory;
+  if ((ours.memory.at(-1) ?? 0) > second + MEMORY_SLACK) throw new Error('the service grows from round to round');
+}
+
+/** Resident memory of the service. */
+async function memoryOf(tree: Tree): Promise<number> {
+  const [pid] = await tree.processes(/seikan-netcfg\.js|openvpn3-service-netcfg/);
+  if (pid === undefined) throw new Error('the service does not run');
+  const [, kilobytes] = /^VmRSS:\s+(\d+)/m.exec(await tree.run(['cat', `/proc/${pid}/status`])) ?? [];
+  return Number(kilobytes) * 1_024;
 }
 
 async function resolved(): Promise<void> {

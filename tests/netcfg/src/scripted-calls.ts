@@ -203,12 +203,12 @@ function act(
 }
 
 /** The original is on the bus a moment before its object is. Resolves to the number of its version. */
-async function whenUp(bus: Connection): Promise<number> {
+export async function whenUp(bus: Connection): Promise<number> {
   for (let tries = 0; ; tries++) {
     try {
       const target = { destination: NAME, path: ROOT, interface: PROPERTIES, member: 'Get' };
       const { body } = await bus.call({ ...target, signature: 'ss', body: [NAME, 'version'], returns: 'v' });
-      return Number.parseInt(String(body[0].value).slice(1), 10);
+      return Number.parseInt(show(body[0].value).slice(2), 10);
     } catch (error) {
       if (tries === 100) throw error;
       await new Promise((resolve) => setTimeout(resolve, 50));
