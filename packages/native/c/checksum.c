@@ -2,7 +2,7 @@
 
 /* Wide registers where the processor has them; a sanitizer cannot look into the choice at load time. */
 #if defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__)
-__attribute__((target_clones("avx512f", "avx2", "default"), optimize("O3")))
+__attribute__((target_clones("avx2", "default"), optimize("O3")))
 #endif
 static uint64_t sum_blocks(const uint8_t *bytes, size_t blocks)
 {

@@ -79,7 +79,7 @@ static struct sight look(const uint8_t *packet, uint32_t length)
     }
     const uint8_t *transport = packet + sight.transport;
     memcpy(&ports, transport, 4);
-    sight.hash = mix(sight.hash, ports);
+    sight.hash = mix(sight.hash, ports) | 1;
     sight.header_size = sight.transport + (sight.tcp ? (transport[12] >> 4) * 4u : 8);
     sight.what = SINGLE;
     if (sight.tcp) {
@@ -160,13 +160,13 @@ static void prepare(struct seikan_flow *flow, struct virtio_net_hdr *header)
     memcpy(transport + header->csum_offset, &partial, 2);
 }
 
-static void flush(struct seikan_coalescer *to, struct seikan_flow *flow)
+static void flush(struct seikan_coalescer *to, uint32_t place)
 {
+    struct seikan_flow *flow = &to->flows[place];
     struct virtio_net_hdr header;
     uint32_t count = flow->count;
 
-    if (count == 0) return;
-    flow->count = 0;
+    to->hashes[place] = 0;
     if (count == 1) {
         write_single(to, flow->numbers[0], flow->first, flow->length, flow->verified);
         return;
@@ -179,11 +179,12 @@ static void flush(struct seikan_coalescer *to, struct seikan_flow *flow)
     for (uint32_t i = 0; i < count; i++) count_packet(to, flow->numbers[i], accepted);
 }
 
-static struct seikan_flow *find(struct seikan_coalescer *to, uint64_t hash)
+/* The place of the flow with this hash, or SEIKAN_FLOWS. */
+static uint32_t find(const struct seikan_coalescer *to, uint64_t hash)
 {
-    for (uint32_t i = 0; i < SEIKAN_FLOWS; i++)
-        if (to->flows[i].count > 0 && to->flows[i].hash == hash) return &to->flows[i];
-    return NULL;
+    uint32_t place = 0;
+    while (place < SEIKAN_FLOWS && to->hashes[place] != hash) place++;
+    return place;
 }
 
 /* A flow's hash is not its name: addresses and ports are compared too. */
@@ -226,24 +227,21 @@ static void join(struct seikan_flow *flow, uint32_t at, uint8_t *packet, uint32_
     flow->closed = size < flow->length - flow->header_size || flow->flags != 0;
 }
 
-static void begin(struct seikan_coalescer *to, struct seikan_flow *flow, uint32_t at, uint8_t *packet, uint32_t length,
-    const struct sight *sight)
+static void begin(struct seikan_coalescer *to, uint32_t at, uint8_t *packet, uint32_t length, const struct sight *sight)
 {
-    if (flow == NULL) {
-        for (uint32_t i = 0; i < SEIKAN_FLOWS && flow == NULL; i++)
-            if (to->flows[i].count == 0) flow = &to->flows[i];
-        if (flow == NULL) {
-            flow = &to->flows[to->oldest++ % SEIKAN_FLOWS];
-            flush(to, flow);
-        }
+    uint32_t place = find(to, 0);
+    if (place == SEIKAN_FLOWS) {
+        place = to->oldest++ % SEIKAN_FLOWS;
+        flush(to, place);
     }
+    struct seikan_flow *flow = &to->flows[place];
+    to->hashes[place] = sight->hash;
     flow->first = packet;
     flow->count = 1;
     flow->length = length;
     flow->header_size = sight->header_size;
     flow->transport = sight->transport;
     flow->payload = length - sight->header_size;
-    flow->hash = sight->hash;
     flow->tcp = sight->tcp;
     flow->six = sight->six;
     flow->fixed_id = false;
@@ -274,22 +272,26 @@ void seikan_coalesce(struct seikan_coalescer *to, uint32_t at, uint8_t *packet, 
         write_single(to, at, packet, length, false);
         return;
     }
-    struct seikan_flow *flow = find(to, sight.hash);
-    if (sight.what == MERGEABLE && flow != NULL && may_join(flow, packet, length, &sight)) {
-        /* A packet alone is left to the kernel to check: most are never joined. */
-        if (!flow->verified)
-            flow->verified = checksums_right(flow->first, flow->length, flow->tcp, flow->six, flow->transport);
-        if (flow->verified && checksums_right(packet, length, sight.tcp, sight.six, sight.transport)) {
-            join(flow, at, packet, length);
-            return;
+    uint32_t place = find(to, sight.hash);
+    if (place < SEIKAN_FLOWS) {
+        struct seikan_flow *flow = &to->flows[place];
+        if (sight.what == MERGEABLE && may_join(flow, packet, length, &sight)) {
+            /* A packet alone is left to the kernel to check: most are never joined. */
+            if (!flow->verified)
+                flow->verified = checksums_right(flow->first, flow->length, flow->tcp, flow->six, flow->transport);
+            if (flow->verified && checksums_right(packet, length, sight.tcp, sight.six, sight.transport)) {
+                join(flow, at, packet, length);
+                return;
+            }
         }
+        flush(to, place);
     }
-    if (flow != NULL) flush(to, flow);
-    if (sight.what == MERGEABLE) begin(to, flow, at, packet, length, &sight);
+    if (sight.what == MERGEABLE) begin(to, at, packet, length, &sight);
     else write_single(to, at, packet, length, false);
 }
 
 void seikan_coalesce_finish(struct seikan_coalescer *to)
 {
-    for (uint32_t i = 0; i < SEIKAN_FLOWS; i++) flush(to, &to->flows[i]);
+    for (uint32_t place = 0; place < SEIKAN_FLOWS; place++)
+        if (to->hashes[place] != 0) flush(to, place);
 }

@@ -18,6 +18,7 @@
 #include "packet-table.h"
 
 #include <linux/virtio_net.h>
+#include <string.h>
 #include <sys/uio.h>
 
 #define SEIKAN_FLOWS 16
@@ -27,11 +28,10 @@
 
 struct seikan_flow {
     uint8_t *first;                           /* the first packet; its header becomes the superpacket's */
-    uint32_t count;                           /* 0: free */
+    uint32_t count;
     uint32_t length, header_size, transport;  /* of the first packet */
     uint32_t payload;                         /* of all */
     uint32_t sequence;                        /* what the next one must have */
-    uint64_t hash;
     bool tcp, six, closed, fixed_id, verified;
     uint8_t flags;                            /* PSH and FIN of the last */
     uint32_t numbers[SEIKAN_MERGE_TCP];       /* in the table */
@@ -46,8 +46,20 @@ struct seikan_coalescer {
     int error;   /* the last refusal's errno */
     bool broken; /* the device is gone */
     uint32_t oldest;
+    uint64_t hashes[SEIKAN_FLOWS]; /* 0: free */
     struct seikan_flow flows[SEIKAN_FLOWS];
 };
+
+/* Nothing waits and nothing is counted yet; what is left as it is, is large. */
+static inline void seikan_coalesce_begin(struct seikan_coalescer *to, int fd, const struct seikan_table *table)
+{
+    to->fd = fd;
+    to->table = table;
+    to->writes = to->merged = to->refused = to->accepted = to->oldest = 0;
+    to->error = 0;
+    to->broken = false;
+    memset(to->hashes, 0, sizeof to->hashes);
+}
 
 /* Takes packet `at` of the table: keeps it, or writes it and what must go before it. */
 void seikan_coalesce(struct seikan_coalescer *to, uint32_t at, uint8_t *packet, uint32_t length);

@@ -144,12 +144,22 @@ bool seikan_superpacket_open(
     uint8_t *transport = header + super->transport, *checksum = transport + (super->tcp ? TCP_CHECKSUM : UDP_CHECKSUM);
     memcpy(&partial, checksum, 2);
     memset(checksum, 0, 2);
+    if (super->tcp) {
+        super->sequence = seikan_get32(transport + TCP_SEQUENCE);
+        super->flags = transport[TCP_FLAGS];
+        memset(transport + TCP_SEQUENCE, 0, 4);
+        transport[TCP_FLAGS] = 0;
+    } else
+        memset(transport + UDP_LENGTH, 0, 2);
     /* The field holds the pseudo header's sum with the whole length, which is taken out again. */
-    super->pseudo = partial + (uint64_t)(uint16_t)~htons((uint16_t)(length - super->transport));
-    super->sequence = super->tcp ? seikan_get32(transport + TCP_SEQUENCE) : 0;
-    super->flags = super->tcp ? transport[TCP_FLAGS] : 0;
-    super->id = super->six ? 0 : seikan_get16(header + 4);
-    if (!super->six) memset(header + 10, 0, 2);
+    super->transport_sum = partial + (uint64_t)(uint16_t)~htons((uint16_t)(length - super->transport))
+        + seikan_sum(transport, super->header_size - super->transport);
+    if (!super->six) {
+        super->id = seikan_get16(header + 4);
+        memset(header + 2, 0, 4);
+        memset(header + 10, 0, 2);
+        super->ip_sum = seikan_sum(header, super->transport);
+    }
     return true;
 }
 
@@ -159,30 +169,36 @@ void seikan_superpacket_header(
     uint32_t transport_size = super->header_size - super->transport;
     uint8_t *transport = into + super->transport, *field;
 
+    uint64_t sum = super->transport_sum + seikan_sum16(transport_size + size) + seikan_sum(payload, size);
+
     memcpy(into, super->header, super->header_size);
     if (super->six)
         seikan_put16(into + 4, super->header_size + size - 40);
     else {
-        seikan_put16(into + 2, super->header_size + size);
-        seikan_put16(into + 4, super->id + i);
-        uint16_t sum = (uint16_t)~seikan_fold(seikan_sum(into, super->transport));
-        memcpy(into + 10, &sum, 2);
+        uint32_t length = super->header_size + size;
+        uint16_t id = (uint16_t)(super->id + i);
+        seikan_put16(into + 2, length);
+        seikan_put16(into + 4, id);
+        uint16_t ip_sum = (uint16_t)~seikan_fold(super->ip_sum + seikan_sum16(length) + seikan_sum16(id));
+        memcpy(into + 10, &ip_sum, 2);
     }
     if (super->tcp) {
         uint8_t flags = super->flags;
+        uint32_t sequence = super->sequence + i * super->segment_size;
         if (i + 1 < super->segments) flags &= (uint8_t)~(FIN | PSH);
         if (i > 0) flags &= (uint8_t)~CWR;
-        seikan_put32(transport + TCP_SEQUENCE, super->sequence + i * super->segment_size);
+        seikan_put32(transport + TCP_SEQUENCE, sequence);
         transport[TCP_FLAGS] = flags;
+        sum += (uint64_t)htonl(sequence) + seikan_sum16(flags);
         field = transport + TCP_CHECKSUM;
     } else {
         seikan_put16(transport + UDP_LENGTH, transport_size + size);
+        sum += seikan_sum16(transport_size + size);
         field = transport + UDP_CHECKSUM;
     }
-    uint16_t sum = (uint16_t)~seikan_fold(super->pseudo + seikan_sum16(transport_size + size)
-        + seikan_sum(transport, transport_size) + seikan_sum(payload, size));
-    if (sum == 0 && !super->tcp) sum = 0xffff;
-    memcpy(field, &sum, 2);
+    uint16_t folded = (uint16_t)~seikan_fold(sum);
+    if (folded == 0 && !super->tcp) folded = 0xffff;
+    memcpy(field, &folded, 2);
 }
 
 /*

@@ -24,7 +24,8 @@ struct seikan_superpacket {
     bool tcp, six;
     /* Without lengths, id, sequence number and checksums. */
     uint8_t header[SEIKAN_MOST_HEADER];
-    uint64_t pseudo; /* sum of the pseudo header without the length */
+    /* Sums of the IP header, and of the pseudo and transport headers, without what differs between segments. */
+    uint64_t ip_sum, transport_sum;
     uint32_t sequence;
     uint16_t id;
     uint8_t flags;

@@ -95,7 +95,7 @@ static napi_value tun_write_table(napi_env env, napi_callback_info info)
     struct seikan_order order;
     uint32_t *counters;
     size_t counter_count;
-    struct seikan_coalescer to = { 0 };
+    struct seikan_coalescer to;
     bool thrown = false;
 
     if (!seikan_arguments(env, info, argv, 8) || !seikan_fd(env, argv[0], &fd)
@@ -104,8 +104,7 @@ static napi_value tun_write_table(napi_env env, napi_callback_info info)
         || !seikan_words(env, argv[7], &counters, &counter_count))
         return NULL;
     if (counter_count < 4) return seikan_throw_range(env, "counters are four words");
-    to.fd = fd;
-    to.table = &table;
+    seikan_coalesce_begin(&to, fd, &table);
     to.header = (merge & HEADER) != 0;
     to.tcp = to.header && (merge & MERGE_TCP) != 0;
     to.udp = to.tcp && (merge & MERGE_UDP) != 0;

@@ -1,8 +1,16 @@
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 
+/** What require() gave: looking it up there again costs as much as sealing ten packets. */
+let addon: unknown;
+
 /** Loads the compiled addon once per thread. Every room of this package asserts the type of its own part of it. */
 export function loadAddon(): unknown {
+  addon ??= load();
+  return addon;
+}
+
+function load(): unknown {
   const path = fileURLToPath(new URL('../build/seikan.node', import.meta.url));
   try {
     return createRequire(import.meta.url)(path);
