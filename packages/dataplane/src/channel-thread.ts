@@ -6,6 +6,7 @@
  * to close, as when it is killed; keys are wiped with the handles that hold them.
  */
 import { randomFillSync } from 'node:crypto';
+import { performance } from 'node:perf_hooks';
 import { receiveMessageOnPort } from 'node:worker_threads';
 
 import type { DataChannelEvent, DataKey, Millis } from '@seikan/core';

@@ -14,7 +14,7 @@ export interface TunEndOptions {
 
 const PACKETS = 64;
 /** Read at once: a turn stays short, and what the link is to carry, too. */
-const BYTES_AT_ONCE = 0x4_0000;
+const BYTES_AT_ONCE = 0x2_0000;
 const LONGEST = 0x1_0000 + 64;
 
 export class TunEnd implements PacketTun {

@@ -27,7 +27,7 @@ const SLOTS = 64;
 /** tun-mtu 1500 and all headers. */
 const DEFAULT_CAPACITY = 2_048;
 /** Messages that are received at once, each of 64 KiB at most. */
-const MESSAGES = 16;
+const MESSAGES = 8;
 const MESSAGE_ROOM = 0x1_0000 + HEADROOM + TAILROOM + 64;
 
 export class UdpLink implements PacketLink {

@@ -110,10 +110,9 @@ test('a thread that dies takes its keys along: links, tun and peers end, nothing
   const setup = new Setup();
   const { channel, events, thread } = setup;
   const before = openDescriptors();
-  const { source, address } = openUdp();
-  channel.openLink(1, source);
-  setup.addPeer(0, address);
-  setup.addPeer(1, { ...address, port: 1 });
+  channel.openLink(1, openUdp().source);
+  setup.addPeer(0, { family: 4, address: '127.0.0.1', port: 9 });
+  setup.addPeer(1, { family: 4, address: '127.0.0.1', port: 10 });
   channel.handle({ verb: 'sendMessage', peer: { index: 0, generation: 1 }, plaintext: Uint8Array.of(1) });
   channel.closeLink(99);
   const counted = channel.readCounters({ index: 0, generation: 1 });
