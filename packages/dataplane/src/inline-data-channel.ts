@@ -105,6 +105,7 @@ export class InlineDataChannel implements DataChannel<PacketLink, PacketTun> {
         maxPeers: settings.maxPeers,
         link: (id) => this.#links.get(id),
         tun: () => this.#tun,
+        server: settings.mode === 'server',
         lost: (drop, count) => this.#plane.peers.counters.noPeer.addDrop(drop, count),
       });
     }
@@ -283,7 +284,7 @@ export class InlineDataChannel implements DataChannel<PacketLink, PacketTun> {
     this.#endTurn();
     this.#lane?.work(undefined);
     this.#tunTable = undefined;
-    if (this.#lane?.congested === true) this.#tun?.pause?.(true);
+    if (this.#lane?.mayPauseTun === true) this.#tun?.pause?.(true);
   }
 
   /** Gives the packets that a superpacket of the tun's table is made of. */

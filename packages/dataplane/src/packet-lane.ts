@@ -27,6 +27,8 @@ export interface SealRun {
 export interface PacketLaneOptions {
   readonly keys: KeyNumbers;
   readonly maxPeers: number;
+  /** Many peers, of which each may have a connection of its own. */
+  readonly server: boolean;
   readonly link: (id: LinkId) => PacketLink | undefined;
   readonly tun: () => PacketTun | undefined;
   /** Packets of a run that were lost on the way out. */
@@ -94,9 +96,10 @@ export class PacketLane {
     return undefined;
   }
 
-  /** Whether what was sealed last waits for its socket. */
-  get congested(): boolean {
-    return this.#link?.congested === true;
+  /** What was sealed last waits for its socket, and nobody suffers when no more comes: one slow connection stops no other. */
+  get mayPauseTun(): boolean {
+    const link = this.#link;
+    return link?.congested === true && (link.kind === 'datagram' || !this.#options.server);
   }
 
   /** A table is worked on from now on; `undefined`: its owner takes it back. */

@@ -35,13 +35,12 @@ export interface TcpLinkOptions {
 }
 
 const LENGTH_SIZE = 2;
-const NOTHING = new Uint8Array(0);
 const DEFAULT_QUEUE_LIMIT = 64;
 const DEFAULT_CAPACITY = 2_048;
 const SLOTS = 32;
 const FIRST_QUEUE_SIZE = 4_096;
-/** A queue that grew larger is given back once it is empty. */
-const KEPT_QUEUE_SIZE = 16_384;
+/** A queue that grew larger is given back once it is empty. What bulk traffic needs is kept: allocating it anew costs a garbage collection each time. */
+const KEPT_QUEUE_SIZE = 0x2_0000;
 
 /** Buffers for reading that the connections of one thread share, since one of them reads at a time. */
 export class TcpWorkspace {
@@ -84,8 +83,9 @@ export class TcpLink implements PacketLink {
   /** Reads packet by packet, as long as the kernel has not taken over. */
   #packetwise: boolean;
   #whenAtBoundary: (() => void) | undefined;
-  /** The beginning of a packet whose rest has not come. */
-  #partial: Uint8Array = NOTHING;
+  /** `#partial[0, #partialSize)` is the beginning of a packet whose rest has not come. */
+  #partial = new Uint8Array(0);
+  #partialSize = 0;
 
   /** Framed packets that wait: `#queue[#queueStart, #queueEnd)`, which may begin inside a frame. */
   #queue = new Uint8Array(0);
@@ -112,7 +112,7 @@ export class TcpLink implements PacketLink {
   get socket(): LinkSocket {
     return {
       fd: this.#socket.descriptor.fd,
-      atBoundary: this.#packetwise && !this.#connecting && this.#partial.length === 0 && this.#waiting === 0,
+      atBoundary: this.#packetwise && !this.#connecting && this.#partialSize === 0 && this.#waiting === 0,
       whenAtBoundary: (then) => {
         this.#whenAtBoundary = then;
       },
@@ -165,6 +165,10 @@ export class TcpLink implements PacketLink {
     return lost;
   }
 
+  get congested(): boolean {
+    return this.#blocked;
+  }
+
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
@@ -177,9 +181,10 @@ export class TcpLink implements PacketLink {
       if (writable) this.#decideConnection();
       return;
     }
-    if (writable) {
+    if (writable && this.#blocked) {
       this.#blocked = false;
       this.#write();
+      if (!this.#blocked) this.#receiver?.drained?.();
     }
     if (readable && !this.#closed) this.#read();
     if (this.#whenAtBoundary === undefined || this.#closed || !this.socket.atBoundary) return;
@@ -201,22 +206,22 @@ export class TcpLink implements PacketLink {
 
   #read(): void {
     const { stream } = this.#workspace;
-    const kept = this.#partial.length;
-    stream.set(this.#partial);
+    const kept = this.#partialSize;
+    if (kept > 0) stream.set(this.#partial.subarray(0, kept));
     const count = this.#socket.read(stream, kept, this.#packetwise ? this.#missing() : stream.length - kept);
     if (count === WOULD_BLOCK) return;
     if (count <= 0) {
       this.#fail(count === 0 ? 'closed by the peer' : resultName(count));
       return;
     }
-    this.#partial = NOTHING;
+    this.#partialSize = 0;
     this.#takePackets(kept + count);
   }
 
   /** How much is missing to the length of the packet, or to its end. */
   #missing(): number {
-    const { length } = this.#partial;
-    return length < LENGTH_SIZE ? LENGTH_SIZE - length : LENGTH_SIZE + readUint16(this.#partial, 0) - length;
+    const size = this.#partialSize;
+    return size < LENGTH_SIZE ? LENGTH_SIZE - size : LENGTH_SIZE + readUint16(this.#partial, 0) - size;
   }
 
   /** Cuts `stream[0, end)` into packets. */
@@ -239,7 +244,15 @@ export class TcpLink implements PacketLink {
     }
     if (this.#closed) return;
     if (bad) this.#fail('bad packet length');
-    else this.#partial = stream.slice(at, end);
+    else this.#keepPartial(at, end);
+  }
+
+  #keepPartial(at: number, end: number): void {
+    this.#partialSize = end - at;
+    if (this.#partialSize === 0) return;
+    const { stream, capacity } = this.#workspace;
+    if (this.#partial.length === 0) this.#partial = new Uint8Array(LENGTH_SIZE + capacity);
+    this.#partial.set(stream.subarray(at, end));
   }
 
   #makeRoom(size: number): void {
