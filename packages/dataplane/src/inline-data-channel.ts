@@ -144,6 +144,8 @@ export class InlineDataChannel implements DataChannel<PacketLink, PacketTun> {
     if (link === undefined) return;
     this.#closings += 1;
     this.#lane?.forgetLink();
+    // It may have been paused for this link.
+    this.#tun?.pause?.(false);
     this.#unflushed.delete(link);
     this.#plane.external.datagramLinks.delete(id);
     link.close();

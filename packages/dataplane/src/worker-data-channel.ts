@@ -5,8 +5,8 @@
  *   handle ──port──▶ thread ──port (events), ring (control datagrams), shared memory (counters)──▶ onEvent, readCounters
  *
  * Events of the port and packets of the ring are one sequence: each event names the ring's position at which it happened.
- * When the thread dies, its keys are dead with it and its links and tun are reported as down; a new thread begins with the
- * next link or tun.
+ * When the thread dies, its keys, links and tun are gone with it, which is reported as one event; a new thread begins with
+ * the next link or tun.
  */
 import type {
   ChannelSettings,
@@ -47,9 +47,7 @@ export class WorkerDataChannel<Link = LinkSource, Tun = TunSource> implements Da
   #life: Life | undefined;
   #closed = false;
 
-  readonly #links = new Set<LinkId>();
   #lastAccepted: LinkId = 0;
-  #hasTun = false;
   /** The peers that were installed and whose end was not reported. */
   readonly #peers = new Map<string, { readonly peer: PeerRef; leaving: boolean }>();
   /** What the peers of a thread that died had counted, until control deletes them. */
@@ -65,13 +63,11 @@ export class WorkerDataChannel<Link = LinkSource, Tun = TunSource> implements Da
   openLink(link: LinkId, source: Link): void {
     if (this.#closed) return;
     this.#begin();
-    this.#links.add(link);
     this.#thread.post({ do: 'openLink', link, source });
   }
 
   /** Blocks for a turn of the thread when the link is one that control opened: what it is bound to is free then. */
   closeLink(link: LinkId): void {
-    this.#links.delete(link);
     if (link < 0) this.#thread.post({ do: 'closeLink', link, ticket: undefined });
     else this.#thread.postAndWait((ticket) => ({ do: 'closeLink', link, ticket }));
   }
@@ -80,13 +76,11 @@ export class WorkerDataChannel<Link = LinkSource, Tun = TunSource> implements Da
   attachTun(source: Tun): void {
     if (this.#closed) return;
     this.#begin();
-    this.#hasTun = true;
     this.#thread.postAndWait((ticket) => ({ do: 'attachTun', source, ticket }));
   }
 
   /** Blocks for a turn of the thread: the device is closed then. */
   detachTun(): void {
-    this.#hasTun = false;
     this.#thread.postAndWait((ticket) => ({ do: 'detachTun', ticket }));
   }
 
@@ -168,11 +162,7 @@ export class WorkerDataChannel<Link = LinkSource, Tun = TunSource> implements Da
   }
 
   #note(event: DataChannelEvent): void {
-    if (event.event === 'linkUp') {
-      this.#links.add(event.link);
-      this.#lastAccepted = Math.min(this.#lastAccepted, event.link);
-    } else if (event.event === 'linkDown') this.#links.delete(event.link);
-    else if (event.event === 'tunDown') this.#hasTun = false;
+    if (event.event === 'linkUp') this.#lastAccepted = Math.min(this.#lastAccepted, event.link);
     else if (event.event === 'peerDeleted') this.#peers.delete(keyOf(event.peer));
   }
 
@@ -188,13 +178,7 @@ export class WorkerDataChannel<Link = LinkSource, Tun = TunSource> implements Da
       if (leaving) left.push(peer);
     }
     for (const peer of left) this.#deletePeer(peer);
-    const links = [...this.#links];
-    this.#links.clear();
-    const hadTun = this.#hasTun;
-    this.#hasTun = false;
-    const why = `the data channel's thread died: ${reason}`;
-    for (const link of links) this.#onEvent({ event: 'linkDown', link, reason: why });
-    if (hadTun) this.#onEvent({ event: 'tunDown', reason: why });
+    this.#onEvent({ event: 'channelDown', reason: `the data channel's thread died: ${reason}` });
   }
 
   /** True: it was a peer of a thread that died, and the answer is given. */

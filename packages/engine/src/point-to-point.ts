@@ -129,6 +129,8 @@ export class PointToPoint implements ContextOwner {
   #signal = 'sigterm';
   /** What the tun was set up with, if it is open: the digest of the pulled options. */
   #tun: { readonly digest: string } | undefined;
+  /** Not even persist-tun can keep it. */
+  #deviceIsGone = false;
   /** The tun was opened before the peer was known, with these errors of routes. */
   #openedFirst: readonly string[] | undefined;
   /** What holds for the session once it is agreed. */
@@ -243,6 +245,10 @@ export class PointToPoint implements ContextOwner {
         return;
       case 'tunDown':
         this.#fatal(`ERROR: the tun device is gone: ${event.reason}`, time);
+        return;
+      case 'channelDown':
+        this.#deviceIsGone = true;
+        this.#restart('soft', 'channel-down', time, event.reason);
         return;
       case 'peerTimeout':
         this.#peerTimeout(time);
@@ -707,7 +713,9 @@ export class PointToPoint implements ContextOwner {
       this.#state('RECONNECTING', reason);
     };
     this.#phase = { name: 'idle' };
-    if (this.#device.isOpen && !(this.#options.persist.tun && this.#device.isUp)) this.#closeTun(time, wait);
+    const kept = this.#options.persist.tun && this.#device.isUp && !this.#deviceIsGone;
+    this.#deviceIsGone = false;
+    if (this.#device.isOpen && !kept) this.#closeTun(time, wait);
     else this.#device.restarting(this.#signal, time, wait);
   }
 

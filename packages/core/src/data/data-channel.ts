@@ -107,6 +107,8 @@ export type DataChannelEvent =
   /** A link is gone: closed by the peer, reset, a bad length, or the socket failed. */
   | { readonly event: 'linkDown'; readonly link: LinkId; readonly reason: string }
   | { readonly event: 'tunDown'; readonly reason: string }
+  /** The channel failed as a whole: its keys, links and tun are gone. It begins anew with the next link or tun. */
+  | { readonly event: 'channelDown'; readonly reason: string }
   /** The peer was authenticated at another address, which no other peer holds, and has been moved there. */
   | { readonly event: 'float'; readonly peer: PeerRef; readonly to: Endpoint; readonly link: LinkId }
   /** An authenticated packet came from an address that another peer holds: control decides (setPeer or delPeer). */

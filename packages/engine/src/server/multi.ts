@@ -194,6 +194,9 @@ export class Multi implements InstanceHost {
         return this.#linkUp(event.link, event.listener);
       case 'linkDown':
         return this.#linkDown(event.link, event.reason, time);
+      case 'channelDown':
+        this.#log.write('error', 0, event.reason);
+        return this.#end({ signal: 'SIGUSR1', source: 'soft' }, time);
       case 'tunDown':
         return this.#fatal(`ERROR: the tun device is gone: ${event.reason}`, time);
       case 'float':
