@@ -24,6 +24,7 @@ import {
   startWarnings,
 } from '@seikan/engine';
 import { notifySystemd, TlsSetupError } from '@seikan/native';
+import type { NetcfgClient } from '@seikan/netcfg';
 import { type Log, type PluginCascade, PluginError, PluginSet } from '@seikan/plugin-host';
 import {
   chooseOffload,
@@ -56,11 +57,14 @@ import { ProcessSignals } from './signals.js';
 const EXIT_GOOD = 0;
 const EXIT_ERROR = 1;
 
-/** Runs OpenVPN's command line (without the program's name) and gives its exit status. */
-export async function openvpnMain(argv: readonly string[]): Promise<number> {
+/**
+ * Runs OpenVPN's command line (without the program's name) and gives its exit status. `network`: makes the tun, for a
+ * process without privileges.
+ */
+export async function openvpnMain(argv: readonly string[], network?: NetcfgClient): Promise<number> {
   const signals = new ProcessSignals();
   try {
-    return await new OpenvpnProcess(argv, signals, await takeHandoff(process.env)).run();
+    return await new OpenvpnProcess(argv, { signals, network, daemon: await takeHandoff(process.env) }).run();
   } finally {
     signals.close();
   }
@@ -91,6 +95,7 @@ interface Kept {
 class OpenvpnProcess {
   readonly #argv: readonly string[];
   readonly #signals: ProcessSignals;
+  readonly #network: NetcfgClient | undefined;
   readonly #daemon: DaemonStart | undefined;
   readonly #files: ConfigurationFiles;
   readonly #folder = process.cwd();
@@ -101,9 +106,18 @@ class OpenvpnProcess {
   #credentials: UserPass | undefined;
   #first = true;
 
-  constructor(argv: readonly string[], signals: ProcessSignals, daemon: DaemonStart | undefined) {
+  constructor(
+    argv: readonly string[],
+    parts: {
+      readonly signals: ProcessSignals;
+      readonly network: NetcfgClient | undefined;
+      readonly daemon: DaemonStart | undefined;
+    },
+  ) {
+    const { signals, network, daemon } = parts;
     this.#argv = argv;
     this.#signals = signals;
+    this.#network = network;
     this.#daemon = daemon;
     this.#files = new ConfigurationFiles(daemon?.handoff.standardInput);
     const { username, password, passphrase } = daemon?.handoff ?? {};
@@ -226,7 +240,8 @@ class OpenvpnProcess {
       files: new KeptFiles(options, write),
       events: tunnelEvents(options, plugins, read.eventLog),
       environment,
-      offload: await chooseOffload(options, write),
+      // Offload of a process without privileges is the service's.
+      offload: this.#network === undefined ? await chooseOffload(options, write) : undefined,
     };
     try {
       for (;;) {
@@ -283,6 +298,7 @@ class OpenvpnProcess {
       materials,
       files,
       thread: this.#thread,
+      network: this.#network,
       offload,
       events,
       environment,

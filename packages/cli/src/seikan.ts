@@ -2,6 +2,8 @@
  * `seikan`: our own verbs. Exit status: 0 done, 1 it did not work, 2 the command line is wrong.
  * `seikan openvpn …` is taken by bin/seikan, so that it starts as bin/openvpn does; it stands here for the help.
  */
+
+import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,6 +11,7 @@ import { join } from 'node:path';
 import { buildPlugin, createMember, type DayStep, formatDay, runDay, usualDay } from '@seikan/plugin-host';
 import { Command, CommanderError } from 'commander';
 
+import { netcfgMonitor, netcfgStatus, up } from './network-verbs.js';
 import { openvpnMain } from './openvpn.js';
 import { product, versionText } from './product.js';
 
@@ -48,6 +51,24 @@ function program(done: (status: number) => void): Command {
     .command('version')
     .description('what this is')
     .action(() => void process.stdout.write(versionText()));
+  seikan
+    .command('up')
+    .description('brings up the tunnel of a profile; without root through the netcfg service')
+    .argument('<profile>', 'an OpenVPN configuration file')
+    .argument('[options...]', "more of OpenVPN's options, after --")
+    .option('--service', 'use the netcfg service even as root')
+    .action(async (profile: string, words: string[], { service }: { service?: true }) =>
+      done(await up(profile, words, { service })),
+    );
+  const netcfg = seikan.command('netcfg').description('the service that configures networks').helpCommand(false);
+  netcfg
+    .command('status')
+    .description('its settings, and the devices that you may use')
+    .action(() => netcfgStatus(writeLine));
+  netcfg
+    .command('monitor')
+    .description('shows its changes of the network as they happen')
+    .action(() => netcfgMonitor(writeLine, once(process, 'SIGINT')));
   const plugin = seikan.command('plugin').description('plugins written in TypeScript').helpCommand(false);
   plugin
     .command('build')
@@ -73,6 +94,10 @@ function program(done: (status: number) => void): Command {
       done(await testPlugin(name, parameters, options)),
     );
   return seikan;
+}
+
+function writeLine(line: string): void {
+  process.stdout.write(`${line}\n`);
 }
 
 interface TestOptions {

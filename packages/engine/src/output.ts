@@ -5,6 +5,8 @@
 import type { DataChannelCommand, Endpoint, LinkId, Millis, UnixSeconds } from '@seikan/core';
 import type { EventContext, EventRequest, EventVerdict } from '@seikan/plugin-sdk';
 
+import type { DnsOptions } from './options/options.js';
+
 /** The two clocks of one input: `now` for deadlines, `wallClock` for what is written down. */
 export interface Time {
   readonly now: Millis;
@@ -135,6 +137,9 @@ export interface OpenTunAsk {
   readonly mtu: number;
   readonly txQueueLength: number | undefined;
   readonly macAddress: string | undefined;
+  /** What it will be configured with, for who must know all at once. */
+  readonly plan: ConfigureTunAsk;
+  readonly dns: DnsOptions;
 }
 
 export interface OpenedTun {

@@ -61,14 +61,15 @@ export class TunnelDevice {
     if (type === 'null') throw new TypeError('a null device is never opened');
     this.#state = 'opening';
     onState('ASSIGN_IP');
-    asks.ask('open-tun', { device: name, type, mtu, txQueueLength, macAddress }, (answer, time) => {
+    const { configure, problems } = planTun(options, mtu, remote);
+    const ask = { device: name, type, mtu, txQueueLength, macAddress, plan: configure, dns: options.dns };
+    asks.ask('open-tun', ask, (answer, time) => {
       if ('error' in answer) {
         this.#state = 'closed';
         then({ fatal: answer.error }, time);
         return;
       }
       log.notice(`${answer.offloaded === true ? 'DCO' : 'TUN/TAP'} device ${answer.name} opened`);
-      const { configure, problems } = planTun(options, mtu, remote);
       for (const problem of problems) log.warning(problem);
       const { netGateway } = answer;
       const facts = { name: answer.name, mtu: answer.mtu, vpnGateway: configure.gateway4, netGateway, remote };

@@ -3,7 +3,7 @@
 import type { DataChannel } from '@seikan/core';
 import type { LinkSource } from '@seikan/dataplane';
 import type { AskFailure, AskMap, Options } from '@seikan/engine';
-import { type SocketOptions, TcpListener, TcpSocket, UdpSocket } from '@seikan/native';
+import { type Descriptor, type SocketOptions, TcpListener, TcpSocket, UdpSocket } from '@seikan/native';
 
 import { reasonOf } from './materials.js';
 
@@ -15,11 +15,18 @@ type OpenLink = AskMap['open-link'];
  */
 const UDP_BUFFER = 4 * 2 ** 20;
 
-/** `coalesce`: superpackets arrive whole; the kernel's data channel would take them for one packet. */
+export interface LinkOptions {
+  readonly options: Options;
+  /** Superpackets arrive whole; the kernel's data channel would take them for one packet. */
+  readonly coalesce: boolean;
+  /** Keeps a socket to this address out of the tunnel, before packets flow. */
+  readonly protect?: ((socket: Descriptor, remote: string) => Promise<void>) | undefined;
+}
+
 export async function openLink(
   channel: Pick<DataChannel<LinkSource, never>, 'openLink'>,
   ask: OpenLink['ask'],
-  { options, coalesce }: { readonly options: Options; readonly coalesce: boolean },
+  { options, coalesce, protect }: LinkOptions,
 ): Promise<OpenLink['answer']> {
   const { protocol, bind, remote, link } = ask;
   const { socket } = options;
@@ -41,6 +48,7 @@ export async function openLink(
       case 'udp': {
         const opened = UdpSocket.open({ ...common, packetInfo: socket.multihome, coalesce });
         const local = bind === undefined ? undefined : opened.address;
+        if (remote !== undefined) await protectOrClose(opened, remote.address, protect);
         channel.openLink(link, { kind: 'udp', fd: opened.descriptor.release(), family });
         return { local };
       }
@@ -54,6 +62,7 @@ export async function openLink(
         if (remote === undefined) return { error: 'TCP: no address to connect to' };
         const opened = TcpSocket.connect(remote, { ...common, noDelay: true });
         const local = bind === undefined ? undefined : opened.address;
+        await protectOrClose(opened, remote.address, protect);
         channel.openLink(link, { kind: 'tcp', fd: opened.descriptor.release(), remote, connecting: true, queueLimit });
         return { local };
       }
@@ -64,5 +73,18 @@ export async function openLink(
     const where =
       bind === undefined ? '' : ` bind [AF_INET${family === 6 ? '6' : ''}]${bind.address ?? '[undef]'}:${bind.port}`;
     return { error: `TCP/UDP: Socket${where} failed: ${reasonOf(error)}` } satisfies AskFailure;
+  }
+}
+
+async function protectOrClose(
+  socket: UdpSocket | TcpSocket,
+  remote: string,
+  protect: LinkOptions['protect'],
+): Promise<void> {
+  try {
+    await protect?.(socket.descriptor, remote);
+  } catch (error) {
+    socket.close();
+    throw error;
   }
 }

@@ -14,15 +14,17 @@ import {
 } from '@seikan/dataplane';
 import type { KernelOffload } from '@seikan/dco';
 import type { LogLine } from '@seikan/engine';
-import { TunDevice } from '@seikan/native';
+import { type Descriptor, TunDevice } from '@seikan/native';
+import type { NetcfgClient } from '@seikan/netcfg';
 
 import { OffloadedTun } from './offloaded-tun.js';
-import type { OpenDevice } from './tunnel-tun.js';
+import { ServiceTun } from './service-tun.js';
+import { type OpenDevice, type TunnelHost, TunnelTun } from './tunnel-tun.js';
 
 export interface PacketCarrier {
   /** Whatever its kind of tun: that is attached by `openDevice`. */
   readonly channel: Omit<DataChannel<LinkSource, never>, 'attachTun' | 'detachTun'>;
-  readonly openDevice: OpenDevice;
+  readonly tun: TunnelHost;
   readonly offloaded: boolean;
 }
 
@@ -32,17 +34,28 @@ export interface CarrierOptions {
   readonly onEvent: (event: DataChannelEvent) => void;
 }
 
-export function inThread(thread: DataThread, { settings, onEvent }: CarrierOptions): PacketCarrier {
+/** `service`: makes the tun, for a process without privileges. */
+export function inThread(
+  thread: DataThread,
+  { settings, onEvent, log }: CarrierOptions,
+  service: NetcfgClient | undefined,
+): PacketCarrier {
   const channel = new WorkerDataChannel({ thread, settings, onEvent });
+  if (service !== undefined) {
+    const attach = (tun: Descriptor) => channel.attachTun({ fd: tun.release() });
+    const tun = new ServiceTun({ client: service, attach, detach: () => channel.detachTun(), log });
+    return { channel, offloaded: false, tun };
+  }
+  const openDevice: OpenDevice = async ({ type, device }) => {
+    const opened = TunDevice.openOffloaded({ kind: type, name: device === type ? `${type}%d` : device });
+    const { name } = opened;
+    channel.attachTun({ fd: opened.descriptor.release() });
+    return { name, offloaded: false, close: async () => channel.detachTun() };
+  };
   return {
     channel,
     offloaded: false,
-    openDevice: async ({ type, device }) => {
-      const opened = TunDevice.openOffloaded({ kind: type, name: device === type ? `${type}%d` : device });
-      const { name } = opened;
-      channel.attachTun({ fd: opened.descriptor.release() });
-      return { name, offloaded: false, close: async () => channel.detachTun() };
-    },
+    tun: new TunnelTun(openDevice, log),
   };
 }
 
@@ -55,17 +68,14 @@ export function inKernel(offload: KernelOffload, { settings, log, onEvent }: Car
     link: (source: LinkSource) => ends.link(source),
   });
   const mode = settings.mode === 'server' ? 'mp' : 'p2p';
-  return {
-    channel,
-    offloaded: true,
-    openDevice: async ({ device }, netlink) => {
-      const tun = await OffloadedTun.open({ offload, netlink, device, mode, log });
-      channel.attachTun(tun);
-      const close = async (): Promise<void> => {
-        channel.detachTun();
-        await tun.remove();
-      };
-      return { name: tun.name, offloaded: true, close };
-    },
+  const openDevice: OpenDevice = async ({ device }, netlink) => {
+    const tun = await OffloadedTun.open({ offload, netlink, device, mode, log });
+    channel.attachTun(tun);
+    const close = async (): Promise<void> => {
+      channel.detachTun();
+      await tun.remove();
+    };
+    return { name: tun.name, offloaded: true, close };
   };
+  return { channel, offloaded: true, tun: new TunnelTun(openDevice, log) };
 }

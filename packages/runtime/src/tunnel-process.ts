@@ -30,6 +30,7 @@ import {
   type TunnelSignal,
 } from '@seikan/engine';
 import { createCrypto } from '@seikan/native';
+import type { NetcfgClient } from '@seikan/netcfg';
 import type { EventContext, EventRequest, EventVerdict } from '@seikan/plugin-sdk';
 
 import { hostFacts } from './host-facts.js';
@@ -39,7 +40,7 @@ import { openLink } from './links.js';
 import { type Materials, reasonOf } from './materials.js';
 import { type CarrierOptions, inKernel, inThread, type PacketCarrier } from './packet-carrier.js';
 import { keepRevocations, revokedSerials } from './revocations.js';
-import { TunnelTun } from './tunnel-tun.js';
+import type { TunnelHost } from './tunnel-tun.js';
 
 export interface TunnelProcessSettings {
   readonly options: Options;
@@ -55,6 +56,8 @@ export interface TunnelProcessSettings {
   readonly materials: Materials;
   /** Moves the packets; it outlives the tunnel, and serves one at a time. */
   readonly thread: DataThread;
+  /** Makes the tun, with its network and DNS, for a process without privileges. */
+  readonly network?: NetcfgClient | undefined;
   /** The kernel moves them instead. */
   readonly offload?: KernelOffload | undefined;
   /** Status and pool; they outlive a soft restart. */
@@ -82,7 +85,7 @@ export class TunnelProcess {
   readonly #settings: TunnelProcessSettings;
   readonly #machine: PointToPoint | Multi;
   readonly #channel: PacketCarrier['channel'];
-  readonly #tun: TunnelTun;
+  readonly #tun: TunnelHost;
   readonly #running = new Map<number, () => void>();
   readonly #ended: Promise<EndCause>;
   #end: (cause: EndCause) => void = () => undefined;
@@ -108,10 +111,10 @@ export class TunnelProcess {
       log: settings.log,
       onEvent: (event) => this.#handleEvent(event),
     };
-    const { offload, thread } = settings;
-    const carrier = offload === undefined ? inThread(thread, carrying) : inKernel(offload, carrying);
+    const { offload, thread, network } = settings;
+    const carrier = offload === undefined ? inThread(thread, carrying, network) : inKernel(offload, carrying);
     this.#channel = carrier.channel;
-    this.#tun = new TunnelTun(carrier.openDevice, settings.log);
+    this.#tun = carrier.tun;
 
     const asksFor = (event: EventRequest['event']): boolean => settings.events?.has(event) ?? false;
     const replay = { size: options.data.replayWindow, time: options.data.replayTime * 1000 };
@@ -230,7 +233,8 @@ export class TunnelProcess {
         return;
       case 'open-link': {
         const { options, offload } = this.#settings;
-        this.#answer(ask.id, openLink(this.#channel, ask, { options, coalesce: offload === undefined }), false);
+        const protect = this.#tun.protect?.bind(this.#tun);
+        this.#answerLater(ask.id, openLink(this.#channel, ask, { options, coalesce: offload === undefined, protect }));
         return;
       }
       case 'open-tun':

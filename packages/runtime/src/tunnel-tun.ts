@@ -4,7 +4,7 @@
  */
 
 import type { AskFailure, ConfigureTunAsk, LogLine, OpenedTun, OpenTunAsk } from '@seikan/engine';
-import { interfaceName } from '@seikan/native';
+import { type Descriptor, interfaceName } from '@seikan/native';
 import {
   defaultGateway,
   lineForUndone,
@@ -29,7 +29,17 @@ export interface CarryingDevice {
 
 export type OpenDevice = (ask: OpenTunAsk, netlink: RouteNetlink) => Promise<CarryingDevice>;
 
-export class TunnelTun {
+/** Where a tunnel's device and its network come from. */
+export interface TunnelHost {
+  open(ask: OpenTunAsk): Promise<OpenedTun | AskFailure>;
+  configure(ask: ConfigureTunAsk): Promise<{ routeErrors: readonly string[] } | AskFailure>;
+  /** Idempotent. */
+  close(): Promise<object | AskFailure>;
+  /** Keeps a socket out of the tunnel, before packets flow to `remote`. Left out where routes do that. Rejects with the reason. */
+  protect?(socket: Descriptor, remote: string): Promise<void>;
+}
+
+export class TunnelTun implements TunnelHost {
   readonly #openDevice: OpenDevice;
   readonly #log: (line: LogLine) => void;
   /** Lives as long as the tunnel: the way out is asked for each time that a tun is opened. */

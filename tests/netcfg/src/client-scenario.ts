@@ -20,6 +20,8 @@ export interface ScenarioOptions {
   readonly tell: (text: string) => void;
 }
 
+/** Where the profile lies in the tree. */
+export const PROFILE = '/tmp/office.ovpn';
 const RESOLVER = '/etc/resolv.conf';
 const ORIGINAL_RESOLVER = '# mine\nnameserver 192.0.2.53\nsearch lan.example\noptions timeout:1\n';
 const CLIENT_PROCESS = /openvpn3-service-client/;
@@ -98,8 +100,8 @@ async function day(tree: Tree, { world, implementation, tell }: ScenarioOptions)
 
 /** Under the name `office`, for the ordinary user. */
 export async function importProfile(tree: Tree, world: World): Promise<void> {
-  tree.write('/tmp/office.ovpn', profile(world));
-  const words = ['config-import', '--config', '/tmp/office.ovpn', '--name', 'office', '--persistent'];
+  tree.write(PROFILE, profile(world));
+  const words = ['config-import', '--config', PROFILE, '--name', 'office', '--persistent'];
   await tree.run(['openvpn3', ...words], { user: ORDINARY_USER });
 }
 

@@ -2,13 +2,14 @@
  * The netcfg service against reality: the unchanged OpenVPN 3 client of a Debian suite, in a root tree of its own, with
  * our service in place of the original and, for comparison, with the original.
  *
- *     node tests/netcfg/dist/main.js [--suite SUITE] [PART...]      parts: day calls load resolved (all when none is named)
+ *     node tests/netcfg/dist/main.js [--suite SUITE] [PART...]      parts: day calls load resolved seikan (all when none is named)
  *
  *   day       import, start, traffic, pause, resume, server restart, disconnect, client killed; nothing left behind;
  *             kernel state and resolv.conf at each stage as with the original
  *   calls     one script of D-Bus calls: replies, errors, signals and kernel state as the original's
  *   load      200 devices by 20 clients at once, memory flat; garbage and a flood of calls harm nobody
  *   resolved  the same client with a real systemd-resolved and polkit: servers and domains of the link, and their end
+ *   seikan    our own client as an ordinary user, and netcfg status and monitor
  *
  * The tree is built at the first run (tools/stock-tree: some minutes) and kept. Ends with 'N passed, N failed'.
  */
@@ -24,6 +25,7 @@ import { eventually } from './eventually.js';
 import { kernelPicture } from './kernel-picture.js';
 import { runWithResolved } from './resolved.js';
 import type { Transcript } from './scripted-calls.js';
+import { runSeikanClient } from './seikan-client.js';
 import { house, type Implementation, SERVICE_USER, Tree } from './tree.js';
 import { World } from './world.js';
 
@@ -35,7 +37,7 @@ const { suite } = options;
 const folder = join(house, `.cache/netcfg/pki-${process.pid}`);
 const tell = (text: string): void => console.log(`  ${text}`);
 
-const PARTS: Readonly<Record<string, () => Promise<void>>> = { day, calls, load, resolved };
+const PARTS: Readonly<Record<string, () => Promise<void>>> = { day, calls, load, resolved, seikan };
 
 async function main(): Promise<number> {
   if (process.getuid?.() !== 0) throw new Error('root trees and network namespaces need root');
@@ -153,24 +155,30 @@ async function resolved(): Promise<void> {
   );
 }
 
+async function seikan(): Promise<void> {
+  await inWorld('seikan', (world) => runSeikanClient(world, { suite, tell }));
+}
+
 /** Runs the same with the original and with ours, side by side in worlds of their own. */
 async function both<T>(
   run: (world: World, implementation: Implementation) => Promise<T>,
 ): Promise<[original: T, ours: T]> {
-  const one = async (implementation: Implementation): Promise<T> => {
-    const world = await World.create(`${folder}-${implementation}`);
-    try {
-      await world.makePki();
-      await world.startServer();
-      return await run(world, implementation);
-    } finally {
-      await world.teardown.close();
-    }
-  };
+  const one = (implementation: Implementation) => inWorld(implementation, (world) => run(world, implementation));
   const [original, ours] = await Promise.allSettled([one('original'), one('ours')]);
   if (ours.status === 'rejected') throw ours.reason;
   if (original.status === 'rejected') throw new Error(`with the original: ${String(original.reason)}`);
   return [original.value, ours.value];
+}
+
+async function inWorld<T>(name: string, run: (world: World) => Promise<T>): Promise<T> {
+  const world = await World.create(`${folder}-${name}`);
+  try {
+    await world.makePki();
+    await world.startServer();
+    return await run(world);
+  } finally {
+    await world.teardown.close();
+  }
 }
 
 function check(differences: readonly Difference[], pairs: Parameters<typeof compare>[1]): void {

@@ -27,8 +27,10 @@ export interface RunOptions {
   readonly input?: string;
 }
 
-/** An ordinary user of the tree, in no group that matters. */
+/** An ordinary user of the tree, who is in the group that may use our service. */
 export const ORDINARY_USER = 'ada';
+/** One who is not. */
+export const OUTSIDER = 'bob';
 /** The user of OpenVPN 3's services, for calls that only they may make. */
 export const SERVICE_USER = '_openvpn';
 
@@ -56,7 +58,9 @@ rm -f "$root/etc/resolv.conf" "$root/etc/machine-id"
 chroot "$root" dbus-uuidgen --ensure=/etc/machine-id
 echo '${ORDINARY_USER}:x:1000:1000::/tmp:/bin/sh' >>"$root/etc/passwd"
 echo '${ORDINARY_USER}:x:1000:' >>"$root/etc/group"
-echo 'seikan:x:1001:' >>"$root/etc/group"
+echo '${OUTSIDER}:x:1002:1002::/tmp:/bin/sh' >>"$root/etc/passwd"
+echo '${OUTSIDER}:x:1002:' >>"$root/etc/group"
+echo 'seikan:x:1001:${ORDINARY_USER}' >>"$root/etc/group"
 # Said from inside: until then /proc/PID/root is the machine's.
 exec chroot "$root" sh -c 'echo ready; exec sleep infinity'
 `;

@@ -1,0 +1,66 @@
+/**
+ * Our own client without root: an ordinary user of the group, through the service that the bus starts, against a stock
+ * openvpn; and a user outside the group, who gets nothing.
+ */
+import { importProfile, PROFILE } from './client-scenario.js';
+import { eventually } from './eventually.js';
+import { type KernelPicture, kernelPicture } from './kernel-picture.js';
+import { ORDINARY_USER, OUTSIDER, Tree } from './tree.js';
+import type { World } from './world.js';
+
+const RESOLVER = '/etc/resolv.conf';
+const ORIGINAL_RESOLVER = 'nameserver 192.0.2.53\n';
+const SEIKAN = '/opt/seikan/bin/seikan';
+const UP = /seikan\.js up /;
+
+export async function runSeikanClient(
+  world: World,
+  { suite, tell }: { suite: string; tell: (text: string) => void },
+): Promise<void> {
+  const config = { resolv_conf_file: RESOLVER };
+  const where = { suite, namespace: world.client, teardown: world.teardown };
+  const tree = await Tree.enter({ ...where, implementation: 'ours', config });
+  tree.write(RESOLVER, ORIGINAL_RESOLVER);
+  await importProfile(tree, world);
+  const before = await kernelPicture(world);
+  const untouched = async (): Promise<void> => {
+    await eventually('the kernel is as it was', async () => same(await kernelPicture(world), before));
+    await eventually('resolv.conf is as it was', () => tree.read(RESOLVER) === ORIGINAL_RESOLVER);
+  };
+  const end = async (signal: string): Promise<void> => {
+    const [pid] = await tree.processes(UP);
+    if (pid === undefined) throw new Error('seikan up does not run');
+    await tree.run(['kill', `-${signal}`, `${pid}`]);
+  };
+
+  const outsider = await tree.run([SEIKAN, 'up', PROFILE], { user: OUTSIDER }).catch((error: unknown) => String(error));
+  if (!outsider.includes('the netcfg service cannot be used')) throw new Error(`an outsider was told: ${outsider}`);
+  tell('a user outside the group is refused');
+
+  const monitor = tree.start('monitor', [SEIKAN, 'netcfg', 'monitor'], ORDINARY_USER);
+  await monitor.waitFor(/^watching/, { timeout: 30_000 });
+  for (const signal of ['INT', 'KILL']) {
+    const from = monitor.lines.length;
+    const client = tree.start('seikan up', [SEIKAN, 'up', PROFILE], ORDINARY_USER);
+    await client.waitFor(/Initialization Sequence Completed/, { timeout: 60_000 });
+    await world.pingAll();
+    const text = tree.read(RESOLVER);
+    if (!/^nameserver 10\.8\.0\.1$/m.test(text) || !/^search .*corp\.example/m.test(text)) {
+      throw new Error(`resolv.conf while the tunnel is up:\n${text}`);
+    }
+    const status = await tree.run([SEIKAN, 'netcfg', 'status'], { user: ORDINARY_USER });
+    if (!/device_name: tun0/.test(status)) throw new Error(`seikan netcfg status:\n${status}`);
+    const others = await tree.run([SEIKAN, 'netcfg', 'status'], { user: 'root' });
+    if (!/device_name: tun0/.test(others)) throw new Error(`root's seikan netcfg status:\n${others}`);
+    await end(signal);
+    await untouched();
+    for (const change of [/tun0 route added .*subnet=10\.50\.0\.0/, /tun0 device removed/]) {
+      await monitor.waitFor(change, { timeout: 20_000, from });
+    }
+    tell(`up as an ordinary user, ended by SIG${signal}, nothing left behind`);
+  }
+}
+
+function same(one: KernelPicture, other: KernelPicture): boolean {
+  return JSON.stringify(one) === JSON.stringify(other);
+}
