@@ -122,6 +122,17 @@ test('nothing is merged behind PSH, FIN or a shorter segment', () => {
   tun.close();
 });
 
+test('ids either count up or stay, not both', () => {
+  const tun = new FakeTun();
+  const headers = { ...udp, fragment: DF, id: 5 };
+  const withIds = (...ids: readonly number[]) => tun.write(ids.map((id) => build({ ...headers, id }, payload))).length;
+  assert.equal(withIds(5, 6, 7), 1);
+  assert.equal(withIds(5, 5, 5), 1);
+  assert.equal(withIds(5, 5, 7), 2);
+  assert.equal(withIds(5, 6, 5), 2);
+  tun.close();
+});
+
 /** Changes bytes of the second of two good packets; none of it may be merged. */
 function writesOfDamaged(headers: Headers, damage: (packet: Uint8Array, view: DataView) => Uint8Array): number {
   const tun = new FakeTun();
@@ -172,6 +183,10 @@ test('what has no UDP checksum, reserved TCP bits or bytes behind its end goes a
     return packet;
   };
   assert.equal(writesOfDamaged(usual, reserved), 2);
+  const tun = new FakeTun();
+  const both = cut(usual, new Uint8Array(200), 100).map((packet) => reserved(packet, new DataView(packet.buffer)));
+  assert.equal(tun.write(both).length, 2, 'even where all have them');
+  tun.close();
   const longer = (packet: Uint8Array) => Uint8Array.from([...packet, 0, 0]);
   assert.equal(writesOfDamaged(udp, longer), 2);
   const shorter = (packet: Uint8Array, view: DataView) => {
@@ -189,7 +204,8 @@ test('a superpacket stays below 64 KiB and, of UDP, at 64 datagrams', () => {
   assert.equal(tun.write(cut(usual, new Uint8Array(65_483), 1_400)).length, 1, '65535 in all');
   assert.equal(tun.write(cut(usual, new Uint8Array(65_484), 1_400).slice(0, 46)).length, 1);
   assert.equal(tun.write(cut(usual, new Uint8Array(46 * 1_425), 1_425)).length, 2);
-  assert.equal(tun.write(cut(udp, new Uint8Array(128), 1)).length, 2);
+  assert.equal(tun.write(cut(udp, new Uint8Array(64), 1)).length, 1);
+  assert.equal(tun.write(cut(udp, new Uint8Array(65), 1)).length, 2);
   assert.equal(tun.write(cut(usual, new Uint8Array(244), 1)).length, 2);
   tun.close();
 });
