@@ -28,7 +28,8 @@ if (files.length === 0) {
   process.exit(1);
 }
 const reporter = `--test-reporter=${join(root, 'tools/test-reporter.mjs')}`;
-const options = ['--enable-source-maps', '--test', '--test-timeout=300000', reporter];
+// A failed test may leave a thread or a timer behind, which must not keep its process for ever.
+const options = ['--enable-source-maps', '--test', '--test-force-exit', '--test-timeout=300000', reporter];
 const report = join(mkdtempSync(join(tmpdir(), 'seikan-tests-')), 'report.json');
 
 /** Runs the files and gives the counts, or undefined when the runner itself failed. */

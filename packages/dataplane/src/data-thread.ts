@@ -105,7 +105,11 @@ export class DataThread<Link = LinkSource, Tun = TunSource> {
     };
     this.#running = running;
     this.#tickets = 0;
+    process.once('exit', this.#leave);
   }
+
+  /** The process waits for its threads when it ends, and one that blocks in the kernel would not hear of that. */
+  readonly #leave = (): void => this.post({ do: 'end' });
 
   /** A number for a channel that no earlier one had. */
   nextChannel(): number {
@@ -168,6 +172,7 @@ export class DataThread<Link = LinkSource, Tun = TunSource> {
   }
 
   #buried(running: Running, reason: string): void {
+    process.removeListener('exit', this.#leave);
     running.watch.close();
     running.commandWake.close();
     running.eventWake.close();

@@ -17,8 +17,9 @@ export function inNetworkNamespace(filename: string, tests: () => void): void {
     tests();
     return;
   }
-  const arguments_ =
-    process.getuid?.() === 0 ? ['--net', '--mount'] : ['--net', '--mount', '--user', '--map-root-user'];
+  // Processes too: what a test that is given up has started ends with the namespace.
+  const own = ['--net', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc'];
+  const arguments_ = process.getuid?.() === 0 ? own : [...own, '--user', '--map-root-user'];
   const possible = spawnSync('unshare', [...arguments_, 'true'], { encoding: 'utf8' });
   const skip =
     possible.status === 0
@@ -26,7 +27,8 @@ export function inNetworkNamespace(filename: string, tests: () => void): void {
       : `no network namespace: ${possible.stderr || String(possible.error)}`;
   test(`${basename(filename)} in a network namespace of its own`, { skip }, () => {
     const { NODE_TEST_CONTEXT: _, ...environment } = process.env;
-    const command = 'ip link set lo up && exec "$0" --enable-source-maps "$1"';
+    // The shell stays, as the namespace's first process, which others' orphans come to.
+    const command = 'ip link set lo up && "$0" --enable-source-maps "$1"; exit $?';
     const run = spawnSync('unshare', [...arguments_, 'sh', '-c', command, process.execPath, filename], {
       encoding: 'utf8',
       timeout: 240_000,
