@@ -2,6 +2,7 @@
  * The results in docs/: performance.json keeps the newest of each setting and measure, performance.md shows them
  * between two marks, performance.svg draws them. What else stands in the page is written by hand.
  */
+import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 
@@ -31,6 +32,8 @@ export function writeDocs(fresh: readonly Section[]): string[] {
     page,
     `${text.slice(0, start)}${opening}\n\n${[picture, asMarkdown(floorsTable(sections)), ...sections.map(asPage)].join('\n\n')}\n\n${text.slice(end)}`,
   );
+  // As the rest of the house is formatted.
+  execFileSync(join(docs, '../node_modules/.bin/biome'), ['format', '--write', data, page], { stdio: 'pipe' });
   return paths;
 }
 
