@@ -2,7 +2,7 @@
  * What deciding about a packet costs, without crypto and system calls: `node packages/dataplane/bench/decisions.mjs [peers
  * that send in turn]` after a build. Run by hand on a quiet machine; the aim is under 50 ns a packet.
  */
-import { AeadOpener, Packet } from '@seikan/core';
+import { Packet, ReplayWindow } from '@seikan/core';
 import { createCrypto } from '@seikan/native';
 import { ipv4Packet } from '@seikan/testkit';
 
@@ -15,7 +15,13 @@ const PEERS = 1_000;
 const ACTIVE = Number(process.argv[2] ?? 32);
 
 const settings = { mode: 'server', device: 'tun', maxPeers: PEERS, clientToClient: false, maxLearned: 256 };
-const outlets = { toLink: () => undefined, toTun: () => undefined, event: () => undefined, rearm: () => undefined };
+const outlets = {
+  toLink: () => undefined,
+  toTun: () => undefined,
+  event: () => undefined,
+  mayReport: () => true,
+  rearm: () => undefined,
+};
 const crypto = createCrypto();
 const ports = { crypto, random: () => undefined, unixTime: () => 0 };
 const plane = new DataPlane({ settings, ports, outlets, counters: new CounterTable(settings.maxPeers) });

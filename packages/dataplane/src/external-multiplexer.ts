@@ -92,8 +92,14 @@ export class ExternalMultiplexer {
 
 /** Whether the datagram came from where the peer is known to be. */
 export function isAtHome(peer: Peer, { link, from }: Arrival): boolean {
-  const { settings } = peer;
-  return settings.link === link && (settings.remote === from || sameEndpoint(settings.remote, from));
+  const { link: home, remote } = peer.settings;
+  if (home !== link) return false;
+  // The same objects as last time spare comparing text: this is asked twice for every packet.
+  if (peer.homeFrom === from && peer.homeRemote === remote) return true;
+  if (remote !== from && !sameEndpoint(remote, from)) return false;
+  peer.homeFrom = from;
+  peer.homeRemote = remote;
+  return true;
 }
 
 export function headerSizeOf(slot: KeySlot, packet: Packet): number {

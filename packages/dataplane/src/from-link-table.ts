@@ -5,7 +5,7 @@
  * A control packet, and a datagram whose key has no number, are dealt with when all before them are: a float is reported
  * before a later control packet.
  */
-import { type Endpoint, type LinkId, type Millis, Packet } from '@seikan/core';
+import { type DataDrop, type Endpoint, type LinkId, type Millis, Opcode, Packet, readUint32 } from '@seikan/core';
 import type { PacketTable } from '@seikan/native';
 
 import { type Arrival, type ExternalMultiplexer, headerSizeOf } from './external-multiplexer.js';
@@ -22,6 +22,9 @@ export interface FromLinkTableOptions {
   readonly peers: Peers;
 }
 
+const FULL_HEADER_SIZE = 4;
+const NO_HEADER = 0;
+
 const nowhere: Endpoint = { family: 4, address: '0.0.0.0', port: 0 };
 
 export class FromLinkTable {
@@ -36,6 +39,10 @@ export class FromLinkTable {
   readonly #slots: KeySlot[] = [];
   readonly #headerSizes = new Uint8Array(MOST_PACKETS);
   #waiting = 0;
+  /** The key of the last P_DATA_V2 datagram, its header and its sender. */
+  #lastSlot: KeySlot | undefined;
+  #lastHeader = NO_HEADER;
+  #lastFrom: Endpoint = nowhere;
 
   constructor(options: FromLinkTableOptions) {
     this.#options = options;
@@ -61,11 +68,10 @@ export class FromLinkTable {
 
   /** False: it is not opened with the others. */
   #assign(table: PacketTable, i: number): boolean {
-    const { external, peers } = this.#options;
     const packet = this.#packet;
-    const slot = external.slotOf(packet, this.#arrival);
+    const slot = this.#slotOf(packet);
     if (typeof slot === 'string') {
-      peers.counters.noPeer.addDrop(slot);
+      this.#options.peers.counters.noPeer.addDrop(slot);
       return true;
     }
     const { many } = slot.opener;
@@ -84,7 +90,24 @@ export class FromLinkTable {
     return true;
   }
 
+  /** Datagrams of one sender come in runs under one key: what was found out for the one before holds for the next. */
+  #slotOf(packet: Packet): KeySlot | DataDrop {
+    const { from } = this.#arrival;
+    const header = packet.length < FULL_HEADER_SIZE ? NO_HEADER : readUint32(packet.bytes, packet.start);
+    const full = header >>> 27 === Opcode.dataV2;
+    if (full && header === this.#lastHeader && from === this.#lastFrom && this.#lastSlot !== undefined) {
+      return this.#lastSlot;
+    }
+    const slot = this.#options.external.slotOf(packet, this.#arrival);
+    this.#lastSlot = full && typeof slot !== 'string' ? slot : undefined;
+    this.#lastHeader = header;
+    this.#lastFrom = from;
+    return slot;
+  }
+
   #open(table: PacketTable, from: readonly Endpoint[], now: Millis): void {
+    // What follows may move peers and change keys.
+    this.#lastSlot = undefined;
     const count = this.#waiting;
     if (count === 0) return;
     this.#waiting = 0;

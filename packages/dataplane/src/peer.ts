@@ -39,6 +39,10 @@ export class Peer {
   readonly routes = new Map<string, PeerRoute>();
   readonly macs = new Set<number>();
 
+  /** Two objects that were found to be the same address. */
+  homeFrom: Endpoint | undefined;
+  homeRemote: Endpoint | undefined;
+
   /** What a link's record of the peer's address was made from; see UdpLink. */
   addressOf: Endpoint | undefined;
   addressStamp: object | undefined;
