@@ -15,3 +15,4 @@ export {
   type OffloadPeerState,
   type Traffic,
 } from './offload-codec.js';
+export { encodeSocketAddress, parseSocketAddress } from './socket-address.js';

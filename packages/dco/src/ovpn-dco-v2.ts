@@ -5,8 +5,8 @@
  *
  * Source: ovpn-dco include/uapi/linux/ovpn_dco.h, drivers/net/ovpn-dco/netlink.c (2023-11-03).
  */
-import { addressBytes, type SocketAddress } from '@seikan/native';
-import { type Attribute, attributeU32, attributeUint, FieldReader, ipText, parseAttributes } from '@seikan/netconf';
+import { addressBytes } from '@seikan/native';
+import { attributeU32, attributeUint, ipText, parseAttributes } from '@seikan/netconf';
 
 import type { GenericMessage } from './generic-netlink.js';
 import {
@@ -20,6 +20,7 @@ import {
   SlotNumber,
   writeKeyHalf,
 } from './offload-codec.js';
+import { encodeSocketAddress, parseSocketAddress } from './socket-address.js';
 
 const Command = { newPeer: 1, setPeer: 2, deletePeer: 3, newKey: 4, swapKeys: 5, deleteKey: 6, getPeer: 7 } as const;
 
@@ -52,11 +53,6 @@ const PeerState = {
   linkWrittenPackets: 16,
 } as const;
 
-const SIZE_OF_SOCKADDR_IN = 16;
-const SIZE_OF_SOCKADDR_IN6 = 28;
-const AF_INET = 2;
-const AF_INET6 = 10;
-
 export const ovpnDcoV2Codec: OffloadCodec = {
   family: 'ovpn-dco-v2',
   linkKind: 'ovpn-dco',
@@ -64,7 +60,7 @@ export const ovpnDcoV2Codec: OffloadCodec = {
   newPeer: (begin, { peerId, socket, remote, vpn4, vpn6 }) =>
     begin(Command.newPeer).nest(Nest.newPeer, (peer) => {
       peer.attributeU32(NewPeer.id, peerId);
-      if (remote !== undefined) peer.attribute(NewPeer.remote, socketAddressBytes(remote));
+      if (remote !== undefined) peer.attribute(NewPeer.remote, encodeSocketAddress(remote));
       peer.attributeU32(NewPeer.socket, socket);
       if (vpn4 !== undefined) peer.attribute(NewPeer.vpnIpv4, addressBytes(4, vpn4));
       if (vpn6 !== undefined) peer.attribute(NewPeer.vpnIpv6, addressBytes(6, vpn6));
@@ -110,7 +106,7 @@ export const ovpnDcoV2Codec: OffloadCodec = {
     const number = (type: number): number => peer.read(type, attributeUint, 0);
     return {
       peerId: number(PeerState.id),
-      remote: peer.read(PeerState.remote, readSocketAddress, undefined),
+      remote: peer.read(PeerState.remote, ({ value }) => parseSocketAddress(value), undefined),
       vpn4: peer.read(PeerState.vpnIpv4, ({ value }) => ipText(value), undefined),
       vpn6: peer.read(PeerState.vpnIpv6, ({ value }) => ipText(value), undefined),
       localPort: peer.read(PeerState.localPort, ({ value }) => ((value[0] ?? 0) << 8) | (value[1] ?? 0), 0),
@@ -142,25 +138,3 @@ export const ovpnDcoV2Codec: OffloadCodec = {
     return peerId === undefined || reason === undefined ? undefined : { event: 'peerDeleted', peerId, reason };
   },
 };
-
-/** sockaddr_in or sockaddr_in6: family in host order, port and address in network order. */
-function socketAddressBytes({ family, address, port, scope = 0 }: SocketAddress): Uint8Array {
-  const bytes = new Uint8Array(family === 4 ? SIZE_OF_SOCKADDR_IN : SIZE_OF_SOCKADDR_IN6);
-  new Uint16Array(bytes.buffer, 0, 1)[0] = family === 4 ? AF_INET : AF_INET6;
-  bytes[2] = port >>> 8;
-  bytes[3] = port & 0xff;
-  bytes.set(addressBytes(family, address), family === 4 ? 4 : 8);
-  if (family === 6) new Uint32Array(bytes.buffer, 24, 1)[0] = scope;
-  return bytes;
-}
-
-function readSocketAddress({ value }: Attribute): SocketAddress | undefined {
-  if (value.length < SIZE_OF_SOCKADDR_IN) return undefined;
-  const fields = new FieldReader(value);
-  const port = ((value[2] ?? 0) << 8) | (value[3] ?? 0);
-  if (fields.u16(0) === AF_INET) return { family: 4, address: value.subarray(4, 8).join('.'), port };
-  const address = ipText(value.subarray(8, 24));
-  if (fields.u16(0) !== AF_INET6 || address === undefined) return undefined;
-  const scope = fields.u32(24);
-  return { family: 6, address, port, ...(scope === 0 ? {} : { scope }) };
-}

@@ -23,6 +23,7 @@ type SocketOptionName =
   | 'SO_SNDBUFFORCE'
   | 'SO_RCVBUFFORCE'
   | 'SO_ERROR'
+  | 'SO_PROTOCOL'
   | 'IP_TOS'
   | 'IP_MTU_DISCOVER'
   | 'IP_PKTINFO'
@@ -33,6 +34,9 @@ type SocketOptionName =
   | 'UDP_SEGMENT'
   | 'UDP_GRO'
   | 'TCP_NODELAY';
+
+const IPPROTO_TCP = 6;
+const IPPROTO_UDP = 17;
 
 /** Linux's IP_PMTUDISC_* and IPV6_PMTUDISC_*, by `mtu-disc`'s words. */
 const MTU_DISCOVERY = { no: 0, maybe: 1, yes: 2 } as const;
@@ -115,6 +119,12 @@ function setBuffer(native: SocketAddon, fd: number, option: 'SO_SNDBUF' | 'SO_RC
     if ((error as NodeJS.ErrnoException).code !== 'EPERM') throw error;
     native.socketSetOption(fd, option, size);
   }
+}
+
+/** What a socket that somebody handed over speaks. Throws a system error: ENOTSOCK. */
+export function socketProtocol({ fd }: Descriptor): 'udp' | 'tcp' | 'other' {
+  const protocol = (loadAddon() as SocketAddon).socketGetOption(fd, 'SO_PROTOCOL');
+  return protocol === IPPROTO_UDP ? 'udp' : protocol === IPPROTO_TCP ? 'tcp' : 'other';
 }
 
 /** SO_MARK of a socket that somebody handed over. Throws a system error: ENOTSOCK, EPERM. */

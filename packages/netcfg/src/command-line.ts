@@ -1,6 +1,6 @@
 /**
  * The service's options: the original's command line and its JSON file, whose values win. Pure.
- * `--user` and `--run-as-root` are ours: the original fixes its user when it is built.
+ * `--user`, `--run-as-root` and `--dco` are ours: the original fixes its user and its kernel family when it is built.
  */
 import { parseArgs } from 'node:util';
 
@@ -23,7 +23,12 @@ export interface ServiceOptions {
   /** Who the service becomes; undefined: the first of the usual names that exists. */
   readonly user: string | undefined;
   readonly runAsRoot: boolean;
+  /** Which of the kernel's families of offload clients get; `auto`: the one that clients up to v27 speak, else mainline's. */
+  readonly dco: DcoChoice;
 }
+
+const DCO_CHOICES = ['auto', 'ovpn-dco-v2', 'ovpn', 'off'] as const;
+export type DcoChoice = (typeof DCO_CHOICES)[number];
 
 export type CommandLine =
   | { readonly kind: 'run'; readonly options: ServiceOptions }
@@ -48,6 +53,7 @@ The D-Bus service net.openvpn.v3.netcfg: network configuration for VPN clients w
   --state-dir DIR            read options from DIR/netcfg.json; they win over the command line
   --user NAME                run as this user; default: _openvpn, openvpn or seikan, the first that exists
   --run-as-root              stay root, for containers without other users
+  --dco FAMILY               kernel offload: ovpn-dco-v2 (clients up to v27), ovpn (newer ones), off; default auto: the first there is
 `;
 
 /** `readConfig` gives the text of the JSON file, undefined when it cannot be read. */
@@ -88,6 +94,7 @@ function readArguments(argv: readonly string[]) {
       'state-dir': { type: 'string' },
       user: { type: 'string' },
       'run-as-root': { type: 'boolean' },
+      dco: { type: 'string' },
     },
   }).values;
 }
@@ -135,6 +142,9 @@ function combine(
   if (redirectMethod === undefined) {
     return fault(`--redirect-method is ${REDIRECT_METHODS.join(', ')}, not ${method}`, EXIT_USAGE);
   }
+  const choice = text('dco', values.dco) ?? 'auto';
+  const dco = DCO_CHOICES.find((one) => one === choice);
+  if (dco === undefined) return fault(`--dco is ${DCO_CHOICES.join(', ')}, not ${choice}`, EXIT_USAGE);
   const logLevel = leadingNumber(text('log_level', values['log-level'])) ?? 4;
   if (logLevel < 0 || logLevel > HIGHEST_LEVEL) return fault(`--log-level is 0 to ${HIGHEST_LEVEL}`, EXIT_FATAL);
   const mark = leadingNumber(text('set_somark', values['set-somark']));
@@ -151,6 +161,7 @@ function combine(
       ...where,
       user: values.user,
       runAsRoot: values['run-as-root'] === true,
+      dco,
     },
   };
 }

@@ -6,6 +6,7 @@ export {
   RemoteDevice,
 } from './client/netcfg-client.js';
 export { type CommandLine, parseCommandLine, type ServiceOptions } from './command-line.js';
+export { kernelDco, kernelLinks, type LinkMaker, type OffloadedLink } from './dco/kernel-dco.js';
 export { type DcoLink, type DcoPort, type DcoRequest, noDco } from './dco-port.js';
 export { INTERFACE_VERSION, NETCFG, NETCFG_PATH } from './names.js';
 export { ChangeType } from './network-changes.js';

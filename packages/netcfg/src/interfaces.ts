@@ -5,10 +5,8 @@ import type { Callers } from './callers.js';
 import type { Device } from './device.js';
 import { netcfgError, objectError } from './errors.js';
 import { type Manager, mayUse } from './manager.js';
-import { INTERFACE_VERSION, NETCFG } from './names.js';
+import { CHANGE_ARGUMENTS, INTERFACE_VERSION, LOG_ARGUMENTS, NETCFG } from './names.js';
 
-const LOG_ARGUMENTS = { group: 'u', level: 'u', message: 's' } as const;
-const CHANGE_ARGUMENTS = { type: 'u', device: 's', details: 'a{ss}' } as const;
 const ROOT = 0;
 
 export interface ManagerFace {

@@ -10,7 +10,8 @@ import { chownSync, closeSync, mkdirSync, openSync, readFileSync, writeSync } fr
 import { type Capability, Descriptor, executeAs, hasCapability, type Identity, lookUpIdentity } from '@seikan/native';
 
 import { EXIT_FATAL, EXIT_USAGE, HELP, parseCommandLine, type ServiceOptions } from './command-line.js';
-import { noDco } from './dco-port.js';
+import { kernelDco, kernelLinks } from './dco/kernel-dco.js';
+import { type DcoPort, noDco } from './dco-port.js';
 import { reasonOf } from './errors.js';
 import { INTERFACE_VERSION, NETCFG } from './names.js';
 import { Service, type ServiceEnd } from './service.js';
@@ -138,11 +139,16 @@ async function serve(
   stateFolder: string,
   writeLog: ((line: string) => void) | undefined,
 ): Promise<number> {
-  const service = await Service.start(options, { stateFolder, dco: noDco, writeLog, complain });
+  const service = await Service.start(options, { stateFolder, dco: dcoPort(options), writeLog, complain });
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => service.stop());
   const why = await service.ended;
   const restored = await service.close();
   return restored ? STATUS[why] : EXIT_UNRESTORED;
+}
+
+function dcoPort({ dco }: ServiceOptions): DcoPort {
+  if (dco === 'off') return noDco;
+  return kernelDco(kernelLinks(dco === 'auto' ? ['ovpn-dco-v2', 'ovpn'] : [dco]));
 }
 
 const STATUS: Readonly<Record<ServiceEnd, number>> = {

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { type CommandLine, NetcfgClient, noDco, parseCommandLine, Service } from '@seikan/netcfg';
+import { type CommandLine, type DcoPort, NetcfgClient, noDco, parseCommandLine, Service } from '@seikan/netcfg';
 import { type PrivateBus, startBus } from '@seikan/testkit';
 
 export class Bench {
@@ -19,7 +19,7 @@ export class Bench {
     this.logLines = logLines;
   }
 
-  static async open(argv: readonly string[] = []): Promise<Bench> {
+  static async open(argv: readonly string[] = [], dco: DcoPort = noDco): Promise<Bench> {
     const line: CommandLine = parseCommandLine(['--log-level', '6', ...argv], () => undefined);
     if (line.kind !== 'run') throw new Error(`not options to run with: ${argv.join(' ')}`);
     const folder = mkdtempSync(join(tmpdir(), 'seikan-netcfg-'));
@@ -28,7 +28,7 @@ export class Bench {
     const service = await Service.start(line.options, {
       address: bus.address,
       stateFolder: folder,
-      dco: noDco,
+      dco,
       writeLog: (text) => void logLines.push(text),
       complain: () => {},
     });
