@@ -45,7 +45,7 @@ try {
         SEIKAN_FUZZ_GUARD: '0',
         SEIKAN_SEED: seed,
         SEIKAN_FUZZ_ROUNDS: process.env.SEIKAN_FUZZ_ROUNDS ?? (long ? '300000' : '20000'),
-        SEIKAN_OFFLOAD_ROUNDS: process.env.SEIKAN_OFFLOAD_ROUNDS ?? (long ? '20000' : '100'),
+        SEIKAN_OFFLOAD_ROUNDS: process.env.SEIKAN_OFFLOAD_ROUNDS ?? (long ? '6000' : '100'),
       },
     });
     console.log(
