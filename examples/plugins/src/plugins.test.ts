@@ -1,8 +1,5 @@
 import assert from 'node:assert/strict';
-import { createHash, createSign, generateKeyPairSync } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -11,6 +8,7 @@ import { buildPlugin } from '@seikan/plugin-host';
 import { type EventInput, eventNames, type Final, type Outcome, type Plugin, PluginSession } from '@seikan/plugin-sdk';
 import debug from './debug.js';
 import oidc from './oidc.js';
+import { openidProvider } from './openid-provider.js';
 import policy from './policy.js';
 import totp, { base32, code } from './totp.js';
 
@@ -107,66 +105,9 @@ test('policy gives a user their address and the routes of their groups, and foll
   assert.deepEqual(connect('eve'), { result: 'failure' }, 'a policy that makes no sense lets nobody in');
 });
 
-/** An OpenID provider that signs in whoever is told, at once. */
-async function provider(whom: () => string): Promise<{ issuer: string; close: () => Promise<void> }> {
-  const { privateKey, publicKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
-  const codes = new Map<string, string>();
-  let issuer = '';
-  const server = createServer((request, response) => {
-    const url = new URL(request.url ?? '/', issuer);
-    const json = (value: unknown): void =>
-      void response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(value));
-    if (url.pathname === '/.well-known/openid-configuration')
-      return json({
-        issuer,
-        authorization_endpoint: `${issuer}/authorize`,
-        token_endpoint: `${issuer}/token`,
-        jwks_uri: `${issuer}/jwks`,
-        response_types_supported: ['code'],
-        subject_types_supported: ['public'],
-        id_token_signing_alg_values_supported: ['RS256'],
-      });
-    if (url.pathname === '/jwks')
-      return json({ keys: [{ ...publicKey.export({ format: 'jwk' }), kid: '1', alg: 'RS256', use: 'sig' }] });
-    if (url.pathname === '/authorize') {
-      const back = new URL(url.searchParams.get('redirect_uri') ?? '');
-      codes.set('the-code', url.searchParams.get('code_challenge') ?? '');
-      back.search = new URLSearchParams({ code: 'the-code', state: url.searchParams.get('state') ?? '' }).toString();
-      return response.writeHead(302, { location: back.href }).end();
-    }
-    let body = '';
-    request.on('data', (chunk: Buffer) => (body += chunk.toString('utf8')));
-    request.on('end', () => {
-      const form = new URLSearchParams(body);
-      const challenge = createHash('sha256')
-        .update(form.get('code_verifier') ?? '')
-        .digest('base64url');
-      if (codes.get(form.get('code') ?? '') !== challenge) return response.writeHead(400).end();
-      const part = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString('base64url');
-      const now = Math.floor(Date.now() / 1_000);
-      const claims = { iss: issuer, sub: '1', aud: 'vpn', iat: now, exp: now + 60, preferred_username: whom() };
-      const signed = `${part({ alg: 'RS256', kid: '1' })}.${part(claims)}`;
-      const signature = createSign('RSA-SHA256').update(signed).sign(privateKey, 'base64url');
-      return json({ access_token: 'a', token_type: 'Bearer', id_token: `${signed}.${signature}` });
-    });
-    return undefined;
-  });
-  await new Promise<void>((resolve) => {
-    server.listen(0, '127.0.0.1', resolve);
-  });
-  issuer = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  return {
-    issuer,
-    close: async () => {
-      server.closeAllConnections();
-      await new Promise((resolve) => server.close(resolve));
-    },
-  };
-}
-
 test('oidc sends the client to its browser and lets in who signed in', async () => {
   let whom = 'ada';
-  const { issuer, close } = await provider(() => whom);
+  const { issuer, close } = await openidProvider(() => whom);
   const listen = 20_000 + (process.pid % 20_000);
   const settings = {
     issuer,

@@ -28,7 +28,10 @@ export async function readCredentials(
     const [name, secret] = linesOf(auth.userPass);
     const username = name ?? (await prompt('Enter Auth Username:', true));
     const password = secret ?? (await prompt('Enter Auth Password:', false));
-    return { username, password };
+    const { staticChallenge } = auth;
+    if (staticChallenge === undefined) return { username, password };
+    const response = await prompt(`CHALLENGE: ${staticChallenge.text}`, staticChallenge.echo);
+    return { username, password: `SCRV1:${base64(password)}:${base64(response)}` };
   } catch (error) {
     if (error instanceof MaterialError) return { error: error.message };
     throw error;
@@ -47,6 +50,10 @@ export async function readPassphrase({ tls }: Options, prompt: Prompt = askAtTer
     if (!(error instanceof TlsSetupError)) throw error;
   }
   return undefined;
+}
+
+function base64(text: string): string {
+  return Buffer.from(text, 'utf8').toString('base64');
 }
 
 const KEY_QUESTION = 'Enter Private Key Password:';

@@ -48,6 +48,12 @@ test('a user name and password come from a file, from the configuration, or from
   assert.deepEqual(await readCredentials(client('auth-user-pass'), whole.prompt), known);
   assert.deepEqual(whole.asked, ['Enter Auth Username: shown', 'Enter Auth Password: hidden']);
 
+  const challenged = person('482913');
+  const answer = { username: 'ada', password: 'SCRV1:bG92ZWxhY2U=:NDgyOTEz' };
+  const challenge = `auth-user-pass ${file('both')}\nstatic-challenge "Your code" 0`;
+  assert.deepEqual(await readCredentials(client(challenge), challenged.prompt), answer);
+  assert.deepEqual(challenged.asked, ['CHALLENGE: Your code hidden']);
+
   const missing = await readCredentials(client(`auth-user-pass ${file('none')}`), nobody.prompt);
   assert.match('error' in missing ? missing.error : '', /none.*No such file or directory \(errno=2\)/);
 });

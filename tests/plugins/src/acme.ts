@@ -34,6 +34,8 @@ const acme = definePlugin({
         switch (event.username) {
           case 'slow':
             return wait(200).then(() => (right ? success() : failure('slowly refused')));
+          case 'never':
+            return new Promise(() => {});
           case 'throw':
             throw new Error('a bug', { cause: new Error('its cause') });
           case 'die':

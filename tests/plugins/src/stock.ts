@@ -37,7 +37,8 @@ export class Watched {
   status: number | null = null;
 
   constructor(command: string, args: readonly string[], cwd: string) {
-    this.process = spawn(command, args, { cwd, stdio: ['ignore', 'pipe', 'pipe'] });
+    this.process = spawn(command, args, { cwd, stdio: ['pipe', 'pipe', 'pipe'] });
+    this.process.stdin?.on('error', () => {}); // it may end unasked
     for (const stream of [this.process.stdout, this.process.stderr])
       stream?.on('data', (chunk: Buffer) => {
         this.log += chunk.toString('utf8');
@@ -58,6 +59,10 @@ export class Watched {
         throw new Error(`${this.ended ? 'ended' : 'waited in vain'} before ${String(pattern)}:\n${this.log}`);
       await new Promise((wake) => setTimeout(wake, 20));
     }
+  }
+
+  type(text: string): void {
+    this.process.stdin?.write(`${text}\n`);
   }
 
   lines(pattern: RegExp): string[] {
@@ -162,6 +167,20 @@ export class StockNetwork {
     const config = join(this.folder, `config-${this.#files}`);
     writeFileSync(config, `${lines.join('\n')}\n`);
     const watched = new Watched('ip', ['netns', 'exec', namespace, program, '--config', config], this.folder);
+    this.#running.push(watched);
+    return watched;
+  }
+
+  /** A program that talks to a person at a terminal: `type` is what they type. */
+  atTerminal(program: string): string {
+    const path = join(this.folder, `terminal-${program === ours ? 'ours' : 'stock'}`);
+    writeFileSync(path, `#!/bin/sh\nexec script -qec "exec ${program} $*" /dev/null\n`, { mode: 0o755 });
+    return path;
+  }
+
+  /** Runs something else beside the server. */
+  beside(command: string, ...args: readonly string[]): Watched {
+    const watched = new Watched('ip', ['netns', 'exec', this.#server, command, ...args], this.folder);
     this.#running.push(watched);
     return watched;
   }

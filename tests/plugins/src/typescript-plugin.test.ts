@@ -69,7 +69,7 @@ for (const { program, name, plugin, hung, back } of hosts) {
   test(`in ${name} it checks passwords, defers, configures clients, and closes after all events`, {
     skip,
   }, async () => {
-    const server = await network.server([`plugin ${plugin()} one "two words"`], program);
+    const server = await network.server([`plugin ${plugin()} one "two words"`, 'hand-window 6'], program);
     const right = await login('ada', 'secret');
     assert.equal(right.connected, true);
     assert.match(right.log, /setenv-safe COLOUR red.*ifconfig 10\.8\.0\.77 255\.255\.255\.0/);
@@ -82,6 +82,11 @@ for (const { program, name, plugin, hung, back } of hosts) {
     assert.deepEqual((await login('slow', 'wrong')).said[0], 'slowly refused');
 
     assert.deepEqual((await login('throw', 'secret')).said[0], '');
+    assert.deepEqual(
+      (await login('never', 'secret')).said[0],
+      '',
+      'whoever is deferred for ever is refused in the end',
+    );
     await server.stop();
 
     const lines = said(server);
@@ -94,7 +99,7 @@ for (const { program, name, plugin, hung, back } of hosts) {
     assert.match(lines[thrown + 1] ?? '', /at .*src\/acme\.ts:\d+:\d+/, 'the stack names the TypeScript line');
     assert.ok(lines.some((line) => line.startsWith('Caused by: Error: its cause')));
     assert.ok(lines.some((line) => /^closed 1 after \d+ events$/.test(line)));
-    assert.equal(lines.at(-1), 'close after 5 logins', 'the last line is not lost');
+    assert.equal(lines.at(-1), 'close after 6 logins', 'the last line is not lost');
     assert.deepEqual(readdirSync(network.tmpDir), []);
   });
 

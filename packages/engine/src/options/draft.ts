@@ -311,6 +311,7 @@ function defaultOptions(tempDirectory: string): Mutable<Options> {
     },
     auth: {
       userPass: undefined,
+      staticChallenge: undefined,
       noCache: false,
       retry: 'none',
       verify: undefined,

@@ -336,6 +336,8 @@ export interface VerifyOptions {
 export interface AuthOptions {
   /** The client's own user name and password. */
   readonly userPass: Credentials | undefined;
+  /** `static-challenge`: what to ask besides the password; the answer goes with it (SCRV1). */
+  readonly staticChallenge: { readonly text: string; readonly echo: boolean } | undefined;
   readonly noCache: boolean;
   readonly retry: 'none' | 'nointeract' | 'interact';
   readonly verify: { readonly command: string; readonly method: 'via-env' | 'via-file' } | undefined;

@@ -67,7 +67,6 @@ const deliberate: Readonly<Record<string, string>> = {
   'mtu-test': 'Options error: Unrecognized option',
   'opt-verify': 'Options error: Unrecognized option',
   'stale-routes-check 5': 'Options error: Unrecognized option',
-  'static-challenge text 1': 'Options error: Unrecognized option',
   'route-gateway dhcp': "Options error: route-gateway parm 'dhcp' must be a valid address",
   'stale-routes-check 5 10': 'Options error: Unrecognized option',
   'stale-routes-check 0': 'Options error: Unrecognized option',

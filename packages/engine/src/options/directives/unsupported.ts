@@ -33,7 +33,6 @@ export const refusedDirectives: readonly DirectiveRow[] = [
     'Not yet supported: connecting through an HTTP proxy.',
   ),
   ...refuseAll(['socks-proxy'], 'Not yet supported: connecting through a SOCKS proxy.'),
-  ...refuseAll(['static-challenge'], 'Not yet supported: challenges and responses.'),
   ...refuseAll(['replay-persist'], 'Not yet supported: packet ids that outlive the process.'),
   ...refuseAll(
     ['remote-random-hostname', 'ip-remote-hint'],

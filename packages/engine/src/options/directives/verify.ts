@@ -130,6 +130,9 @@ export const verifyDirectives: readonly DirectiveRow[] = [
   supported('auth-nocache', [0, 0], ['general'], (use) => {
     use.options.auth.noCache = true;
   }),
+  supported('static-challenge', [2, 2], ['general'], (use) => {
+    use.options.auth.staticChallenge = { text: use.word(0), echo: use.number(1) !== 0 };
+  }),
   supported('auth-retry', [1, 1], ['general'], (use) => {
     use.options.auth.retry = use.choice(
       0,
