@@ -43,6 +43,7 @@ import {
   readPassphrase,
   reasonOf,
   runAsDaemon,
+  servePluginTrace,
   TunnelProcess,
   takeHandoff,
   tunnelEvents,
@@ -243,12 +244,14 @@ class OpenvpnProcess {
       // Offload of a process without privileges is the service's.
       offload: this.#network === undefined ? await chooseOffload(options, write) : undefined,
     };
+    const stopTrace = plugins.size > 0 ? await servePluginTrace(kept.events) : undefined;
     try {
       for (;;) {
         const status = await this.#runTunnel(configuration, log, kept);
         if (status !== 'soft') return status;
       }
     } finally {
+      await stopTrace?.();
       kept.offload?.close();
       kept.files.close();
     }

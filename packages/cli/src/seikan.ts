@@ -8,7 +8,8 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { buildPlugin, createMember, type DayStep, formatDay, runDay, usualDay } from '@seikan/plugin-host';
+import { buildPlugin, createMember, type DayStep, formatDay, readTrace, runDay, usualDay } from '@seikan/plugin-host';
+import { pluginFolder, socketOf, tracedProcesses } from '@seikan/runtime';
 import { Command, CommanderError } from 'commander';
 
 import { netcfgMonitor, netcfgStatus, up } from './network-verbs.js';
@@ -89,15 +90,30 @@ function program(done: (status: number) => void): Command {
     .option('--user <name>', 'who logs in', 'ada')
     .option('--password <text>', 'with this password', 'secret')
     .option('--day <file>', 'the events, as JSON')
-    .option('--plugin-dir <folder>', 'where a bare name is looked for', '/usr/lib/x86_64-linux-gnu/openvpn/plugins')
+    .option('--plugin-dir <folder>', 'where a bare name is looked for', pluginFolder())
     .action(async (name: string, parameters: string[], options: TestOptions) =>
       done(await testPlugin(name, parameters, options)),
     );
+  plugin
+    .command('trace')
+    .description("prints each call of a running server's plugins as JSON, after what has been counted so far")
+    .argument('[pid]', 'the process; needed where several have plugins')
+    .action(async (pid: string | undefined) => {
+      for await (const line of readTrace(socketOf(tracedProcess(pid)))) process.stdout.write(`${line}\n`);
+    });
   return seikan;
 }
 
 function writeLine(line: string): void {
   process.stdout.write(`${line}\n`);
+}
+
+function tracedProcess(asked: string | undefined): number {
+  if (asked !== undefined) return Number(asked);
+  const [first, ...others] = tracedProcesses();
+  if (first === undefined) throw new Error('no running process has plugins, or you may not see them: be root');
+  if (others.length > 0) throw new Error(`several processes have plugins, name one: ${[first, ...others].join(', ')}`);
+  return first;
 }
 
 interface TestOptions {

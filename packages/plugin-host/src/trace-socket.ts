@@ -1,5 +1,6 @@
 /**
- * A running server's plugin calls, for whoever asks on a Unix socket: one line of JSON per call, until the asker leaves.
+ * A running server's plugin calls, for whoever asks on a Unix socket: first what has been counted so far, one line of JSON
+ * per plugin and event, then one per call, until the asker leaves.
  * Nothing is recorded while nobody listens. Only the server's own user can connect (mode 0600).
  */
 import { chmodSync, unlinkSync } from 'node:fs';
@@ -16,6 +17,7 @@ export async function serveTrace(cascade: PluginCascade, path: string): Promise<
   const listeners = new Set<Socket>();
   const server = createServer((socket) => {
     listeners.add(socket);
+    for (const stat of cascade.stats.list()) socket.write(`${JSON.stringify(stat)}\n`);
     const stop = cascade.trace((record) => {
       if (socket.writableLength > longestBacklog) socket.destroy();
       else socket.write(`${formatTrace(record)}\n`);
@@ -39,7 +41,7 @@ export async function serveTrace(cascade: PluginCascade, path: string): Promise<
   chmodSync(path, 0o600);
   return async () => {
     for (const socket of listeners) socket.destroy();
-    await new Promise((resolve) => server.close(resolve));
+    await new Promise((resolve) => server.close(resolve)); // which also takes the socket's file away
   };
 }
 

@@ -5,7 +5,7 @@ const wait = (ms: number): Promise<void> => new Promise((done) => setTimeout(don
 
 const acme = definePlugin({
   name: 'acme',
-  deadline: 1_000,
+  deadline: 3_000,
   open({ argv, host }) {
     if (argv[1] === 'refuse') throw new Error('told to refuse', { cause: new Error('by an argument') });
     console.log(

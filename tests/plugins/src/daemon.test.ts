@@ -1,12 +1,12 @@
 /** Plugins in our daemon: with privileges given up, over signals, together with others, and configurations that cannot be. */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { chmodSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { after, afterEach, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { buildPlugin } from '@seikan/plugin-host';
-import { descendants, missing, ours, StockNetwork, stock, until } from './stock.js';
+import { descendants, missing, ours, StockNetwork, stock, until, Watched } from './stock.js';
 
 const skip = missing() ?? false;
 const acme = fileURLToPath(new URL('../src/acme.ts', import.meta.url));
@@ -19,6 +19,10 @@ before(async () => {
   network = new StockNetwork();
   library = join(network.folder, 'acme.so');
   await buildPlugin(acme, { output: library });
+});
+
+afterEach(async () => {
+  if (skip === false) await network.stopAll();
 });
 
 after(async () => {
@@ -59,7 +63,7 @@ test('as a daemon in a chroot as nobody, plugins of either kind see all events',
   const lines = ['daemon', `log-append ${log}`, `writepid ${pidFile}`, `chroot ${jail}`, 'tmp-dir /tmp'];
   const plugins = [`plugin ${library} compiled`, `plugin ${acme} typescript`];
   network.startServer([...plugins, ...lines, 'user nobody', 'group nogroup', 'persist-tun', 'persist-key'], ours);
-  await until(() => read().includes('Initialization Sequence Completed'), 'the daemon is up', 30_000);
+  await until(() => read().includes('Initialization Sequence Completed'), 'the daemon is up');
   const pid = Number(readFileSync(pidFile, 'utf8'));
   try {
     const family = descendants(pid);
@@ -78,7 +82,7 @@ test('as a daemon in a chroot as nobody, plugins of either kind see all events',
     assert.equal(await login('slow', 'wrong'), false);
   } finally {
     if (alive(pid)) process.kill(pid, 'SIGTERM');
-    await until(() => !alive(pid), 'the daemon ended', 30_000);
+    await until(() => !alive(pid), 'the daemon ended');
     assert.match(read(), /process exiting/);
   }
   assert.deepEqual(readdirSync(join(jail, 'tmp')), []);
@@ -91,11 +95,11 @@ test('SIGUSR1 keeps plugins open, SIGHUP opens them anew, a kill leaves nothing 
   const pid = server.process.pid ?? 0;
   const first = descendants(pid);
   server.process.kill('SIGUSR1');
-  await until(() => server.lines(/Initialization Sequence Completed/).length === 2, 'it restarted', 30_000);
+  await until(() => server.lines(/Initialization Sequence Completed/).length === 2, 'it restarted');
   assert.deepEqual(descendants(pid), first);
   assert.equal(await login('slow', 'secret'), true);
   server.process.kill('SIGHUP');
-  await until(() => server.lines(/Initialization Sequence Completed/).length === 3, 'it restarted', 30_000);
+  await until(() => server.lines(/Initialization Sequence Completed/).length === 3, 'it restarted');
   const second = descendants(pid);
   assert.equal(second.length, first.length);
   assert.notDeepEqual(second, first);
@@ -113,6 +117,21 @@ test('a compiled plugin that crashes lets the tunnel come up and nobody in, and 
   await server.line(/it is started again in [1-9]\d* s/);
   await server.stop();
   assert.equal(server.status, 0, server.log);
+});
+
+test('a running server shows the calls of its plugins to root, without their secrets', { skip }, async () => {
+  const server = await network.server([`plugin ${acme}`], ours);
+  const seikan = fileURLToPath(new URL('../../../bin/seikan', import.meta.url));
+  const trace = new Watched(seikan, ['plugin', 'trace', String(server.process.pid)], network.folder);
+  await trace.line(/"event":"up".*"results":\{"success":1,/);
+  assert.equal(await login('ada', 'secret'), true);
+  const record = JSON.parse(await trace.line(/"event":"auth-user-pass-verify"/)) as Record<string, unknown>;
+  const { argv, result, env } = record as { argv: string[]; result: string; env: Record<string, string> };
+  assert.deepEqual([argv, result], [[acme], 'success']);
+  assert.deepEqual([env['username'], env['password'], env['common_name']], ['ada', '[secret]', 'client']);
+  await server.stop();
+  await until(() => trace.ended, 'the trace ends with the server');
+  assert.equal(existsSync(`/run/seikan/plugins/${server.process.pid}.sock`), false);
 });
 
 interface Refusal {
@@ -167,7 +186,7 @@ test('what is no plugin, or not for us, ends the start with status 1 as in a sto
   for (const { what, line, same, remedy } of refusals)
     for (const program of [stock, ours]) {
       const server = network.startServer([`plugin ${line}`], program);
-      await until(() => server.ended, `${what} ended it`, 30_000);
+      await until(() => server.ended, `${what} ended it`);
       assert.equal(server.status, 1, `${what}\n${server.log}`);
       assert.match(server.log, same, what);
       assert.match(server.log, /Exiting due to fatal error/);

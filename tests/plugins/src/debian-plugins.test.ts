@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { cpSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { after, afterEach, before, test } from 'node:test';
 import { descendants, missing, ours, StockNetwork, stock, until } from './stock.js';
 
 const folder = '/usr/lib/x86_64-linux-gnu/openvpn/plugins';
@@ -21,6 +21,10 @@ before(() => {
   cpSync('/etc/pam.d', join(network.folder, 'pam.d'), { recursive: true });
   const service = `auth required pam_exec.so expose_authtok ${check}\naccount required pam_permit.so\n`;
   writeFileSync(join(network.folder, 'pam.d/seikan-test'), service);
+});
+
+afterEach(async () => {
+  if (skip === false) await network.stopAll();
 });
 
 after(async () => {

@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { after, afterEach, before, test } from 'node:test';
 import {
   type Allowed,
   allowedDifferences,
@@ -29,6 +29,10 @@ before(() => {
   recorder = join(network.folder, 'recorder.so');
   path = join(network.folder, 'record');
   buildRecorder(recorder);
+});
+
+afterEach(async () => {
+  if (skip === false) await network.stopAll();
 });
 
 after(async () => {

@@ -125,7 +125,10 @@ function inOrder(calls: readonly RecordedCall[], { order }: Allowed, role: Role)
     const moved = result.filter(meant);
     if (may === 'come at any time') result = [...rest, ...moved];
     // The tunnel itself is then always the same.
-    else result = [...moved.slice(0, 1), ...rest].map((call) => ({ ...call, client: Math.min(call.client, 1) }));
+    else {
+      const one = (call: RecordedCall): RecordedCall => ({ ...call, client: Math.min(call.client, 1) });
+      result = [...moved.slice(0, 1), ...rest].map(one);
+    }
   }
   return result;
 }

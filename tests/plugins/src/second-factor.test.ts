@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { after, afterEach, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { missing, ours, StockNetwork, stock } from './stock.js';
 
@@ -19,6 +19,10 @@ let network: StockNetwork;
 
 before(() => {
   if (skip === false) network = new StockNetwork();
+});
+
+afterEach(async () => {
+  if (skip === false) await network.stopAll();
 });
 
 after(async () => {
@@ -45,8 +49,8 @@ test('a one-time code, asked for at the terminal, lets in once', { skip }, async
       await client.stop();
       return line;
     };
-    const now = code(base32(secret), Math.floor(Date.now() / 30_000));
     assert.match(await login('000000'), /AUTH_FAILED,Wrong code/, name);
+    const now = code(base32(secret), Math.floor(Date.now() / 30_000));
     assert.match(await login(now), /Initialization Sequence Completed/, name);
     assert.match(await login(now), /AUTH_FAILED,Wrong code/, name);
     const without = await network.client(name, 'secret', ['auth-retry none'], program);

@@ -50,7 +50,7 @@ export class Watched {
   }
 
   /** Waits for a line; fails with the log where the process ends or time is up first. */
-  async line(pattern: RegExp, patience = 30_000): Promise<string> {
+  async line(pattern: RegExp, patience = 90_000): Promise<string> {
     const end = Date.now() + patience;
     for (;;) {
       const found = this.log.split('\n').find((line) => pattern.test(line));
@@ -180,13 +180,26 @@ export class StockNetwork {
 
   /** Runs something else beside the server. */
   beside(command: string, ...args: readonly string[]): Watched {
-    const watched = new Watched('ip', ['netns', 'exec', this.#server, command, ...args], this.folder);
+    return this.#run(this.#server, command, args);
+  }
+
+  besideClients(command: string, ...args: readonly string[]): Watched {
+    return this.#run(this.#client, command, args);
+  }
+
+  #run(namespace: string, command: string, args: readonly string[]): Watched {
+    const watched = new Watched('ip', ['netns', 'exec', namespace, command, ...args], this.folder);
     this.#running.push(watched);
     return watched;
   }
 
+  /** Ends what a test has started, also one that failed half way. */
+  async stopAll(): Promise<void> {
+    for (const watched of this.#running.splice(0)) await watched.stop();
+  }
+
   async close(): Promise<void> {
-    for (const watched of this.#running) await watched.stop();
+    await this.stopAll();
     for (const name of [this.#server, this.#client]) ip('netns', 'delete', name);
     rmSync(this.folder, { recursive: true });
   }
@@ -227,7 +240,7 @@ export class StockNetwork {
 }
 
 /** Waits until something holds. */
-export async function until(what: () => boolean, why: string, patience = 10_000): Promise<void> {
+export async function until(what: () => boolean, why: string, patience = 60_000): Promise<void> {
   const end = Date.now() + patience;
   while (!what()) {
     if (Date.now() > end) throw new Error(`waited in vain until ${why}`);

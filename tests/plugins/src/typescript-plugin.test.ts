@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { chmodSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { after, afterEach, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { buildPlugin } from '@seikan/plugin-host';
 import { descendants, missing, ours, StockNetwork, stock, until, type Watched } from './stock.js';
@@ -38,7 +38,7 @@ const hosts: readonly Host[] = [
     program: ours,
     name: 'seikan',
     plugin: () => acme,
-    hung: /has not answered for 1000 ms: its thread is ended/,
+    hung: /has not answered for 3000 ms: its thread is ended/,
     back: /running again/,
   },
 ];
@@ -48,6 +48,10 @@ before(async () => {
   network = new StockNetwork();
   library = join(network.folder, 'acme.so');
   await buildPlugin(acme, { output: library });
+});
+
+afterEach(async () => {
+  if (skip === false) await network.stopAll();
 });
 
 after(async () => {
@@ -69,7 +73,7 @@ for (const { program, name, plugin, hung, back } of hosts) {
   test(`in ${name} it checks passwords, defers, configures clients, and closes after all events`, {
     skip,
   }, async () => {
-    const server = await network.server([`plugin ${plugin()} one "two words"`, 'hand-window 6'], program);
+    const server = await network.server([`plugin ${plugin()} one "two words"`, 'hand-window 12'], program);
     const right = await login('ada', 'secret');
     assert.equal(right.connected, true);
     assert.match(right.log, /setenv-safe COLOUR red.*ifconfig 10\.8\.0\.77 255\.255\.255\.0/);
