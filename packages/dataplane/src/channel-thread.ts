@@ -9,7 +9,7 @@ import { randomFillSync } from 'node:crypto';
 import { performance } from 'node:perf_hooks';
 import { receiveMessageOnPort } from 'node:worker_threads';
 
-import type { DataChannelEvent, DataKey, Millis } from '@seikan/core';
+import type { DataChannelCommand, DataChannelEvent, DataKey, Millis } from '@seikan/core';
 import { createCrypto, dropThreadCapabilities, Wake } from '@seikan/native';
 
 import { ControlRing } from './control-ring.js';
@@ -106,7 +106,7 @@ export class ChannelThread<Link, Tun> {
         this.#openChannel(message.start);
         return;
       case 'handle':
-        channel?.handle(message.command);
+        channel?.handle(compared(message.command));
         return;
       case 'newKey': {
         const key = joinKey(message.command.key, message.secrets);
@@ -139,8 +139,9 @@ export class ChannelThread<Link, Tun> {
     if (message.ticket !== undefined) this.#answer(message.ticket);
   }
 
-  #openChannel({ channel: number, settings, counters: memory, ring, lastAccepted }: ChannelStart): void {
+  #openChannel({ channel: number, settings: sent, counters: memory, ring, lastAccepted }: ChannelStart): void {
     this.#close();
+    const settings = withOwnWords(sent);
     const counters = new CounterTable(settings.maxPeers, memory);
     this.#open = {
       number,
@@ -203,6 +204,22 @@ export class ChannelThread<Link, Tun> {
     this.#news = false;
     this.#eventWake.raise();
   }
+}
+
+/** Words in settings that the packet path compares. */
+function compared(command: DataChannelCommand): DataChannelCommand {
+  if (command.verb === 'newPeer') return { ...command, settings: withOwnWords(command.settings) };
+  if (command.verb === 'setPeer') return { ...command, settings: withOwnWords(command.settings) };
+  return command;
+}
+
+/**
+ * A string that came in a message is another object than the same word in the code, and V8 compares the two letter by
+ * letter for every packet. Property names are unique: through one, the word becomes the code's own.
+ */
+function withOwnWords<Settings extends object>(settings: Settings): Settings {
+  const own = (value: unknown): unknown => (typeof value === 'string' ? Object.keys({ [value]: 0 })[0] : value);
+  return Object.fromEntries(Object.entries(settings).map(([name, value]) => [name, own(value)])) as Settings;
 }
 
 function wipe({ send, receive }: DataKey): void {
