@@ -3,8 +3,20 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { type CommandLine, type DcoPort, NetcfgClient, noDco, parseCommandLine, Service } from '@seikan/netcfg';
+import {
+  type CommandLine,
+  type DcoPort,
+  NetcfgClient,
+  noDco,
+  parseCommandLine,
+  Service,
+  type ServiceOptions,
+} from '@seikan/netcfg';
+
 import { type PrivateBus, startBus } from '@seikan/testkit';
+
+/** Options that the command line cannot say, and the port. */
+type BenchOptions = Partial<ServiceOptions> & { readonly port?: DcoPort };
 
 export class Bench {
   readonly bus: PrivateBus;
@@ -19,19 +31,23 @@ export class Bench {
     this.logLines = logLines;
   }
 
-  static async open(argv: readonly string[] = [], dco: DcoPort = noDco): Promise<Bench> {
+  static async open(argv: readonly string[] = [], more: BenchOptions = {}): Promise<Bench> {
+    const { port = noDco, ...changed } = more;
     const line: CommandLine = parseCommandLine(['--log-level', '6', ...argv], () => undefined);
     if (line.kind !== 'run') throw new Error(`not options to run with: ${argv.join(' ')}`);
     const folder = mkdtempSync(join(tmpdir(), 'seikan-netcfg-'));
     const logLines: string[] = [];
     const bus = await startBus();
-    const service = await Service.start(line.options, {
-      address: bus.address,
-      stateFolder: folder,
-      dco,
-      writeLog: (text) => void logLines.push(text),
-      complain: () => {},
-    });
+    const service = await Service.start(
+      { ...line.options, ...changed },
+      {
+        address: bus.address,
+        stateFolder: folder,
+        dco: port,
+        writeLog: (text) => void logLines.push(text),
+        complain: () => {},
+      },
+    );
     return new Bench(bus, service, folder, logLines);
   }
 

@@ -144,7 +144,7 @@ inNetworkNamespace(import.meta.filename, () => {
 
   beforeEach(async () => {
     kernel = new FakeKernel();
-    bench = await Bench.open([], kernelDco(kernel));
+    bench = await Bench.open([], { port: kernelDco(kernel) });
     client = await bench.client();
   });
   afterEach(async () => {

@@ -203,40 +203,44 @@ inNetworkNamespace(import.meta.filename, () => {
 
   test('nothing that a caller sends is more than an error, in the form of the original', async () => {
     const device = await client.create('bad');
-    const refusals: [promise: Promise<unknown>, errorName: string, text: RegExp][] = [
-      [client.create('a-b'), NETCFG_ERROR, /Error creating virtual interface/],
-      [client.create('a/b'), NETCFG_ERROR, /Error creating virtual interface/],
-      [client.create('x'.repeat(1_000)), NETCFG_ERROR, /Error creating virtual interface/],
-      [client.create('bad'), NETCFG_ERROR, /Error creating virtual interface 'bad'/],
-      [call('NotificationSubscribe', 'u', [0]), NETCFG_ERROR, /Subscription filter flag must be > 0/],
-      [call('NotificationSubscribe', 'u', [65_536]), NETCFG_ERROR, /Invalid subscription flag, must be < 65535/],
-      [call('NotificationUnsubscribe', 's', ['']), NETCFG_ERROR, /Failed to retrieve subscriber/],
-      [call('NotificationUnsubscribe', 's', [':1.99']), NETCFG_ERROR, /Subscription not found for ':1.99'/],
-      [device.establish(), NETCFG_ERROR, /Invalid layer 0/],
-      [call('Establish', 's', ['x'], device.path), INVALID, /“\(s\)”, does not match expected type “\(\)”/],
-      [call('AddIPAddress', 'ss', ['1', '2'], device.path), INVALID, /does not match/],
-      [call('AddNetworks', 'a(sub)', [[]], device.path), INVALID, /does not match expected type “\(a\(suibb\)\)”/],
-      [call('Nope', '', [], device.path), 'org.freedesktop.DBus.Error.UnknownMethod', /No such method/],
+    const refusals: [attempt: () => Promise<unknown>, errorName: string, text: RegExp][] = [
+      [() => client.create('a-b'), NETCFG_ERROR, /Error creating virtual interface/],
+      [() => client.create('a/b'), NETCFG_ERROR, /Error creating virtual interface/],
+      [() => client.create('x'.repeat(1_000)), NETCFG_ERROR, /Error creating virtual interface/],
+      [() => client.create('bad'), NETCFG_ERROR, /Error creating virtual interface 'bad'/],
+      [() => call('NotificationSubscribe', 'u', [0]), NETCFG_ERROR, /Subscription filter flag must be > 0/],
+      [() => call('NotificationSubscribe', 'u', [65_536]), NETCFG_ERROR, /Invalid subscription flag, must be < 65535/],
+      [() => call('NotificationUnsubscribe', 's', ['']), NETCFG_ERROR, /Failed to retrieve subscriber/],
+      [() => call('NotificationUnsubscribe', 's', [':1.99']), NETCFG_ERROR, /Subscription not found for ':1.99'/],
+      [() => device.establish(), NETCFG_ERROR, /Invalid layer 0/],
+      [() => call('Establish', 's', ['x'], device.path), INVALID, /“\(s\)”, does not match expected type “\(\)”/],
+      [() => call('AddIPAddress', 'ss', ['1', '2'], device.path), INVALID, /does not match/],
       [
-        call('EnableDCO', 's', ['tun'], device.path),
+        () => call('AddNetworks', 'a(sub)', [[]], device.path),
+        INVALID,
+        /does not match expected type “\(a\(suibb\)\)”/,
+      ],
+      [() => call('Nope', '', [], device.path), 'org.freedesktop.DBus.Error.UnknownMethod', /No such method/],
+      [
+        () => call('EnableDCO', 's', ['tun'], device.path),
         /gdbuspp\.Code36$/.source,
         /Error creating ovpn-dco device: .*-95/,
       ],
-      [call('SetDNSSEC', 'b', [true], device.path), INVALID, /does not match/],
-      [set(device.path, 'mtu', 's', 'x'), INVALID, /Expected type “q” but got “s”/],
-      [set(device.path, 'mtu', 'u', 65_536), FAILED, /Invalid MTU 65536/],
-      [set(device.path, 'log_level', 'u', 7), FAILED, /Invalid log level 7/],
-      [set(NETCFG_PATH, 'log_level', 'u', 7), FAILED, /Invalid log level 7/],
-      [set(device.path, 'dns_scope', 's', 'global'), FAILED, /No DNS resolver configured/],
-      [set(device.path, 'owner', 'u', 7), INVALID, /not writable/],
+      [() => call('SetDNSSEC', 'b', [true], device.path), INVALID, /does not match/],
+      [() => set(device.path, 'mtu', 's', 'x'), INVALID, /Expected type “q” but got “s”/],
+      [() => set(device.path, 'mtu', 'u', 65_536), FAILED, /Invalid MTU 65536/],
+      [() => set(device.path, 'log_level', 'u', 7), FAILED, /Invalid log level 7/],
+      [() => set(NETCFG_PATH, 'log_level', 'u', 7), FAILED, /Invalid log level 7/],
+      [() => set(device.path, 'dns_scope', 's', 'global'), FAILED, /No DNS resolver configured/],
+      [() => set(device.path, 'owner', 'u', 7), INVALID, /not writable/],
       [
-        device.addRoutes([{ network: 'x'.repeat(300), prefix: 8, metric: 0, ipv6: false, exclude: false }]),
+        () => device.addRoutes([{ network: 'x'.repeat(300), prefix: 8, metric: 0, ipv6: false, exclude: false }]),
         NETCFG_ERROR,
         /too long/,
       ],
     ];
-    for (const [promise, errorName, text] of refusals) {
-      await assert.rejects(promise, (error: DbusError) => {
+    for (const [attempt, errorName, text] of refusals) {
+      await assert.rejects(attempt(), (error: DbusError) => {
         assert.ok(error instanceof DbusError);
         assert.match(error.errorName, new RegExp(`${errorName}$`), error.message);
         assert.match(error.message, text);
@@ -250,6 +254,34 @@ inNetworkNamespace(import.meta.filename, () => {
     await device.addDns(['10.8.0.1'], ['corp.example']);
     await device.setDnssec('yes');
     assert.ok(bench.logLines.some((line) => /ERROR .* No DNS resolver configured/.test(line)));
+  });
+
+  test('every method refuses arguments of other types, on both kinds of object', async () => {
+    const device = await client.create('typed');
+    let tried = 0;
+    for (const path of [NETCFG_PATH, device.path]) {
+      const { body } = await client.bus.call({
+        destination: NETCFG,
+        path,
+        interface: 'org.freedesktop.DBus.Introspectable',
+        member: 'Introspect',
+        returns: 's',
+      });
+      const [, own = ''] = body[0].split(`<interface name="${NETCFG}">`);
+      for (const [, member = ''] of own.matchAll(/<method name="(\w+)"/g)) {
+        for (const [signature, values] of [
+          ['a{sv}', [new Map()]],
+          ['h', [0]],
+          ['(((((s)))))', [[[[[['x']]]]]]],
+          ['sssssssss', Array.from({ length: 9 }, () => 'x')],
+        ] as const) {
+          await assert.rejects(call(member, signature, values, path), { errorName: INVALID }, `${member} ${signature}`);
+          tried++;
+        }
+      }
+    }
+    assert.ok(tried >= 80, `${tried} calls`);
+    assert.equal(await property(device.path, 'mtu'), 1_500);
   });
 
   test('settings that make no tunnel fail as a whole, and nothing is changed', async () => {

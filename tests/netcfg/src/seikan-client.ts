@@ -5,11 +5,13 @@
 import { importProfile, PROFILE } from './client-scenario.js';
 import { eventually } from './eventually.js';
 import { type KernelPicture, kernelPicture } from './kernel-picture.js';
-import { ORDINARY_USER, OUTSIDER, Tree } from './tree.js';
+import { ORDINARY_USER, OUTSIDER, SERVICE_USER, Tree } from './tree.js';
 import type { World } from './world.js';
 
 const RESOLVER = '/etc/resolv.conf';
 const ORIGINAL_RESOLVER = 'nameserver 192.0.2.53\n';
+const NETCFG = 'net.openvpn.v3.netcfg';
+const PROPERTIES = 'org.freedesktop.DBus.Properties';
 const SEIKAN = '/opt/seikan/bin/seikan';
 const UP = /seikan\.js up /;
 
@@ -52,12 +54,37 @@ export async function runSeikanClient(
     if (!/device_name: tun0/.test(status)) throw new Error(`seikan netcfg status:\n${status}`);
     const others = await tree.run([SEIKAN, 'netcfg', 'status'], { user: 'root' });
     if (!/device_name: tun0/.test(others)) throw new Error(`root's seikan netcfg status:\n${others}`);
+    await othersAreRefused(tree, /^(\/net\/\S+)$/m.exec(status)?.[1] ?? '');
     await end(signal);
     await untouched();
     for (const change of [/tun0 route added .*subnet=10\.50\.0\.0/, /tun0 device removed/]) {
       await monitor.waitFor(change, { timeout: 20_000, from });
     }
     tell(`up as an ordinary user, ended by SIG${signal}, nothing left behind`);
+  }
+}
+
+/** The bus policy lets the service's user call every device; the service lets owners alone. */
+async function othersAreRefused(tree: Tree, path: string): Promise<void> {
+  const { stdout: seen } = await busctl(tree, ['/net/openvpn/v3/netcfg', NETCFG, 'FetchInterfaceList'], 'root');
+  if (!seen.includes(path)) throw new Error(`root does not see ${path}: ${seen}`);
+  const attempts: [member: string[], refusal: RegExp][] = [
+    [[NETCFG, 'Destroy'], /Authorization failed/],
+    [[NETCFG, 'AddDNS', 'as', '1', '192.0.2.66'], /Authorization failed/],
+    [[PROPERTIES, 'Set', 'ssv', NETCFG, 'mtu', 'q', '1000'], /Access to .* is not granted|Access denied/],
+    [[PROPERTIES, 'Get', 'ss', NETCFG, 'mtu'], /Access to .* is not granted|Access denied/],
+  ];
+  for (const [words, refusal] of attempts) {
+    const { stdout, stderr } = await busctl(tree, [path, ...words], SERVICE_USER);
+    if (!refusal.test(stderr)) throw new Error(`${words.join(' ')} on another's device: ${stdout}${stderr}`);
+  }
+}
+
+async function busctl(tree: Tree, words: readonly string[], user: string): Promise<{ stdout: string; stderr: string }> {
+  try {
+    return { stdout: await tree.run(['busctl', '--system', 'call', NETCFG, ...words], { user }), stderr: '' };
+  } catch (error) {
+    return { stdout: '', stderr: String(error) };
   }
 }
 
