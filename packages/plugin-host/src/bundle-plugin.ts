@@ -4,7 +4,6 @@
  */
 import { dirname } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import { build, stop } from 'esbuild';
 
 export interface BundleInput {
   /** The plugin's file, absolute. */
@@ -19,6 +18,8 @@ export async function bundlePlugin({ path, runner }: BundleInput): Promise<Uint8
     runner === undefined
       ? `export { default } from ${JSON.stringify(path)};`
       : `import plugin from ${JSON.stringify(path)};\nimport { runShimChild } from ${JSON.stringify(runner)};\nrunShimChild(plugin);`;
+  // Loaded only where a plugin is bundled: every program that can would start later for it.
+  const { build, stop } = await import('esbuild');
   const bundled = await build({
     stdin: { contents: entry, resolveDir: dirname(path), sourcefile: 'seikan-plugin-entry.js' },
     absWorkingDir: dirname(path),
