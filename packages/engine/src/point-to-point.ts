@@ -180,7 +180,7 @@ export class PointToPoint implements ContextOwner {
       opened: (connection, link, remote, time) => this.#openSession(connection, link, remote, time),
       failed: (reason, advance, time) => {
         this.#connections.advance(advance);
-        this.#restart('soft', reason, time);
+        this.#restart(reason === 'connection-failed' ? 'connection failed(soft)' : 'soft', reason, time);
       },
       fatal: (text, time) => this.#fatal(text, time),
     });

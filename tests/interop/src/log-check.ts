@@ -31,7 +31,12 @@ const losses = on('loss-10', 'loss-30');
 const refusedLater = on('refuse-revoked', 'refuse-expired', 'refuse-purpose');
 
 export const allowed: readonly Allowed[] = [
-  { pattern: /ECONNREFUSED/, why: 'one side always ends first, and the other sends until it knows' },
+  { pattern: /ECONNREFUSED|Connection refused/, why: 'one side always ends first, and the other sends until it knows' },
+  {
+    pattern: /SIGUSR1\[connection failed\(soft\),connection-failed\]/,
+    why: 'a TCP client calls while its server is away, and calls again',
+    when: restarts,
+  },
   { pattern: /^Note: --cipher is not set/, why: 'advice about peers older than 2.4; the cells negotiate' },
   {
     pattern: /^MULTI: new connection by client '.*' will cause previous/,
