@@ -10,7 +10,15 @@ export type TraceName =
   | '05-epoch-tlscrypt-276'
   | '09-prf-client2511-server2614'
   | '20-tlscryptv2-reneg-2614'
-  | '21-p2p-tlsauth-reneg-2614';
+  | '21-p2p-tlsauth-reneg-2614'
+  | '30-tlscryptv2-user-2614'
+  | '31-fragment-2614'
+  | '32-static-key-2614'
+  | '33-tcp-tlscrypt-chacha-2614'
+  | '34-stubv2-tlsauth-sha1-2614'
+  | '35-token-reneg-2614'
+  | '36-tap-udp6-cbc-2614'
+  | '37-epoch-tlscryptv2-278';
 
 export interface Datagram {
   readonly from: 'client' | 'server';
@@ -31,21 +39,72 @@ export function readLog(trace: TraceName, peer: 'client' | 'server'): string[] {
   return readVector(`${trace}/${peer}.log`).split('\n');
 }
 
-/** The UDP payloads of a classic little-endian pcap file of Ethernet and IPv4 packets, in order. */
+/**
+ * What went over the wire in a classic little-endian pcap file of Ethernet frames, IPv4 or IPv6, in order: UDP payloads,
+ * or the packets of a TCP stream without their lengths.
+ */
 export function readTrace(trace: TraceName): Datagram[] {
   const file = readFileSync(new URL(`${trace}/trace.pcap`, folder));
   if (file.readUInt32LE(0) !== 0xa1b2c3d4 || file.readUInt32LE(20) !== 1) throw new Error(`${trace}: unexpected pcap`);
   const datagrams: Datagram[] = [];
+  const streams = { client: new Stream(), server: new Stream() };
   for (let at = 24; at < file.length; ) {
     const time = file.readUInt32LE(at);
     const frame = file.subarray(at + 16, at + 16 + file.readUInt32LE(at + 8));
     at += 16 + frame.length;
-    if (frame.readUInt16BE(12) !== 0x0800 || frame[23] !== 17) continue;
-    const udp = frame.subarray(14 + ((frame[14] ?? 0) & 0x0f) * 4);
-    const from = udp.readUInt16BE(0) === SERVER_PORT ? 'server' : 'client';
-    datagrams.push({ from, time, bytes: new Uint8Array(udp.subarray(8, udp.readUInt16BE(4))) });
+    const segment = transportOf(frame);
+    if (segment === undefined) continue;
+    const from = segment.bytes.readUInt16BE(0) === SERVER_PORT ? 'server' : 'client';
+    const packets =
+      segment.protocol === UDP
+        ? [segment.bytes.subarray(8, segment.bytes.readUInt16BE(4))]
+        : streams[from].take(segment.bytes);
+    for (const bytes of packets) datagrams.push({ from, time, bytes: new Uint8Array(bytes) });
   }
   return datagrams;
+}
+
+const TCP = 6;
+const UDP = 17;
+
+/** The UDP datagram or TCP segment of a frame, cut where IP ends. */
+function transportOf(frame: Buffer): { protocol: number; bytes: Buffer } | undefined {
+  const type = frame.readUInt16BE(12);
+  const ip = frame.subarray(14);
+  if (type === 0x0800) {
+    const protocol = ip[9] ?? 0;
+    const bytes = ip.subarray(((ip[0] ?? 0) & 0x0f) * 4, ip.readUInt16BE(2));
+    return protocol === UDP || protocol === TCP ? { protocol, bytes } : undefined;
+  }
+  if (type !== 0x86dd) return undefined;
+  const protocol = ip[6] ?? 0;
+  return protocol === UDP || protocol === TCP
+    ? { protocol, bytes: ip.subarray(40, 40 + ip.readUInt16BE(4)) }
+    : undefined;
+}
+
+/** One direction of a TCP connection that lost nothing: what was sent again is left out. */
+class Stream {
+  #next: number | undefined;
+  #bytes = Buffer.alloc(0);
+
+  /** The packets that are whole now. */
+  take(segment: Buffer): Buffer[] {
+    const start = segment.readUInt32BE(4);
+    const isSyn = ((segment[13] ?? 0) & 2) !== 0;
+    if (isSyn) this.#next = (start + 1) >>> 0;
+    const payload = segment.subarray(((segment[12] ?? 0) >> 4) * 4);
+    if (isSyn || payload.length === 0 || start !== this.#next) return [];
+    this.#next = (start + payload.length) >>> 0;
+    this.#bytes = Buffer.concat([this.#bytes, payload]);
+    const packets: Buffer[] = [];
+    while (this.#bytes.length >= 2 && this.#bytes.length >= 2 + this.#bytes.readUInt16BE(0)) {
+      const end = 2 + this.#bytes.readUInt16BE(0);
+      packets.push(this.#bytes.subarray(2, end));
+      this.#bytes = this.#bytes.subarray(end);
+    }
+    return packets;
+  }
 }
 
 /** The hex that follows `label` in each line that has it, spaces removed; long values are cut short by the log itself. */
