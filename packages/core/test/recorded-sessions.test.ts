@@ -211,7 +211,7 @@ for (const recorded of sessions) {
           assert.notEqual(typeof unwrapClientKey({ crypto, serverKey, wrapped: split.wrapped }), 'string');
         }
         const packet = wraps[from === 'client' ? 'server' : 'client'].unwrap(split.packet, time);
-        assert.ok(typeof packet !== 'string', `${from}: ${String(packet)}`);
+        assert.ok(typeof packet !== 'string', `${from}: ${packet as string}`);
       }
     });
 
