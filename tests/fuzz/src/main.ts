@@ -6,6 +6,7 @@
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 
+import { configTargets } from './config-targets.js';
 import { controlTargets } from './control-targets.js';
 import { dataTargets } from './data-targets.js';
 import { fuzz } from './fuzz.js';
@@ -15,7 +16,7 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: { seconds: { type: 'string' }, seed: { type: 'string' }, keep: { type: 'boolean' } },
 });
-const targets = [...controlTargets, ...dataTargets, ...keyTargets];
+const targets = [...controlTargets, ...dataTargets, ...keyTargets, ...configTargets];
 const unknown = positionals.find((name) => !targets.some((target) => target.name === name));
 if (unknown !== undefined) {
   console.error(`no target ${unknown}; targets: ${targets.map(({ name }) => name).join(' ')}`);

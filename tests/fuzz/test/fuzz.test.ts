@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
+import { configTargets } from '#fuzz/config-targets.js';
 import { controlTargets } from '#fuzz/control-targets.js';
 import { dataTargets } from '#fuzz/data-targets.js';
 import { type FuzzOptions, type FuzzTarget, fuzz } from '#fuzz/fuzz.js';
@@ -53,7 +54,7 @@ test('a parser that takes ever longer is found', () => {
   inFolder((options) => assert.match(fuzz(slow, options).finding ?? '', /more than 100 ms/));
 });
 
-for (const target of [...controlTargets, ...dataTargets, ...keyTargets]) {
+for (const target of [...controlTargets, ...dataTargets, ...keyTargets, ...configTargets]) {
   test(`${target.name} holds on its kept corpus and on some damaged inputs`, () => {
     const corpus = fileURLToPath(new URL('../corpus', import.meta.url));
     inFolder((options) => {
