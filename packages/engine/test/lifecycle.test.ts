@@ -1,0 +1,128 @@
+/**
+ * The order of beginning and end, as "Structure of the VPN tunnel state storage" has it: in client mode one context that
+ * its owner opens and closes; in server mode a top context that is no tunnel and holds tun and link, a Multi that
+ * registers instances, and children that come and go without touching either.
+ */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { type Host, World } from './world.js';
+
+const SERVER = `mode server
+tls-server
+dev tun
+topology subnet
+server 10.8.0.0 255.255.255.0
+ifconfig-pool-persist pool.txt 1
+status status.txt 3600
+dh none
+ca ca.crt
+cert server.crt
+key server.key
+`;
+const CLIENT = `client
+dev tun
+proto udp
+nobind
+explicit-exit-notify 1
+remote 198.51.100.1 1194
+ca ca.crt
+cert client.crt
+key client.key
+`;
+
+/** What a machine asks of the outside and of its data channel, from an output on, without what repeats. */
+function steps(host: Host, from = 0): string[] {
+  const all = host.outputs.slice(from).flatMap((output): string[] => {
+    switch (output.output) {
+      case 'ask':
+        return [output.ask === 'event' ? output.request.event : output.ask];
+      case 'command':
+        return ['newPeer', 'newKey', 'addRoute', 'delPeer'].includes(output.command.verb) ? [output.command.verb] : [];
+      case 'close-link':
+      case 'end':
+        return [output.output];
+      case 'write-file':
+        return [`write ${output.path}`];
+      case 'log':
+        return output.text.startsWith('Initialization Sequence') ? ['initialized'] : [];
+      default:
+        return [];
+    }
+  });
+  return all.filter((step, index) => step !== all[index - 1]);
+}
+
+test('client mode: one context, from the name to the tunnel, and back in reverse', () => {
+  const world = new World(1);
+  for (const event of ['up', 'route-up', 'route-predown', 'down']) world.asked.add(event);
+  world.add('server', SERVER.replace(/^(ifconfig-pool-persist|status) .*\n/gm, ''), '198.51.100.1');
+  const client = world.add('client', CLIENT, '198.51.100.2');
+  world.run(5_000);
+  assert.deepEqual(steps(client), [
+    ...['resolve', 'open-link'], // init_instance: addresses and socket
+    ...['newPeer', 'newKey'], // do_up: the session is agreed on
+    ...['open-tun', 'configure-tun', 'up', 'configure-tun', 'route-up', 'initialized'],
+  ]);
+
+  const restart = client.outputs.length;
+  client.machine.handleSignal('SIGUSR1', world.time);
+  world.drain(client);
+  // close_instance: what the session had first, then the tun (there is no persist-tun).
+  assert.deepEqual(steps(client, restart), ['delPeer', 'close-link', 'route-predown', 'close-tun', 'down']);
+  world.run(20_000);
+
+  const end = client.outputs.length;
+  client.machine.handleSignal('SIGTERM', world.time);
+  world.drain(client);
+  world.run(25_000);
+  // The exit notice has a second to leave.
+  assert.deepEqual(steps(client, end), ['route-predown', 'close-tun', 'down', 'delPeer', 'close-link', 'end']);
+});
+
+test('server mode: the top opens link and tun once, instances come and go without them, the end is the reverse', () => {
+  const world = new World(2);
+  for (const event of ['up', 'down', 'client-connect', 'learn-address', 'client-disconnect']) world.asked.add(event);
+  const server = world.add('server', SERVER, '198.51.100.1');
+  world.run(1_500);
+  // multi_init and multi_top_init: there is nobody yet.
+  assert.deepEqual(steps(server), [
+    ...['read-file', 'open-link', 'open-tun', 'configure-tun', 'up', 'configure-tun', 'ready', 'initialized'],
+    'write status.txt',
+  ]);
+
+  const clients = [2, 3].map((n) => world.add(`client${n}`, CLIENT, `198.51.100.${n}`));
+  const before = server.outputs.length;
+  world.run(10_000);
+  for (const client of clients)
+    assert.ok(client.log.includes('Initialization Sequence Completed'), client.log.join('\n'));
+  const [first] = clients;
+  assert.ok(first);
+  // One ends with a notice, another comes.
+  first.machine.handleSignal('SIGTERM', world.time);
+  world.drain(first);
+  world.run(30_000);
+  const last = world.add('client4', CLIENT, '198.51.100.4');
+  world.run(40_000);
+  assert.ok(last.log.includes('Initialization Sequence Completed'), last.log.join('\n'));
+  const children = steps(server, before);
+  for (const forbidden of ['open-link', 'close-link', 'open-tun', 'configure-tun', 'close-tun', 'up', 'down', 'end'])
+    assert.ok(!children.includes(forbidden), `a child asked for ${forbidden}: ${children.join(' ')}`);
+  const peers = server.commands.filter(({ verb }) => verb === 'newPeer').length;
+  assert.equal(peers, 3, children.join(' '));
+  assert.ok(children.indexOf('delPeer') < children.indexOf('client-disconnect'), children.join(' '));
+  // multi_connection_established, for each: its place, then its peer and key, then its addresses.
+  const place = children.slice(0, children.indexOf('newKey') + 1);
+  assert.ok(place.indexOf('client-connect') < place.indexOf('newPeer'), place.join(' '));
+
+  const end = server.outputs.length;
+  server.machine.handleSignal('SIGTERM', world.time);
+  world.drain(server);
+  const closing = steps(server, end);
+  // multi_uninit before multi_top_free: the instances, what was written down, then tun and link.
+  assert.deepEqual(
+    closing.filter((step) => step !== 'client-disconnect' && step !== 'learn-address'),
+    ['delPeer', 'write pool.txt', 'write status.txt', 'close-tun', 'down', 'close-link', 'end'],
+  );
+  assert.ok(closing.lastIndexOf('client-disconnect') < closing.indexOf('close-tun'), closing.join(' '));
+});
