@@ -191,6 +191,7 @@ NAPI_MODULE_INIT()
 {
     static bool (*const rooms[])(napi_env, napi_value) = {
         seikan_register_aead,
+        seikan_register_control_crypto,
         seikan_register_descriptor,
         seikan_register_key_ring,
         seikan_register_netlink,

@@ -18,6 +18,7 @@
 
 /* The rooms. Each returns false with a pending JavaScript exception when a Node-API call fails. */
 bool seikan_register_aead(napi_env env, napi_value exports);
+bool seikan_register_control_crypto(napi_env env, napi_value exports);
 bool seikan_register_descriptor(napi_env env, napi_value exports);
 bool seikan_register_key_ring(napi_env env, napi_value exports);
 bool seikan_register_netlink(napi_env env, napi_value exports);

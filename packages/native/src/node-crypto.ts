@@ -15,15 +15,26 @@ import {
 
 import type { AeadKey, BlockKey, CipherTraits, Crypto } from '@seikan/core';
 
-import { addonLoads } from './addon.js';
+import { addonLoads, loadAddon } from './addon.js';
 import { createNativeAeadKey, nativeAead } from './aead.js';
 
 const TAG_SIZE = 16;
+const SHA256_SIZE = 32;
+/** Longer keys of an HMAC-SHA256 are hashed first. */
+const LONGEST_KEY = 64;
+const NOTHING = new Uint8Array(0);
+
+/** What each control packet under tls-crypt needs, without a stream of node:crypto for each. */
+interface ControlCrypto {
+  hmacSha256(key: Uint8Array, first: Uint8Array, second: Uint8Array, out: Uint8Array): void;
+  aes256Ctr(key: Uint8Array, iv: Uint8Array, data: Uint8Array, out: Uint8Array): void;
+}
 
 export function createCrypto(): Crypto {
   const digestSizes = new Map<string, number | undefined>();
   const ciphers = new Map<string, CipherTraits | undefined>();
   const native = addonLoads();
+  const control = native ? (loadAddon() as ControlCrypto) : undefined;
   const hashes = new Set(getHashes().map((name) => name.toLowerCase()));
 
   return {
@@ -40,12 +51,20 @@ export function createCrypto(): Crypto {
       return owned(hash.digest());
     },
     hmac(digest, key, ...parts) {
+      if (control !== undefined && digest === 'SHA256' && parts.length <= 2 && key.length <= LONGEST_KEY) {
+        const tag = new Uint8Array(SHA256_SIZE);
+        control.hmacSha256(key, parts[0] ?? NOTHING, parts[1] ?? NOTHING, tag);
+        return tag;
+      }
       const hmac = createHmac(digest, key);
       for (const part of parts) hmac.update(part);
       return owned(hmac.digest());
     },
     aes256Ctr(key, iv, data) {
-      return owned(createCipheriv('aes-256-ctr', key, iv).update(data));
+      if (control === undefined) return owned(createCipheriv('aes-256-ctr', key, iv).update(data));
+      const out = new Uint8Array(data.length);
+      control.aes256Ctr(key, iv, data, out);
+      return out;
     },
     equal(a, b) {
       return a.length === b.length && timingSafeEqual(a, b);
