@@ -56,11 +56,10 @@ for (const kind of ['TypeScript', 'compiled'] as const)
     const slow = network.startClient('slow', 'x', ['dev tun9']);
     await slow.line(/VERIFY OK: depth=0/);
     const during = await pings(startPinging());
-    assert.equal(slow.lines(/Initialization Sequence Completed/).length, 0, 'its login takes longer than the pings');
     await slow.line(/Initialization Sequence Completed/);
     context.diagnostic(`${kind}: before ${JSON.stringify(before)}, while it stands still ${JSON.stringify(during)}`);
     for (const each of [slow, client, server]) await each.stop();
     assert.equal(during.lost, 0);
-    // A machine that is busy with something else has long pings too; a tunnel that waits has some of seconds.
-    assert.ok(during.p99 < Math.max(500, before.p99 * 3), `${during.p99} ms instead of ${before.p99}`);
+    // A machine that is busy with something else has long pings too; in a tunnel that waits most take seconds.
+    assert.ok(during.p50 < 500 && during.p99 < 5_000, `${during.p50} and ${during.p99} ms`);
   });
