@@ -220,7 +220,10 @@ export class Device {
       try {
         this.#dco = await this.#options.dco.enable({ ...request, name: wellFormed(name), path, log: this.#log });
       } catch (error) {
-        throw objectError(`[DBus::Object::Method] Error creating ovpn-dco device: ${reasonOf(error)}\n`);
+        this.#log('error', `No offload: ${reasonOf(error)}`);
+        // The original's text ends with the kernel's number.
+        const text = error instanceof Error ? error.message : String(error);
+        throw objectError(`[DBus::Object::Method] Error creating ovpn-dco device: ${text}\n`);
       }
       this.#name = this.#dco.name;
       return path;
