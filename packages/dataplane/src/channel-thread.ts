@@ -28,6 +28,7 @@ import {
   TAKEN,
   type ThreadMessage,
   type ThreadStart,
+  WOKEN,
 } from './thread-messages.js';
 
 export interface ChannelThreadOptions<Link, Tun> {
@@ -92,6 +93,8 @@ export class ChannelThread<Link, Tun> {
 
   #takeMessages(): void {
     this.#commandWake.clear();
+    // Before the messages are looked at: what is posted from here on wakes again.
+    Atomics.store(this.#state, WOKEN, 0);
     for (;;) {
       const received = receiveMessageOnPort(this.#start.port);
       if (received === undefined) return;

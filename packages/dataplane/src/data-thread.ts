@@ -19,6 +19,7 @@ import {
   TAKEN,
   type ThreadMessage,
   type ThreadStart,
+  WOKEN,
 } from './thread-messages.js';
 
 export interface DataThreadOptions {
@@ -124,8 +125,10 @@ export class DataThread<Link = LinkSource, Tun = TunSource> {
 
   /** Without effect when no thread runs. */
   post(message: ThreadMessage<Link, Tun>): void {
-    this.#running?.port.postMessage(message, []);
-    this.#running?.commandWake.raise();
+    const running = this.#running;
+    if (running === undefined) return;
+    running.port.postMessage(message, []);
+    if (Atomics.exchange(running.state, WOKEN, 1) === 0) running.commandWake.raise();
   }
 
   /** Posts and blocks until the thread has done it, which takes one turn of its loop: a port or a device is free then. */

@@ -2,7 +2,7 @@
  * What the control thread and the channel's thread say to each other. Each direction is one MessagePort, and a Wake that
  * is raised when something was posted; control datagrams cross in a ring beside it (control-ring.ts).
  *
- *   state   | tickets answered | events posted | events taken | … 16 | descriptors that the thread has open, 0: a free cell |
+ *   state   | tickets answered | events posted | events taken | woken | … 16 | descriptors that the thread has open, 0: a free cell |
  */
 import type { MessagePort } from 'node:worker_threads';
 
@@ -11,6 +11,8 @@ import type { ChannelSettings, DataChannelCommand, DataChannelEvent, DataKey, Li
 export const ANSWERED = 0;
 export const POSTED = 1;
 export const TAKEN = 2;
+/** 1 while the thread has been woken and has not looked at its messages since: it need not be woken again. */
+export const WOKEN = 3;
 export const FIRST_DESCRIPTOR = 16;
 /** Descriptors beyond that are not written down, and are lost with a thread that dies. */
 const DESCRIPTORS = 16_384;
