@@ -51,6 +51,10 @@ await build({
   platform: 'node',
   target: 'node20',
   external: ['esbuild'],
+  // commander is CommonJS and calls require() for node's own modules.
+  banner: {
+    js: "import { createRequire as __createRequire } from 'node:module';const require = __createRequire(import.meta.url);",
+  },
   // Comments and indentation are a third of what V8 would have to read.
   minifyWhitespace: true,
   plugins: [ownPlace],
