@@ -13,7 +13,7 @@ const ORIGINAL_RESOLVER = 'nameserver 192.0.2.53\n';
 const NETCFG = 'net.openvpn.v3.netcfg';
 const PROPERTIES = 'org.freedesktop.DBus.Properties';
 const SEIKAN = '/opt/seikan/bin/seikan';
-const UP = /seikan\.js up /;
+const UP = /seikan\.mjs up /;
 
 export async function runSeikanClient(
   world: World,
