@@ -11,6 +11,8 @@ import { reasonOf } from './materials.js';
 
 export class KeptFiles {
   readonly #open = new Map<string, number>();
+  /** Paths whose last write failed: each is warned of once, not once a second. */
+  readonly #failing = new Set<string>();
   readonly #log: (line: LogLine) => void;
 
   /** Opens what the options name, and makes what is missing; what cannot be opened is a warning. */
@@ -34,8 +36,10 @@ export class KeptFiles {
       const bytes = Buffer.from(text);
       for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at, bytes.length - at, at);
       ftruncateSync(fd, bytes.length);
+      this.#failing.delete(path);
     } catch (error) {
-      this.#warn(`Cannot write ${path}: ${reasonOf(error)}`);
+      if (!this.#failing.has(path)) this.#warn(`Cannot write ${path}: ${reasonOf(error)}`);
+      this.#failing.add(path);
     }
   }
 

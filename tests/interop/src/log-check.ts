@@ -40,8 +40,8 @@ export const allowed: readonly Allowed[] = [
   { pattern: /^Note: --cipher is not set/, why: 'advice about peers older than 2.4; the cells negotiate' },
   {
     pattern: /^MULTI: new connection by client '.*' will cause previous/,
-    why: 'the same certificate again',
-    when: restarts,
+    why: 'the same certificate again: after a restart, or a handshake that the losses ended',
+    when: (cell) => restarts(cell) || losses(cell),
   },
   { pattern: /^DEPRECATED OPTION: The option --secret/, why: 'the mode of the cell', when: on('static-key') },
   {
