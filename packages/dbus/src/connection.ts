@@ -271,17 +271,16 @@ export class Connection {
     this.#end(undefined);
   }
 
-  /** Throws WireError for values that do not fit; takes over the descriptors also then. */
+  /** Throws WireError for values that do not fit, and for a descriptor that is not open; takes them over also then. */
   #send(message: Outgoing, descriptors: readonly Descriptor[]): number {
     const serial = this.#nextSerial();
     try {
       if (descriptors.length > 0 && !this.#passesDescriptors) throw new Error('this bus does not pass descriptors');
       const whole = { ...message, serial, descriptorCount: descriptors.length } as Message;
       const bytes = encodeMessage(whole, 'little', this.#limits.message);
-      this.#transport.send(bytes, descriptors);
-    } catch (error) {
+      this.#transport.send(bytes, duplicates(descriptors));
+    } finally {
       closeAll(descriptors);
-      throw error;
     }
     return serial;
   }
@@ -341,6 +340,21 @@ export class Connection {
     this.#pending.clear();
     this.#resolveClosed(error);
   }
+}
+
+/**
+ * What waits in the queue is nobody else's: a descriptor that is closed, here or by its number, is found before its
+ * message stands in the way of all that come after it.
+ */
+function duplicates(descriptors: readonly Descriptor[]): Descriptor[] {
+  const copies: Descriptor[] = [];
+  try {
+    for (const descriptor of descriptors) copies.push(descriptor.duplicate());
+  } catch (error) {
+    closeAll(copies);
+    throw error;
+  }
+  return copies;
 }
 
 function closeAll(descriptors: readonly Descriptor[]): void {

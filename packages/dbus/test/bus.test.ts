@@ -81,6 +81,11 @@ const lampInterface = new DbusInterface<Lamp>(NAME, {
     call.attach(openFile());
   })
   .method('GiveNamed', { out: { file: 'h' } }, (_lamp, _args, call) => ({ file: call.attach(openFile()) }))
+  .method('GiveClosed', {}, (_lamp, _args, call) => {
+    const file = openFile();
+    call.attach(file);
+    file.close();
+  })
   .method('GiveAndFail', {}, (_lamp, _args, call) => {
     call.attach(openFile());
     throw new DbusError(ErrorName.failed, 'after all');
@@ -344,6 +349,29 @@ test('descriptors go outside the signature and inside it, both ways, and none is
   assert.equal(openDescriptors(), before);
   const busctl = await run('busctl', [`--address=${privateBus.address}`, 'call', NAME, PATH, NAME, 'GiveNamed']);
   assert.match(busctl.stdout, /^h \d+/);
+});
+
+test('a descriptor that is not open fails its call at once, and the connection goes on', async () => {
+  const before = openDescriptors();
+  const closed = (): Descriptor => {
+    const file = openFile();
+    file.close();
+    return file;
+  };
+  const take = (descriptors: Descriptor[]) =>
+    callLamp('TakeDescriptor', { signature: 's', body: ['call'], descriptors });
+  await assert.rejects(take([closed()]), /a file for a test is closed/);
+  await assert.rejects(take([openFile(), closed(), openFile()]), /a file for a test is closed/);
+  // Closed by its number, behind the back of its owner.
+  const stolen = openFile();
+  closeSync(stolen.fd);
+  await assert.rejects(take([stolen]), /EBADF|bad file descriptor/i);
+  assert.throws(() => client.emit({ path: PATH, interface: NAME, member: 'X', descriptors: [closed()] }), /is closed/);
+  assert.match(String((await take([openFile()])).body[0]), /^call: \d+$/);
+  await assert.rejects(callLamp('GiveClosed'), refusal(ErrorName.failed));
+  assert.equal(failures.splice(0).length, 1);
+  assert.equal((await callLamp('GiveDescriptor')).signature, '');
+  assert.equal(openDescriptors(), before);
 });
 
 function openFileOnce(path: string): number {
