@@ -7,6 +7,7 @@ export { KeptFiles } from './kept-files.js';
 export { formatLocalTime, LineLog, type LogOutlets } from './line-log.js';
 export { MaterialError, type Materials, readMaterial, readMaterials, readStaticKey, reasonOf } from './materials.js';
 export { chooseOffload, offloadVersion } from './offload-choice.js';
+export { OffloadedTun, type OffloadedTunOptions } from './offloaded-tun.js';
 export { servePluginTrace, socketOf, tracedProcesses } from './plugin-trace.js';
 export { ProcessPrivileges } from './process-privileges.js';
 export { configuredPlugins, eventLog, pluginFolder, tunnelEvents } from './tunnel-events.js';

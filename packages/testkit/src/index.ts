@@ -1,4 +1,4 @@
-export { dataChannelCompliance } from './compliance/data-channel.js';
+export { type ComplianceException, dataChannelCompliance } from './compliance/data-channel.js';
 export {
   type Harness,
   type HarnessFactory,
@@ -18,6 +18,7 @@ export { MemoryLink, MemoryTun, type SentDatagram } from './memory-ends.js';
 export { inNetworkNamespace } from './network-namespace.js';
 export { ethernetFrame, type IpOptions, ipv4Packet, ipv6Packet, tcpSyn } from './packets.js';
 export { type PrivateBus, startBus } from './private-bus.js';
+export { type Datagram, Remotes } from './remotes.js';
 export { hostState, ip, makeHost, makeTun } from './scratch-host.js';
 export { fakeCertificate, ScriptedTls, type ScriptedTlsOptions } from './scripted-tls.js';
 export { SeededRandom } from './seeded-random.js';

@@ -7,9 +7,9 @@ import { execFileSync } from 'node:child_process';
 import { after } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 
-import type { DataChannelCommand, DataChannelEvent, Endpoint } from '@seikan/core';
+import type { DataChannelEvent, Endpoint } from '@seikan/core';
 import { DataThread, WorkerDataChannel } from '@seikan/dataplane';
-import { AddressTable, PacketBatch, TcpListener, TcpSocket, UdpSocket, UnixSocket, Wake } from '@seikan/native';
+import { TcpListener, TcpSocket, UdpSocket, UnixSocket, Wake } from '@seikan/native';
 
 import {
   type Harness,
@@ -18,6 +18,7 @@ import {
   type HarnessTun,
   ownedEvent,
 } from './compliance/harness.js';
+import { type Datagram, Remotes } from './remotes.js';
 import {
   ARRIVED,
   BROKEN,
@@ -248,74 +249,14 @@ function waitUntil(holds: () => boolean, cells: Int32Array, cell: number): void 
   }
 }
 
-interface Datagram {
-  readonly to: Endpoint;
-  readonly bytes: Uint8Array;
-}
-
-/** The hosts at the far ends: a socket for each address that a peer has or that something comes from. */
-class Remotes {
-  readonly #sockets = new Map<string, { readonly at: Endpoint; readonly socket: UdpSocket }>();
-  readonly #batch = new PacketBatch({ slots: 1, headroom: 0, capacity: LONGEST, tailroom: 0 });
-  readonly #address = new AddressTable(1);
-  readonly #which = new Uint32Array(1);
-  /** What arrived, by the port of the link that it came from. */
-  readonly #arrived = new Map<number, Datagram[]>();
-
-  /** A datagram that nobody waits for would be lost. */
-  expect(command: DataChannelCommand): void {
-    if (command.verb === 'sendControl') this.at(command.to);
-    if (command.verb !== 'newPeer' && command.verb !== 'setPeer') return;
-    const { remote } = command.settings;
-    if (remote?.family === 4) this.at(remote);
-  }
-
-  at(endpoint: Endpoint): UdpSocket {
-    const key = `${endpoint.address}:${endpoint.port}`;
-    let known = this.#sockets.get(key);
-    if (known === undefined) {
-      known = { at: { ...endpoint }, socket: UdpSocket.open({ family: 4, bind: endpoint }) };
-      this.#sockets.set(key, known);
-    }
-    return known.socket;
-  }
-
-  send(from: Endpoint, to: Endpoint, bytes: Uint8Array): void {
-    this.#address.set(0, to);
-    this.#batch.put(0, bytes);
-    assert.equal(this.at(from).sendBatch(this.#batch, 0, 1, this.#address, this.#which), 1);
-  }
-
-  /** The next `count` datagrams of the link at this port. */
-  take(port: number, count: number, gate: GateOfSuite): Datagram[] {
-    const arrived = (): Datagram[] => this.#arrived.get(port) ?? [];
-    waitUntil(
-      () => {
-        this.#receive();
-        return arrived().length >= count;
-      },
-      gate.cells,
-      SENT,
-    );
-    const taken = arrived();
-    this.#arrived.delete(port);
-    return taken;
-  }
-
-  close(): void {
-    for (const { socket } of this.#sockets.values()) socket.close();
-  }
-
-  #receive(): void {
-    for (const { at, socket } of this.#sockets.values()) {
-      while (socket.receiveBatch(this.#batch, this.#address) === 1) {
-        const port = this.#address.remote(0)?.port ?? 0;
-        const datagrams = this.#arrived.get(port) ?? [];
-        datagrams.push({ to: at, bytes: this.#batch.packet(0).slice() });
-        this.#arrived.set(port, datagrams);
-      }
-    }
-  }
+/** The next `count` datagrams of the link at this port. */
+function takeArrived(
+  remotes: Remotes,
+  port: number,
+  { count, gate }: { readonly count: number; readonly gate: GateOfSuite },
+): Datagram[] {
+  waitUntil(() => remotes.arrived(port).length >= count, gate.cells, SENT);
+  return remotes.take(port);
 }
 
 class UdpLinkOfSuite implements HarnessLink {
@@ -339,7 +280,7 @@ class UdpLinkOfSuite implements HarnessLink {
 
   takeSent(): Datagram[] {
     const { sent } = this.gate;
-    const datagrams = this.#remotes.take(this.#address.port, sent - this.#taken, this.gate);
+    const datagrams = takeArrived(this.#remotes, this.#address.port, { count: sent - this.#taken, gate: this.gate });
     this.#taken = sent;
     return datagrams;
   }

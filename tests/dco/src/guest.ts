@@ -6,6 +6,7 @@
  */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { findKernelOffload, type OffloadEvent } from '@seikan/dco';
@@ -440,6 +441,54 @@ async function probeKernel(): Promise<void> {
   offload.close();
 }
 
+/** Runs a program to its end; each of its lines is heard at once, and kept in the console. */
+async function runProgram(command: readonly string[], heard: (line: string) => void): Promise<number | null> {
+  const [program, ...rest] = command;
+  const child = spawn(program as string, rest, { stdio: ['ignore', 'pipe', 'pipe'] });
+  for (const stream of [child.stdout, child.stderr]) {
+    createInterface({ input: stream }).on('line', (line) => {
+      process.stdout.write(`[${command.at(-1)}] ${line}\n`);
+      heard(line);
+    });
+  }
+  return new Promise((resolve) => child.on('close', resolve));
+}
+
+/** The data channel's compliance suite, in a namespace of its own. */
+async function runCompliance(): Promise<void> {
+  const counts = { kept: 0, excepted: 0, skipped: 0, failed: 0 };
+  must('ip', 'netns', 'add', 'compliance');
+  const program = [process.execPath, '--test-reporter=tap', '/seikan/tests/dco/dist/compliance.js'];
+  const status = await runProgram(['ip', 'netns', 'exec', 'compliance', ...program], (line) => {
+    const [, not, title = ''] = /^ {4}(not )?ok \d+ - (.*)$/.exec(line) ?? [];
+    if (title === '') return;
+    if (not !== undefined) {
+      counts.failed += 1;
+      check(`compliance: ${title}`, false);
+    } else if (title.includes('# SKIP')) counts.skipped += 1;
+    else if (title.startsWith('not kept: ')) counts.excepted += 1;
+    else counts.kept += 1;
+  });
+  check(
+    `compliance: ${counts.kept} rules kept, ${counts.excepted} run and not kept as listed, ${counts.skipped} not run as listed`,
+    status === 0 && counts.failed === 0 && counts.kept > 0,
+    status === 0 ? '' : `status ${status}`,
+  );
+}
+
+/** Debian's unchanged openvpn3-client over our service, with offload; where its tree came along. */
+async function runOpenvpn3(): Promise<void> {
+  if (!existsSync('/seikan/.cache/trees')) return;
+  let ended = false;
+  await runProgram([process.execPath, '/seikan/tests/netcfg/dist/main.js', 'offload'], (line) => {
+    if (line.startsWith('  ')) check(`openvpn3: ${line.trim()}`, true);
+    else if (line.startsWith('openvpn3-client')) say(line);
+    else if (line.startsWith('FAILED')) check('openvpn3', false, line);
+    else if (line === '1 passed, 0 failed') ended = true;
+  });
+  check('openvpn3: came to its end', ended);
+}
+
 /** Bytes read and written as our status file has them, once it has been written anew. */
 async function countedBytes(ours: Role): Promise<[number, number]> {
   let bytes: [number, number] = [0, 0];
@@ -472,6 +521,15 @@ if (wanted.includes('all') || wanted.includes('kernel')) {
     await probeKernel();
   } catch (error) {
     check('kernel', false, String(error));
+  }
+}
+const others: Readonly<Record<string, () => Promise<void>>> = { compliance: runCompliance, openvpn3: runOpenvpn3 };
+for (const [name, run] of Object.entries(others)) {
+  if (!wanted.includes('all') && !wanted.includes(name)) continue;
+  try {
+    await run();
+  } catch (error) {
+    check(name, false, String(error));
   }
 }
 for (const which of cases) {

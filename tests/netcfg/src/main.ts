@@ -2,7 +2,7 @@
  * The netcfg service against reality: the unchanged OpenVPN 3 client of a Debian suite, in a root tree of its own, with
  * our service in place of the original and, for comparison, with the original.
  *
- *     node tests/netcfg/dist/main.js [--suite SUITE] [PART...]      parts: day calls load resolved seikan (all when none is named)
+ *     node tests/netcfg/dist/main.js [--suite SUITE] [PART...]      parts: day calls load resolved seikan (all when none is named) offload
  *
  *   day       import, start, traffic, pause, resume, server restart, disconnect, client killed; nothing left behind;
  *             kernel state and resolv.conf at each stage as with the original
@@ -10,6 +10,7 @@
  *   load      200 devices by 20 clients at once, memory flat; garbage and a flood of calls harm nobody
  *   resolved  the same client with a real systemd-resolved and polkit: servers and domains of the link, and their end
  *   seikan    our own client as an ordinary user, and netcfg status and monitor
+ *   offload   the same client with kernel offload, where the kernel has it (tests/dco/run v2); not among all
  *
  * The tree is built at the first run (tools/stock-tree: some minutes) and kept. Ends with 'N passed, N failed'.
  */
@@ -23,6 +24,7 @@ import { runClientDay, type Stage } from './client-scenario.js';
 import { CALL_DIFFERENCES, compare, DAY_DIFFERENCES, type Difference } from './differences.js';
 import { eventually } from './eventually.js';
 import { kernelPicture } from './kernel-picture.js';
+import { OFFLOAD_SERVER_LINES, runOffloadedClient } from './offload-scenario.js';
 import { runWithResolved } from './resolved.js';
 import type { Transcript } from './scripted-calls.js';
 import { runSeikanClient } from './seikan-client.js';
@@ -37,11 +39,12 @@ const { suite } = options;
 const folder = join(house, `.cache/netcfg/pki-${process.pid}`);
 const tell = (text: string): void => console.log(`  ${text}`);
 
-const PARTS: Readonly<Record<string, () => Promise<void>>> = { day, calls, load, resolved, seikan };
+const USUAL: Readonly<Record<string, () => Promise<void>>> = { day, calls, load, resolved, seikan };
+const PARTS: typeof USUAL = { ...USUAL, offload };
 
 async function main(): Promise<number> {
   if (process.getuid?.() !== 0) throw new Error('root trees and network namespaces need root');
-  const names = chosen.length === 0 ? Object.keys(PARTS) : chosen;
+  const names = chosen.length === 0 ? Object.keys(USUAL) : chosen;
   for (const name of names) if (PARTS[name] === undefined) throw new Error(`no part ${name}`);
   const version = execFileSync(join(house, 'tools/stock-tree'), [suite], {
     encoding: 'utf8',
@@ -159,6 +162,10 @@ async function seikan(): Promise<void> {
   await inWorld('seikan', (world) => runSeikanClient(world, { suite, tell }));
 }
 
+async function offload(): Promise<void> {
+  await inWorld('offload', (world) => runOffloadedClient(world, { suite, tell }), OFFLOAD_SERVER_LINES);
+}
+
 /** Runs the same with the original and with ours, side by side in worlds of their own. */
 async function both<T>(
   run: (world: World, implementation: Implementation) => Promise<T>,
@@ -170,11 +177,15 @@ async function both<T>(
   return [original.value, ours.value];
 }
 
-async function inWorld<T>(name: string, run: (world: World) => Promise<T>): Promise<T> {
+async function inWorld<T>(
+  name: string,
+  run: (world: World) => Promise<T>,
+  serverLines: readonly string[] = [],
+): Promise<T> {
   const world = await World.create(`${folder}-${name}`);
   try {
     await world.makePki();
-    await world.startServer();
+    await world.startServer(serverLines);
     return await run(world);
   } finally {
     await world.teardown.close();

@@ -88,8 +88,8 @@ export class World {
     return join(this.folder, name);
   }
 
-  /** A stock openvpn; resolves when it listens. */
-  async startServer(): Promise<void> {
+  /** A stock openvpn; resolves when it listens. `lines`: what its configuration has besides, and what wins. */
+  async startServer(lines: readonly string[] = []): Promise<void> {
     const config = [
       'dev tun',
       'proto udp',
@@ -105,6 +105,7 @@ export class World {
       'dh none',
       ...['ca ca.crt', 'cert server.crt', 'key server.key'].map((line) => line.replace(' ', ` ${this.folder}/`)),
       'verb 3',
+      ...lines,
     ];
     writeFileSync(this.file('server.conf'), `${config.join('\n')}\n`);
     this.#server = new Program({
@@ -113,7 +114,7 @@ export class World {
       namespace: this.serverNamespace,
       teardown: this.teardown,
     });
-    await this.#server.waitFor(/Initialization Sequence Completed/, { timeout: 30_000 });
+    await this.#server.waitFor(/Initialization Sequence Completed/, { timeout: 60_000 });
   }
 
   async killServer(): Promise<void> {

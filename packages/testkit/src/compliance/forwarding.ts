@@ -1,13 +1,12 @@
 /** Who gets a packet: routes, source check, client-to-client, groups, Ethernet addresses, and the modes with one peer. */
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
 
 import type { PeerRoute } from '@seikan/core';
 
 import { ethernetFrame, ipv4Packet, ipv6Packet, mac, quad } from '../packets.js';
-import { Bench, dataKey, endpoint, type HarnessFactory, peerSettings, Remote } from './harness.js';
+import { Bench, dataKey, endpoint, type HarnessFactory, peerSettings, Remote, type Rule } from './harness.js';
 
-export function forwardingRules(factory: HarnessFactory): void {
+export function forwardingRules(factory: HarnessFactory, test: Rule): void {
   test('a tun packet goes to the owner of its destination, IPv4 and IPv6; without one it is dropped', async () => {
     const bench = new Bench(factory);
     const [a, b] = [bench.addPeer(0), bench.addPeer(1)];

@@ -68,6 +68,9 @@ export interface Harness {
 
 export type HarnessFactory = (settings: ChannelSettings) => Harness;
 
+/** Registers a rule: a sentence, and a body that throws when it does not hold. */
+export type Rule = (title: string, body: () => Promise<void>) => void;
+
 /** Copies what is lent, for harnesses that keep events. */
 export function ownedEvent(event: DataChannelEvent): DataChannelEvent {
   if (event.event === 'control') return { ...event, bytes: event.bytes.slice() };

@@ -1,11 +1,10 @@
 /** What stands around an IP packet inside the encryption: fragments, compression bytes, pings and messages, the MSS. */
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
 
 import { type DataKey, occMagic, pingPayload } from '@seikan/core';
 
 import { ipv4Packet, tcpChecksum, tcpSyn } from '../packets.js';
-import { Bench, dataKey, endpoint, type HarnessFactory, peerSettings, Remote } from './harness.js';
+import { Bench, dataKey, endpoint, type HarnessFactory, peerSettings, Remote, type Rule } from './harness.js';
 
 const hello = ipv4Packet({ from: '10.8.0.2', to: '10.8.0.1' });
 
@@ -13,7 +12,7 @@ function bytes(...values: number[]): Uint8Array {
   return Uint8Array.from(values);
 }
 
-export function payloadRules(factory: HarnessFactory): void {
+export function payloadRules(factory: HarnessFactory, test: Rule): void {
   test('an OCC message goes to control without its magic, never to the tun; sendMessage puts the magic on', async () => {
     const bench = new Bench(factory);
     const remote = bench.addPeer(0);

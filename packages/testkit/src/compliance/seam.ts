@@ -1,16 +1,15 @@
 /** The rules of the seam (ARCHITECTURE.md): order, keys, generations, key switch, timers, counters, float, links. */
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
 
 import { pingPayload } from '@seikan/core';
 import { ipv4Packet } from '../packets.js';
 import { SeededRandom } from '../seeded-random.js';
-import { Bench, dataKey, endpoint, type HarnessFactory, peerSettings } from './harness.js';
+import { Bench, dataKey, endpoint, type HarnessFactory, peerSettings, type Rule } from './harness.js';
 
 const hello = ipv4Packet({ from: '10.8.0.2', to: '10.8.0.1' });
 const answer = ipv4Packet({ from: '10.8.0.1', to: '10.8.0.2' });
 
-export function seamRules(factory: HarnessFactory): void {
+export function seamRules(factory: HarnessFactory, test: Rule): void {
   test('a key works for the first packet after newKey, and data for a key that is not installed is a counted drop', async () => {
     const bench = new Bench(factory);
     const remote = bench.addPeer(0);

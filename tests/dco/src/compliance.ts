@@ -1,0 +1,19 @@
+/** The data channel's compliance suite over the kernel's offload. Runs in the virtual machine, in a network namespace. */
+import { execFileSync } from 'node:child_process';
+import { after } from 'node:test';
+
+import { dataChannelCompliance } from '@seikan/testkit';
+
+import { exceptionsOf } from './compliance-exceptions.js';
+import { kernelHarness } from './kernel-harness.js';
+
+for (const words of [
+  'link set lo up',
+  'route add local 198.51.100.0/24 dev lo',
+  // Groups have no route of their own here.
+  'route add default dev lo',
+])
+  execFileSync('ip', words.split(' '));
+const { factory, close, family } = kernelHarness();
+after(close);
+dataChannelCompliance(`kernel, ${family}`, factory, exceptionsOf(family));

@@ -1,0 +1,434 @@
+/**
+ * The compliance harness of the `kernel` channel: real links of the kernel's offload, real UDP and TCP sockets, in a
+ * network namespace in which 198.51.100.0/24 is this host. What the suite gives to the tun and takes from it passes
+ * through a plain tun that tc joins to the kernel's link, since a link of offload has no descriptor to read from.
+ *
+ * Time is the kernel's: `advance` waits, and `settle` waits until nothing has moved for a while.
+ */
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { readSync, writeFileSync, writeSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import type { DataChannelCommand, DataChannelEvent, Endpoint } from '@seikan/core';
+import {
+  createSystemClock,
+  descriptorEnds,
+  eventLoop,
+  KernelDataChannel,
+  type KernelTun,
+  type LinkReceiver,
+  type LinkSocket,
+  type LinkSource,
+  type PacketLink,
+} from '@seikan/dataplane';
+import { findKernelOffload, type KernelOffload, type KernelTunnel, type OffloadFamily } from '@seikan/dco';
+import { TcpListener, TcpSocket, TunDevice, UdpSocket } from '@seikan/native';
+import { RouteNetlink } from '@seikan/netconf';
+import { OffloadedTun } from '@seikan/runtime';
+import {
+  type Datagram,
+  type Harness,
+  type HarnessFactory,
+  type HarnessLink,
+  type HarnessTun,
+  ownedEvent,
+  Remotes,
+} from '@seikan/testkit';
+
+const HOST = '198.51.100.254';
+const LONGEST = 8_192;
+const QUIET = 200;
+const QUEUE_LIMIT = 1 << 20;
+
+/** `close` takes away what failed tests have left, too. */
+export interface KernelHarness {
+  readonly family: OffloadFamily;
+  readonly factory: HarnessFactory;
+  close(): Promise<void>;
+}
+
+export function kernelHarness(): KernelHarness {
+  const offload = findKernelOffload(['ovpn', 'ovpn-dco-v2']);
+  assert(offload !== undefined, 'the kernel has no offload');
+  const netlink = new RouteNetlink();
+  let remotes = new Remotes();
+  let current: ChannelOfSuite | undefined;
+  const endCurrent = async (): Promise<void> => {
+    await current?.close();
+    current = undefined;
+    remotes.close();
+    remotes = new Remotes();
+  };
+  return {
+    family: offload.family,
+    factory: (settings) => {
+      // A test that failed has left its channel open: its sockets' addresses and its links are wanted again.
+      void current?.close();
+      remotes.close();
+      remotes = new Remotes();
+      current = new ChannelOfSuite({ settings, offload, netlink, remotes });
+      return current;
+    },
+    close: async () => {
+      await endCurrent();
+      remotes.close();
+      netlink.close();
+      offload.close();
+    },
+  };
+}
+
+interface ChannelOfSuiteOptions {
+  readonly settings: Parameters<HarnessFactory>[0];
+  readonly offload: KernelOffload;
+  readonly netlink: RouteNetlink;
+  readonly remotes: Remotes;
+}
+
+class ChannelOfSuite implements Harness {
+  readonly #options: ChannelOfSuiteOptions;
+  readonly #channel: KernelDataChannel<LinkSource>;
+  /** The links that the channel has made ends of, in the order in which it was given them. */
+  readonly #ends: WatchedLink[] = [];
+  readonly #tuns: TunOfSuite[] = [];
+  readonly #connections: ConnectionOfSuite[] = [];
+  /** What was said of a new peer: control says its routes before its keys (decision 0131), the suite after them. */
+  #held: DataChannelCommand[] = [];
+  #events: DataChannelEvent[] = [];
+  #closing: Promise<void> | undefined;
+
+  constructor(options: ChannelOfSuiteOptions) {
+    this.#options = options;
+    const ends = descriptorEnds(eventLoop, true);
+    this.#channel = new KernelDataChannel<LinkSource>({
+      settings: options.settings,
+      clock: createSystemClock(),
+      onEvent: (event) => void this.#events.push(ownedEvent(event)),
+      link: (source) => {
+        const end = new WatchedLink(ends.link(source));
+        this.#ends.push(end);
+        return end;
+      },
+    });
+  }
+
+  handle(command: DataChannelCommand): void {
+    this.#options.remotes.expect(command);
+    const [first] = this.#held;
+    const goesOn =
+      first?.verb === 'newPeer' &&
+      (command.verb === 'newKey' || command.verb === 'swapKeys' || command.verb === 'addRoute') &&
+      command.peer.index === first.peer.index;
+    if (!goesOn) this.#release();
+    if (goesOn || command.verb === 'newPeer') this.#held.push(command);
+    else this.#channel.handle(command);
+  }
+
+  openLink(id: number): HarnessLink {
+    this.#release();
+    const socket = UdpSocket.open({ family: 4, bind: { address: HOST, port: 0 } });
+    const { port } = socket.address;
+    this.#channel.openLink(id, { kind: 'udp', fd: socket.descriptor.release(), family: 4 });
+    const end = this.#ends.at(-1);
+    assert(end !== undefined);
+    const { remotes } = this.#options;
+    return {
+      deliver: (from, ...datagrams) => {
+        this.#release();
+        for (const bytes of datagrams) remotes.send(from, { family: 4, address: HOST, port }, bytes);
+      },
+      takeSent: () => remotes.take(port),
+      fail: (reason) => end.fail(reason),
+      set full(full: boolean) {
+        end.full = full;
+      },
+      get full() {
+        return end.full;
+      },
+      get closed() {
+        return end.closed;
+      },
+    };
+  }
+
+  openListener(id: number): { connect(remote: Endpoint): HarnessLink } {
+    this.#release();
+    const listener = TcpListener.open({ family: 4, bind: { address: HOST, port: 0 } });
+    const { address } = listener;
+    this.#channel.openLink(id, { kind: 'tcp-listener', fd: listener.descriptor.release(), queueLimit: QUEUE_LIMIT });
+    return {
+      connect: (remote) => {
+        const socket = TcpSocket.connect(address, { family: 4, bind: remote, reuseAddress: true });
+        const connection = new ConnectionOfSuite(socket, remote, () => this.#release());
+        this.#connections.push(connection);
+        return connection;
+      },
+    };
+  }
+
+  closeLink(id: number): void {
+    this.#release();
+    this.#channel.closeLink(id);
+  }
+
+  attachTun(): HarnessTun {
+    this.#release();
+    const tun = new TunOfSuite(this.#options, () => this.#release());
+    this.#tuns.push(tun);
+    // The suite expects a tun at once; the kernel makes it with promises.
+    tun.ready = tun.open().then((end) => {
+      if (!tun.closed) this.#channel.attachTun(end);
+    });
+    return tun;
+  }
+
+  detachTun(): void {
+    this.#release();
+    this.#channel.detachTun();
+    for (const tun of this.#tuns) tun.closed = true;
+  }
+
+  readCounters(peer: Parameters<Harness['readCounters']>[0]): ReturnType<Harness['readCounters']> {
+    this.#release();
+    return this.#channel.readCounters(peer);
+  }
+
+  readDrops(): Readonly<Record<string, number>> {
+    this.#release();
+    return this.#channel.readDrops();
+  }
+
+  takeEvents(): DataChannelEvent[] {
+    return this.#take(({ event }) => event !== 'keyConfirmed');
+  }
+
+  takeConfirmations(): ReturnType<Harness['takeConfirmations']> {
+    return this.#take(({ event }) => event === 'keyConfirmed') as ReturnType<Harness['takeConfirmations']>;
+  }
+
+  async advance(span: number): Promise<void> {
+    await this.settle();
+    await sleep(span);
+    await this.settle();
+  }
+
+  async settle(): Promise<void> {
+    this.#release();
+    for (const { ready } of this.#tuns) await ready;
+    await sleep(QUIET);
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    this.#held = [];
+    for (const { ready } of this.#tuns) await ready?.catch(() => {});
+    await this.#channel.close();
+    for (const tun of this.#tuns) await tun.end();
+    for (const connection of this.#connections) connection.close();
+  }
+
+  #release(): void {
+    const [first, ...rest] = this.#held;
+    if (first === undefined) return;
+    this.#held = [];
+    const routes = rest.filter(({ verb }) => verb === 'addRoute');
+    const others = rest.filter(({ verb }) => verb !== 'addRoute');
+    for (const command of [first, ...routes, ...others]) this.#channel.handle(command);
+  }
+
+  #take(wanted: (event: DataChannelEvent) => boolean): DataChannelEvent[] {
+    const taken = this.#events.filter(wanted);
+    this.#events = this.#events.filter((event) => !wanted(event));
+    return taken;
+  }
+}
+
+/** A link of the channel that the suite can break and fill. */
+class WatchedLink implements PacketLink {
+  readonly kind: PacketLink['kind'];
+  readonly #inner: PacketLink;
+  #receiver: LinkReceiver | undefined;
+  full = false;
+  closed = false;
+
+  constructor(inner: PacketLink) {
+    this.kind = inner.kind;
+    this.#inner = inner;
+  }
+
+  get socket(): LinkSocket {
+    return this.#inner.socket as LinkSocket;
+  }
+
+  start(receiver: LinkReceiver): void {
+    this.#receiver = receiver;
+    this.#inner.start(receiver);
+  }
+
+  send(bytes: Uint8Array, start: number, end: number, to: Endpoint): boolean {
+    return !this.full && this.#inner.send(bytes, start, end, to);
+  }
+
+  flush(): number {
+    return this.#inner.flush();
+  }
+
+  close(): void {
+    this.closed = true;
+    this.#inner.close();
+  }
+
+  fail(reason: string): string {
+    this.#receiver?.down(reason);
+    return reason;
+  }
+}
+
+class ConnectionOfSuite implements HarnessLink {
+  readonly #socket: TcpSocket;
+  readonly #remote: Endpoint;
+  readonly #before: () => void;
+  readonly #stream = new Uint8Array(LONGEST);
+  #length = 0;
+  closed = false;
+  full = false;
+
+  constructor(socket: TcpSocket, remote: Endpoint, before: () => void) {
+    this.#socket = socket;
+    this.#remote = remote;
+    this.#before = before;
+  }
+
+  deliver(_from: Endpoint, ...packets: Uint8Array[]): void {
+    this.#before();
+    for (const packet of packets) {
+      const frame = Uint8Array.from([packet.length >>> 8, packet.length & 0xff, ...packet]);
+      assert.equal(this.#socket.writeBytes(frame, 0, frame.length), frame.length);
+    }
+  }
+
+  takeSent(): Datagram[] {
+    const read = this.#socket.read(this.#stream, this.#length, LONGEST - this.#length);
+    if (read > 0) this.#length += read;
+    const taken: Datagram[] = [];
+    for (;;) {
+      const size = ((this.#stream[0] as number) << 8) | (this.#stream[1] as number);
+      if (this.#length < 2 || this.#length < 2 + size) return taken;
+      taken.push({ to: this.#remote, bytes: this.#stream.slice(2, 2 + size) });
+      this.#stream.copyWithin(0, 2 + size, this.#length);
+      this.#length -= 2 + size;
+    }
+  }
+
+  fail(): string {
+    this.close();
+    return 'closed by the peer';
+  }
+
+  close(): void {
+    if (this.closed) return;
+    this.closed = true;
+    this.#socket.close();
+  }
+}
+
+let tuns = 0;
+
+/** A link of the kernel's offload, and a plain tun on the other side of tc. */
+class TunOfSuite implements HarnessTun {
+  readonly #options: ChannelOfSuiteOptions;
+  readonly #before: () => void;
+  readonly #number = tuns++;
+  readonly #device: TunDevice;
+  #end: OffloadedTun | undefined;
+  ready: Promise<void> | undefined;
+  full = false;
+  closed = false;
+
+  constructor(options: ChannelOfSuiteOptions, before: () => void) {
+    this.#options = options;
+    this.#before = before;
+    this.#device = TunDevice.open({ kind: 'tun', name: `plain${this.#number}` });
+  }
+
+  async open(): Promise<KernelTun> {
+    const { offload, netlink, settings } = this.#options;
+    const end = await OffloadedTun.open({
+      offload,
+      netlink,
+      device: `kernel${this.#number}`,
+      mode: settings.mode === 'server' ? 'mp' : 'p2p',
+      log: () => {},
+    });
+    this.#end = end;
+    // No packets of their own.
+    writeFileSync(`/proc/sys/net/ipv6/conf/${this.#device.name}/disable_ipv6`, '1');
+    for (const name of [this.#device.name, end.name]) {
+      execFileSync('ip', ['link', 'set', name, 'addrgenmode', 'none']);
+      execFileSync('ip', ['link', 'set', name, 'up']);
+    }
+    join(this.#device.name, end.name);
+    join(end.name, this.#device.name);
+    return { tunnel: watched(end.tunnel, () => this.#leave()), addRoute: end.addRoute.bind(end), deleteRoute: end.deleteRoute.bind(end) };
+  }
+
+  deliver(...packets: Uint8Array[]): void {
+    this.#before();
+    for (const packet of packets) {
+      try {
+        writeSync(this.#device.descriptor.fd, packet);
+      } catch (error) {
+        // The plain tun takes nothing that is no IP.
+        if ((error as NodeJS.ErrnoException).code !== 'EINVAL') throw error;
+      }
+    }
+  }
+
+  takeWritten(): Uint8Array[] {
+    const written: Uint8Array[] = [];
+    const into = new Uint8Array(LONGEST);
+    for (;;) {
+      try {
+        written.push(into.slice(0, readSync(this.#device.descriptor.fd, into)));
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') throw error;
+        return written;
+      }
+    }
+  }
+
+  fail(reason: string): string {
+    void this.#end?.remove();
+    return reason;
+  }
+
+  async end(): Promise<void> {
+    await this.#end?.remove();
+    this.#device.close();
+  }
+
+  #leave(): void {
+    this.closed = true;
+  }
+}
+
+/** What arrives at one link leaves by the other, as it is. */
+function join(from: string, to: string): void {
+  execFileSync('tc', ['qdisc', 'add', 'dev', from, 'clsact']);
+  const redirect = ['action', 'mirred', 'egress', 'redirect', 'dev', to];
+  execFileSync('tc', ['filter', 'add', 'dev', from, 'ingress', 'matchall', ...redirect]);
+}
+
+function watched(tunnel: KernelTunnel, closed: () => void): KernelTunnel {
+  const close = tunnel.close.bind(tunnel);
+  tunnel.close = () => {
+    closed();
+    close();
+  };
+  return tunnel;
+}

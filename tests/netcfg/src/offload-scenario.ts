@@ -1,0 +1,147 @@
+/**
+ * The unchanged OpenVPN 3 client with kernel offload over our service: its own calls on the `/dco` object, traffic that
+ * the kernel carries, keys that change under it, a server that dies, the end. Needs a kernel with `ovpn-dco-v2`, which is
+ * all that this client speaks: the virtual machine of tests/dco/run has one. Everything is slow there, and waits long.
+ */
+import { Program } from '@seikan/testkit';
+
+import { importProfile } from './client-scenario.js';
+import { eventually } from './eventually.js';
+import { kernelPicture } from './kernel-picture.js';
+import { ORDINARY_USER, SERVICE_USER, Tree } from './tree.js';
+import { TUNNEL, type World } from './world.js';
+
+const LONG = 240_000;
+const NETCFG = 'net.openvpn.v3.netcfg';
+const RESOLVER = '/etc/resolv.conf';
+const ORIGINAL_RESOLVER = 'nameserver 192.0.2.53\n';
+/** Not so short that a guest at a standstill loses its peers. */
+export const OFFLOAD_SERVER_LINES = ['keepalive 2 20', 'reneg-sec 40', 'tran-window 30'];
+
+interface LinkRecord {
+  readonly ifname: string;
+  readonly linkinfo?: { readonly info_kind?: string };
+  readonly stats64?: { readonly rx: { readonly bytes: number }; readonly tx: { readonly bytes: number } };
+}
+
+export async function runOffloadedClient(
+  world: World,
+  { suite, tell }: { suite: string; tell: (text: string) => void },
+): Promise<void> {
+  const where = { suite, namespace: world.client, teardown: world.teardown };
+  const config = { resolv_conf_file: RESOLVER, idle_exit: '60', log_level: '6' };
+  const tree = await Tree.enter({ ...where, implementation: 'ours', config });
+  tree.write(RESOLVER, ORIGINAL_RESOLVER);
+  try {
+    await offloadedDay(tree, world, tell);
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new Error(`${why}\nThe bus and its services:\n${tree.lines.slice(-60).join('\n')}`, { cause: error });
+  }
+}
+
+async function offloadedDay(tree: Tree, world: World, tell: (text: string) => void): Promise<void> {
+  const openvpn3 = (...words: string[]) => tree.run(['openvpn3', ...words], { user: ORDINARY_USER, timeout: LONG });
+  const busctl = (...words: string[]) =>
+    tree.run(['busctl', '--system', '--timeout=60', 'call', NETCFG, '/net/openvpn/v3/netcfg', ...words], {
+      user: SERVICE_USER,
+      timeout: LONG,
+    });
+  // The client gives each call five seconds: the service starts before it.
+  await eventually(
+    'the service runs',
+    () =>
+      busctl(NETCFG, 'DcoAvailable').then(
+        (answer) => answer.trim() === 'b true',
+        () => false,
+      ),
+    LONG,
+  );
+  tell('DcoAvailable: true');
+  const before = JSON.stringify(await kernelPicture(world));
+  const untouched = async (why: string): Promise<void> => {
+    await eventually(
+      `nothing left behind (${why})`,
+      async () => JSON.stringify(await kernelPicture(world)) === before && (await kernelLinks(world)).length === 0,
+      LONG,
+    );
+    await eventually(`resolv.conf as it was (${why})`, () => tree.read(RESOLVER) === ORIGINAL_RESOLVER, LONG);
+  };
+
+  const monitor = tree.start('monitor', ['dbus-monitor', '--system', '--profile', `interface='${NETCFG}'`]);
+  const calls = (member: string): number => monitor.lines.filter((line) => isCall(line, member)).length;
+  await importProfile(tree, world);
+  await openvpn3('config-manage', '--config', 'office', '--dco', 'true');
+  await openvpn3('session-start', '--config', 'office');
+  await pingAll(world);
+  for (const member of ['EnableDCO', 'GetPipeFD', 'NewPeer', 'NewKey', 'SetPeer'])
+    await eventually(`the client calls ${member}`, () => calls(member) > 0, LONG);
+  const links = await kernelLinks(world);
+  const [link] = links;
+  if (links.length !== 1 || link === undefined) throw new Error(`links of the kernel: ${JSON.stringify(links)}`);
+  const carried = Math.min(link.stats64?.rx.bytes ?? 0, link.stats64?.tx.bytes ?? 0);
+  if (carried < 12 * 84) throw new Error(`the kernel has carried ${carried} bytes`);
+  tell(`connected over ${link.ifname} (${link.linkinfo?.info_kind}), ${carried} bytes carried by the kernel`);
+
+  const swapped = calls('SwapKeys');
+  const pinging = new Program({
+    name: 'ping',
+    command: ['ping', '-n', '-i', '0.5', TUNNEL.ipv4],
+    namespace: world.client,
+    teardown: world.teardown,
+  });
+  await eventually('keys change twice', () => calls('SwapKeys') >= swapped + 2, LONG);
+  pinging.signal('SIGINT');
+  await pinging.exited;
+  const [, sent, received] = /(\d+) packets transmitted, (\d+) received/.exec(pinging.lines.join('\n')) ?? [];
+  if (Number(received) < Number(sent) - 2 || !(Number(sent) > 20)) throw new Error(`${received} of ${sent} pings`);
+  tell(`keys changed: ${calls('NewKey')} NewKey, ${calls('SwapKeys')} SwapKeys; ${received} of ${sent} pings meanwhile`);
+
+  await openvpn3('session-manage', '--config', 'office', '--pause');
+  await eventually('the tunnel is down', async () => (await kernelLinks(world)).length === 0, LONG);
+  await openvpn3('session-manage', '--config', 'office', '--resume');
+  await pingAll(world);
+  tell('paused and resumed');
+
+  const made = calls('NewPeer');
+  await world.killServer();
+  await world.startServer(OFFLOAD_SERVER_LINES);
+  await eventually('the client connects anew', () => calls('NewPeer') > made, LONG);
+  await pingAll(world);
+  tell('the server died: the kernel let the peer expire, the client connected anew');
+
+  await openvpn3('session-manage', '--config', 'office', '--disconnect');
+  await untouched('disconnected');
+  tell('disconnected, nothing left behind');
+
+  await openvpn3('session-start', '--config', 'office');
+  await pingAll(world);
+  const [victim] = await tree.processes(/openvpn3-service-client/);
+  if (victim === undefined) throw new Error('there is no client process');
+  await tree.run(['kill', '-KILL', `${victim}`]);
+  await untouched('client killed');
+  tell('client killed, nothing left behind');
+}
+
+/** `mc TIME SERIAL SENDER DESTINATION PATH INTERFACE MEMBER`, tabs between them. */
+function isCall(line: string, member: string): boolean {
+  const [kind, ...rest] = line.split('\t');
+  return kind === 'mc' && rest.at(-1) === member;
+}
+
+async function kernelLinks(world: World): Promise<LinkRecord[]> {
+  const links = (await world.ip('-d -s link show')) as LinkRecord[];
+  return links.filter(({ linkinfo }) => /^ovpn/.test(linkinfo?.info_kind ?? ''));
+}
+
+async function pingAll(world: World): Promise<void> {
+  await eventually(
+    'the tunnel carries',
+    () =>
+      world.pingAll().then(
+        () => true,
+        () => false,
+      ),
+    LONG,
+  );
+}
