@@ -1,5 +1,5 @@
-/** The kernel's ability to carry tunnels: which of the two families it has, and making and removing their links. */
-import { NetlinkError, type RouteNetlink } from '@seikan/netconf';
+/** The kernel's ability to carry tunnels: which of the two families it has, and making their links. */
+import type { RouteNetlink } from '@seikan/netconf';
 
 import { type GenericFamily, GenericNetlink } from './generic-netlink.js';
 import { NetlinkTunnel } from './kernel-tunnel.js';
@@ -49,15 +49,6 @@ export class KernelOffload {
     const link = await routes.link(name);
     if (link === undefined) throw new Error(`${name}: the link is gone as soon as it was made`);
     return { index: link.index, name };
-  }
-
-  /** Takes a link away, with its peers; one that is gone already is fine. */
-  async deleteLink(routes: RouteNetlink, index: number): Promise<void> {
-    try {
-      await routes.deleteLink(index);
-    } catch (error) {
-      if (!(error instanceof NetlinkError && error.code === 'ENODEV')) throw error;
-    }
   }
 
   /** Speaks about a link that `createLink` has made. */

@@ -9,6 +9,7 @@ import {
   type Applied,
   type DesiredNetwork,
   RouteNetlink,
+  recoverLinks,
   recoverNetworks,
   TunnelNetwork,
   type Undone,
@@ -43,7 +44,10 @@ export class HostNetwork {
   /** Takes back what a crashed service left. */
   static async open(options: HostNetworkOptions): Promise<{ network: HostNetwork; recovered: readonly Undone[] }> {
     await mkdir(options.stateFolder, { recursive: true, mode: 0o700 });
-    return { recovered: await recoverNetworks(options.stateFolder), network: new HostNetwork(options) };
+    const recovered = await recoverNetworks(options.stateFolder);
+    // What stood on them is taken back by then.
+    await recoverLinks(options.stateFolder);
+    return { recovered, network: new HostNetwork(options) };
   }
 
   /**

@@ -14,7 +14,7 @@ import { kernelDco, kernelLinks } from './dco/kernel-dco.js';
 import { type DcoPort, noDco } from './dco-port.js';
 import { reasonOf } from './errors.js';
 import { INTERFACE_VERSION, NETCFG } from './names.js';
-import { Service, type ServiceEnd } from './service.js';
+import { networkFolder, Service, type ServiceEnd } from './service.js';
 
 const USERS = ['_openvpn', 'openvpn', 'seikan'] as const;
 const DEFAULT_STATE_FOLDER = '/run/seikan/netcfg';
@@ -139,16 +139,16 @@ async function serve(
   stateFolder: string,
   writeLog: ((line: string) => void) | undefined,
 ): Promise<number> {
-  const service = await Service.start(options, { stateFolder, dco: dcoPort(options), writeLog, complain });
+  const service = await Service.start(options, { stateFolder, dco: dcoPort(options, stateFolder), writeLog, complain });
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => service.stop());
   const why = await service.ended;
   const restored = await service.close();
   return restored ? STATUS[why] : EXIT_UNRESTORED;
 }
 
-function dcoPort({ dco }: ServiceOptions): DcoPort {
+function dcoPort({ dco }: ServiceOptions, stateFolder: string): DcoPort {
   if (dco === 'off') return noDco;
-  return kernelDco(kernelLinks(dco === 'auto' ? ['ovpn-dco-v2', 'ovpn'] : [dco]));
+  return kernelDco(kernelLinks(dco === 'auto' ? ['ovpn-dco-v2', 'ovpn'] : [dco], networkFolder(stateFolder)));
 }
 
 const STATUS: Readonly<Record<ServiceEnd, number>> = {

@@ -78,7 +78,7 @@ export class Service {
       });
       const backend = await openDns(options, { bus, stateFolder, complain });
       const opened = await HostNetwork.open({
-        stateFolder: `${stateFolder}/network`,
+        stateFolder: networkFolder(stateFolder),
         failed: (error) => manager.log('error', `A tunnel's routes could not be renewed: ${reasonOf(error)}`),
       });
       const callers = await Callers.watch(bus, (caller) => void manager.handleVanished(caller));
@@ -184,4 +184,9 @@ async function openDns(
     default:
       return dns satisfies never;
   }
+}
+
+/** Where the journals of the host's network lie. */
+export function networkFolder(stateFolder: string): string {
+  return `${stateFolder}/network`;
 }

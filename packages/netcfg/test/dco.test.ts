@@ -132,7 +132,7 @@ test('which family clients get is an option', () => {
 });
 
 test('a kernel without the module has no offload', async () => {
-  const none = kernelDco(kernelLinks([]));
+  const none = kernelDco(kernelLinks([], '/nonexistent'));
   assert.equal(await none.available(), false);
 });
 

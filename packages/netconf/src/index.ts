@@ -73,6 +73,7 @@ export { RouteNetlink } from './netlink/route-netlink.js';
 export { type Rule, tableRule } from './netlink/rule.js';
 export { type NetworkChange, watchNetwork } from './network-watch.js';
 export { type LogLine, lineForUndone, linesForResult } from './openvpn-log.js';
+export { OwnedLink, recoverLinks } from './owned-link.js';
 export { NoSuchDeviceError } from './plan.js';
 export { type DefaultGateway, defaultGateway, type NetworkSnapshot, type WayOut, wayTo } from './snapshot.js';
 export { describeStep, type RoutePurpose, type Step } from './step.js';

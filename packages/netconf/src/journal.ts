@@ -21,9 +21,9 @@ import type { Step } from './step.js';
  */
 export type EntryState = 'planned' | 'done' | 'existed' | 'failed' | 'undone';
 
-export interface Entry {
+export interface Entry<What = Step> {
   readonly id: number;
-  readonly step: Step;
+  readonly step: What;
   state: EntryState;
 }
 
@@ -47,12 +47,13 @@ const WRITABLE_BY_OTHERS = 0o022;
  * Where a device's journal lies by default. The network namespace is part of the name: namespaces share /run, and each
  * may have its tun0.
  */
-export async function journalPathOf(device: string, folder = JOURNAL_FOLDER): Promise<string> {
+export async function journalPathOf(device: string, folder = JOURNAL_FOLDER, suffix = JOURNAL_SUFFIX): Promise<string> {
   const [, inode = ''] = /\[(\d+)\]/.exec(await readlink('/proc/self/ns/net')) ?? [];
-  return join(folder, `${device}-${inode}${JOURNAL_SUFFIX}`);
+  return join(folder, `${device}-${inode}${suffix}`);
 }
 
-export class Journal {
+/** `What` it tells of: plain data. */
+export class Journal<What = Step> {
   readonly #path: string;
   #file: FileHandle | undefined;
 
@@ -65,13 +66,13 @@ export class Journal {
    * there is no file or it is of another boot or network namespace. Throws JournalError when the file belongs to a
    * process that still runs, is not ours or is not a journal.
    */
-  static async open(path: string): Promise<{ journal: Journal; left: readonly Entry[] }> {
+  static async open<What = Step>(path: string): Promise<{ journal: Journal<What>; left: readonly Entry<What>[] }> {
     await mkdir(dirname(path), { recursive: true, mode: 0o700 });
-    return { journal: new Journal(path), left: await readLeft(path) };
+    return { journal: new Journal(path), left: await readLeft<What>(path) };
   }
 
   /** Replaces what the journal says. On return it is on disk; only then may the steps be made. */
-  async write(entries: readonly Entry[]): Promise<void> {
+  async write(entries: readonly Entry<What>[]): Promise<void> {
     await this.#closeFile();
     const lines = [await thisHead(), ...entries].map((line) => `${JSON.stringify(line, encodeBytes)}\n`);
     const draft = `${this.#path}.new`;
@@ -114,7 +115,7 @@ export class Journal {
   }
 }
 
-async function readLeft(path: string): Promise<readonly Entry[]> {
+async function readLeft<What>(path: string): Promise<readonly Entry<What>[]> {
   const text = await readOwn(path);
   if (text === undefined) return [];
   // A crash can cut the last line; a line that is complete must be right.
@@ -130,8 +131,8 @@ async function readLeft(path: string): Promise<readonly Entry[]> {
     throw new JournalError(`${path}: in use by process ${pid}`);
   }
   if (boot !== here.boot || namespace !== here.namespace) return [];
-  const entries = new Map<number, Entry>();
-  for (const line of rest as Partial<Entry>[]) {
+  const entries = new Map<number, Entry<What>>();
+  for (const line of rest as Partial<Entry<What>>[]) {
     const { id, state } = line;
     if (typeof id !== 'number' || state === undefined) throw new JournalError(`${path}: a line without id and state`);
     const step = line.step ?? entries.get(id)?.step;

@@ -8,7 +8,7 @@ import { release, version } from 'node:os';
 
 import { findKernelOffload, type KernelOffload } from '@seikan/dco';
 import { type LogLine, type Options, offloadObstacle } from '@seikan/engine';
-import { RouteNetlink } from '@seikan/netconf';
+import { RouteNetlink, recoverLinks } from '@seikan/netconf';
 
 /** The caller closes what it is given. */
 export async function chooseOffload(
@@ -28,6 +28,7 @@ export async function chooseOffload(
     say('Note: Kernel support for ovpn-dco missing, disabling data channel offload.');
     return undefined;
   }
+  for (const left of await recoverLinks()) say(`Removed DCO device ${left}: the process that made it has died`);
   const { name } = options.device;
   if (name !== undefined && name !== 'tun' && !(await isFree(name, offload))) {
     say(`Interface ${name} exists and is non-DCO. Disabling data channel offload`);

@@ -11,6 +11,7 @@ import type { LogLine } from '@seikan/engine';
 import {
   ipText,
   NetlinkError,
+  OwnedLink,
   type Route,
   type RouteNetlink,
   RouteProtocol,
@@ -42,17 +43,21 @@ export class OffloadedTun implements KernelTun {
   readonly tunnel: KernelTunnel;
   readonly #options: OffloadedTunOptions;
   readonly #index: number;
-  /** False for a link that was there before: it stays. */
-  readonly #isOurs: boolean;
+  /** Undefined for a link that was there before: it stays. */
+  readonly #owned: OwnedLink | undefined;
   /** Routes are changed one after the other: one may be the way to the next hop of another. */
   #turn: Promise<void> = Promise.resolve();
 
-  private constructor(options: OffloadedTunOptions, link: { index: number; name: string }, isOurs: boolean) {
+  private constructor(
+    options: OffloadedTunOptions,
+    link: { readonly index: number; readonly name: string },
+    owned?: OwnedLink,
+  ) {
     this.name = link.name;
     this.tunnel = options.offload.openTunnel(link);
     this.#options = options;
     this.#index = link.index;
-    this.#isOurs = isOurs;
+    this.#owned = owned;
   }
 
   static async open(options: OffloadedTunOptions): Promise<OffloadedTun> {
@@ -60,16 +65,22 @@ export class OffloadedTun implements KernelTun {
     const names = device === 'tun' ? Array.from({ length: MOST_DEVICES }, (_, i) => `tun${i}`) : [device];
     for (const name of names) {
       try {
-        const link = await offload.createLink(netlink, name, mode);
+        const link = await OwnedLink.make({
+          netlink,
+          name,
+          kind: offload.linkKind,
+          create: () => offload.createLink(netlink, name, mode),
+          unjournalled: (why) => log(warning(`dco: a crash would leave ${name} behind: ${reasonOf(why)}`)),
+        });
         log(notice(`net_iface_new: add ${name} type ${offload.linkKind}`));
-        return new OffloadedTun(options, link, true);
+        return new OffloadedTun(options, link, link);
       } catch (error) {
         if (!(error instanceof NetlinkError && error.code === 'EEXIST')) throw error;
         if (device === 'tun') continue;
         const link = await netlink.link(name);
         if (link?.kind !== offload.linkKind) throw error;
         log({ ...notice(`DCO device ${name} already exists, won't be destroyed at shutdown`), verb: 1 });
-        return new OffloadedTun(options, link, false);
+        return new OffloadedTun(options, link);
       }
     }
     throw new Error('Cannot allocate DCO dev dynamically');
@@ -102,15 +113,14 @@ export class OffloadedTun implements KernelTun {
   /** Takes the link away, once everything before is done. */
   async remove(): Promise<void> {
     await this.#turn;
-    if (!this.#isOurs) return;
-    const { offload, netlink, log } = this.#options;
-    log(notice(`net_iface_del: delete ${this.name}`));
-    await offload.deleteLink(netlink, this.#index);
+    if (this.#owned === undefined) return;
+    this.#options.log(notice(`net_iface_del: delete ${this.name}`));
+    await this.#owned.remove();
   }
 
   #inTurn(step: () => Promise<void>): void {
     this.#turn = this.#turn.then(step).catch((error: unknown) => {
-      this.#options.log({ verb: 1, severity: 'warning', prefix: undefined, text: `dco: ${reasonOf(error)}` });
+      this.#options.log(warning(`dco: ${reasonOf(error)}`));
     });
   }
 
@@ -139,4 +149,8 @@ export class OffloadedTun implements KernelTun {
 
 function notice(text: string): LogLine {
   return { verb: 3, severity: 'notice', prefix: undefined, text };
+}
+
+function warning(text: string): LogLine {
+  return { verb: 1, severity: 'warning', prefix: undefined, text };
 }

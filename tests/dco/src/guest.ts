@@ -307,6 +307,15 @@ async function runCase(which: Case): Promise<void> {
       client = start('client');
       report('connects again', await connected(server, client, 1));
       report('ping again', ping('client', '10.8.0.1').received > 0);
+      if (name === 'udp-client') {
+        client.kill('SIGKILL');
+        await client.ended;
+        report('killed, it leaves its link', offloadedLinks('client').length === 1);
+        client = start('client');
+        report('its successor connects', await connected(server, client, 1));
+        report('which has removed that link', client.count(/Removed DCO device tun0/) === 1);
+        report('and has one of its own', offloadedLinks('client').join() === 'tun0');
+      }
     }
     await loseOne({ server, client, ours, p2p, report });
     const survivor = ours === 'server' ? server : client;
@@ -433,8 +442,7 @@ async function probeKernel(): Promise<void> {
     JSON.stringify(events),
   );
   tunnel.close();
-  await offload.deleteLink(routes, link.index);
-  await offload.deleteLink(routes, link.index);
+  await routes.deleteLink(link.index);
   report('has the link no longer', (await routes.link('probe0')) === undefined);
   socket.close();
   routes.close();

@@ -374,7 +374,11 @@ class TunOfSuite implements HarnessTun {
     }
     join(this.#device.name, end.name);
     join(end.name, this.#device.name);
-    return { tunnel: watched(end.tunnel, () => this.#leave()), addRoute: end.addRoute.bind(end), deleteRoute: end.deleteRoute.bind(end) };
+    return {
+      tunnel: watched(end.tunnel, () => this.#leave()),
+      addRoute: end.addRoute.bind(end),
+      deleteRoute: end.deleteRoute.bind(end),
+    };
   }
 
   deliver(...packets: Uint8Array[]): void {

@@ -95,7 +95,9 @@ async function offloadedDay(tree: Tree, world: World, tell: (text: string) => vo
   await pinging.exited;
   const [, sent, received] = /(\d+) packets transmitted, (\d+) received/.exec(pinging.lines.join('\n')) ?? [];
   if (Number(received) < Number(sent) - 2 || !(Number(sent) > 20)) throw new Error(`${received} of ${sent} pings`);
-  tell(`keys changed: ${calls('NewKey')} NewKey, ${calls('SwapKeys')} SwapKeys; ${received} of ${sent} pings meanwhile`);
+  tell(
+    `keys changed: ${calls('NewKey')} NewKey, ${calls('SwapKeys')} SwapKeys; ${received} of ${sent} pings meanwhile`,
+  );
 
   await openvpn3('session-manage', '--config', 'office', '--pause');
   await eventually('the tunnel is down', async () => (await kernelLinks(world)).length === 0, LONG);

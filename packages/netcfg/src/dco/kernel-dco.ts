@@ -1,6 +1,6 @@
 /** Kernel offload for clients of the service: a link of the kernel and its object on the bus. */
 import { findKernelOffload, type KernelTunnel, type OffloadFamily } from '@seikan/dco';
-import { NetlinkError, RouteNetlink } from '@seikan/netconf';
+import { NetlinkError, OwnedLink, RouteNetlink } from '@seikan/netconf';
 
 import type { DcoLink, DcoPort, DcoRequest } from '../dco-port.js';
 import { DcoObject, dcoInterface } from './dco-object.js';
@@ -34,9 +34,9 @@ export function kernelDco(links: LinkMaker): DcoPort {
 
 /**
  * In the order in which families are tried: clients speak one of them, and cannot be asked which. Those up to v27 know
- * `ovpn-dco-v2` only.
+ * `ovpn-dco-v2` only. Links are journalled in `stateFolder`, where `HostNetwork` looks for what a crash left.
  */
-export function kernelLinks(families: readonly OffloadFamily[]): LinkMaker {
+export function kernelLinks(families: readonly OffloadFamily[], stateFolder: string): LinkMaker {
   return {
     available: () => {
       const offload = findKernelOffload(families);
@@ -52,10 +52,16 @@ export function kernelLinks(families: readonly OffloadFamily[]): LinkMaker {
         offload.close();
       };
       try {
-        const link = await offload.createLink(routes, name, 'p2p');
+        const link = await OwnedLink.make({
+          netlink: routes,
+          name,
+          kind: offload.linkKind,
+          create: () => offload.createLink(routes, name, 'p2p'),
+          folder: stateFolder,
+        });
         const remove = async (): Promise<void> => {
           try {
-            await offload.deleteLink(routes, link.index);
+            await link.remove();
           } finally {
             close();
           }
