@@ -4,7 +4,7 @@
  *
  * Everything is slow here, so everything waits for what it needs, with generous limits.
  */
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -13,13 +13,13 @@ import { findKernelOffload, type OffloadEvent } from '@seikan/dco';
 import { UdpSocket } from '@seikan/native';
 import { NetlinkError, RouteNetlink } from '@seikan/netconf';
 
-const LONG = 120_000;
+import { Peer, type Role, WORK } from './peer.js';
+import { check, execute, failures, LONG, must, say } from './report.js';
+
 const KEYS = '/keys';
-const WORK = '/tmp/dco';
 const OURS = ['/seikan/bin/openvpn'] as const;
 const STOCK = ['/usr/sbin/openvpn'] as const;
 
-type Role = 'server' | 'client';
 type Transport = 'udp' | 'tcp' | 'udp6';
 
 interface Case {
@@ -41,88 +41,6 @@ const cases: readonly Case[] = [
   { name: 'p2p-server', ours: 'server', transport: 'udp', cipher: 'AES-256-GCM', p2p: true },
   { name: 'p2p-client', ours: 'client', transport: 'udp', cipher: 'AES-256-GCM', p2p: true },
 ];
-
-let failures = 0;
-
-function say(text: string): void {
-  process.stdout.write(`SEIKAN ${text}\n`);
-}
-
-function check(what: string, good: boolean, detail = ''): void {
-  if (!good) failures += 1;
-  say(`${good ? 'ok' : 'FAILED'} ${what}${detail === '' ? '' : `: ${detail.trim().replaceAll('\n', ' | ')}`}`);
-}
-
-function execute(...[program, ...rest]: readonly string[]): { status: number | null; text: string } {
-  const run = spawnSync(program as string, rest, { encoding: 'utf8', timeout: LONG });
-  return { status: run.status, text: `${run.stdout}${run.stderr}` };
-}
-
-function must(...command: readonly string[]): string {
-  const { status, text } = execute(...command);
-  if (status !== 0) throw new Error(`${command.join(' ')}: ${text}`);
-  return text;
-}
-
-/** A process in a namespace, with its log. */
-class Peer {
-  readonly name: string;
-  readonly namespace: Role;
-  readonly #child: ChildProcess;
-  readonly lines: string[] = [];
-  readonly ended: Promise<number | null>;
-  #rest = '';
-
-  constructor(name: string, namespace: Role, program: readonly string[], config: string) {
-    this.name = name;
-    this.namespace = namespace;
-    const file = `${WORK}/${namespace}.conf`;
-    writeFileSync(file, config);
-    this.#child = spawn('ip', ['netns', 'exec', namespace, ...program, '--config', file], {
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
-    for (const stream of [this.#child.stdout, this.#child.stderr])
-      stream?.on('data', (data: Buffer) => this.#take(data));
-    this.ended = new Promise((resolve) => this.#child.on('exit', resolve));
-  }
-
-  count(pattern: RegExp): number {
-    return this.lines.filter((line) => pattern.test(line)).length;
-  }
-
-  async logged(pattern: RegExp, { times = 1, limit = LONG } = {}): Promise<boolean> {
-    for (const end = Date.now() + limit; Date.now() < end; await sleep(100)) {
-      if (this.count(pattern) >= times) return true;
-      if (this.#child.exitCode !== null) return false;
-    }
-    return false;
-  }
-
-  kill(signal: NodeJS.Signals): void {
-    this.#child.kill(signal);
-  }
-
-  /** Ends it, if need be by force, and tells with which status. */
-  async stop(): Promise<number | null> {
-    this.kill('SIGTERM');
-    const late = new Promise<'late'>((resolve) => setTimeout(resolve, LONG, 'late').unref());
-    const ended = await Promise.race([this.ended, late]);
-    if (ended !== 'late') return ended;
-    this.kill('SIGKILL');
-    await this.ended;
-    return null;
-  }
-
-  show(): void {
-    for (const line of this.lines.slice(-60)) process.stdout.write(`[${this.name}] ${line}\n`);
-  }
-
-  #take(data: Buffer): void {
-    const lines = `${this.#rest}${data.toString()}`.split('\n');
-    this.#rest = lines.pop() ?? '';
-    this.lines.push(...lines);
-  }
-}
 
 function prepareNetwork(): void {
   for (const [name, address] of [
@@ -250,7 +168,7 @@ async function rekey(server: Peer, client: Peer): Promise<{ pings: Pings; renego
 async function runCase(which: Case): Promise<void> {
   const { name, ours, p2p = false } = which;
   const start = (role: Role): Peer =>
-    new Peer(
+    Peer.openvpn(
       `${name} ${role === ours ? 'ours' : 'stock'} ${role}`,
       role,
       role === ours ? OURS : STOCK,
@@ -259,12 +177,12 @@ async function runCase(which: Case): Promise<void> {
   const server = start('server');
   await server.logged(p2p ? /UDPv4 link remote|link local/ : /Initialization Sequence Completed/);
   let client = start('client');
-  const before = failures;
+  const before = failures();
   const report = (what: string, good: boolean, detail = ''): void => check(`${name}: ${what}`, good, detail);
   try {
     report('connects', await connected(server, client, 1));
-    for (const peer of [server, client])
-      report(`${peer.namespace} says that the kernel carries it`, peer.count(/DCO device tun0 opened/) === 1);
+    for (const [role, peer] of Object.entries({ server, client }))
+      report(`${role} says that the kernel carries it`, peer.count(/DCO device tun0 opened/) === 1);
     report(
       'both have a link of the kernel',
       offloadedLinks('server').length === 1 && offloadedLinks('client').length === 1,
@@ -322,7 +240,7 @@ async function runCase(which: Case): Promise<void> {
     report('ours ends in good order', (await survivor.stop()) === 0);
     report('and leaves no link', offloadedLinks(ours).length === 0);
   } finally {
-    if (failures > before) {
+    if (failures() > before) {
       server.show();
       client.show();
       process.stdout.write(execute('sh', '-c', 'dmesg | tail -n 20').text);
@@ -352,10 +270,11 @@ async function loseOne({
   readonly report: (what: string, good: boolean, detail?: string) => void;
 }): Promise<void> {
   const [left, lost] = ours === 'server' ? [server, client] : [client, server];
+  const namespace: Role = ours === 'server' ? 'client' : 'server';
   const news =
     ours === 'server' && !p2p ? /ping-restart.*client-instance restarting/ : /Inactivity timeout \(--ping-restart\)/;
   // Its link goes first: the modules may go on pinging for a process that is dead.
-  must('ip', '-n', lost.namespace, 'link', 'set', 'eth0', 'down');
+  must('ip', '-n', namespace, 'link', 'set', 'eth0', 'down');
   lost.kill('SIGKILL');
   await lost.ended;
   report(
@@ -363,16 +282,16 @@ async function loseOne({
     await left.logged(news),
     left.lines.findLast((line) => news.test(line)),
   );
-  for (const link of offloadedLinks(lost.namespace)) must('ip', '-n', lost.namespace, 'link', 'delete', link);
-  must('ip', '-n', lost.namespace, 'link', 'set', 'eth0', 'up');
+  for (const link of offloadedLinks(namespace)) must('ip', '-n', namespace, 'link', 'delete', link);
+  must('ip', '-n', namespace, 'link', 'set', 'eth0', 'up');
   // The address of IPv6 went with it.
   must(
     'ip',
     '-n',
-    lost.namespace,
+    namespace,
     'address',
     'replace',
-    `fd99::${lost.namespace === 'server' ? 1 : 2}/64`,
+    `fd99::${namespace === 'server' ? 1 : 2}/64`,
     'dev',
     'eth0',
     'nodad',
@@ -548,5 +467,5 @@ for (const which of cases) {
     check(which.name, false, String(error));
   }
 }
-say(`${failures} failed`);
+say(`${failures()} failed`);
 say('done');
