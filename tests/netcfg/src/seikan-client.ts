@@ -6,7 +6,7 @@ import { importProfile, PROFILE } from './client-scenario.js';
 import { eventually } from './eventually.js';
 import { type KernelPicture, kernelPicture } from './kernel-picture.js';
 import { ORDINARY_USER, OUTSIDER, SERVICE_USER, Tree } from './tree.js';
-import type { World } from './world.js';
+import { FAR, type World } from './world.js';
 
 const RESOLVER = '/etc/resolv.conf';
 const ORIGINAL_RESOLVER = 'nameserver 192.0.2.53\n';
@@ -62,6 +62,62 @@ export async function runSeikanClient(
     }
     tell(`up as an ordinary user, ended by SIG${signal}, nothing left behind`);
   }
+
+  for (const { name, lines, held } of SHAPES) {
+    await world.killServer();
+    await world.startServer(lines);
+    const client = tree.start('seikan up', [SEIKAN, 'up', PROFILE], ORDINARY_USER);
+    await client.waitFor(/Initialization Sequence Completed/, { timeout: 60_000 });
+    await world.pingAll();
+    await held(world, tree);
+    await end('INT');
+    await untouched();
+    tell(`${name}: up, and nothing left behind`);
+  }
+}
+
+/** What a server may push, and what is true then besides traffic to the tunnel's networks in both families. */
+const SHAPES: readonly {
+  readonly name: string;
+  readonly lines: readonly string[];
+  readonly held: (world: World, tree: Tree) => Promise<void>;
+}[] = [
+  {
+    name: 'topology net30',
+    lines: ['topology net30'],
+    // The service knows no peers: a prefix that holds both ends.
+    held: async (world) => expectLine((await kernelPicture(world)).addresses, /^tun0 10\.8\.0\.6\/30 /),
+  },
+  {
+    name: 'topology p2p',
+    lines: ['topology p2p'],
+    held: async (world) => expectLine((await kernelPicture(world)).addresses, /^tun0 10\.8\.0\.\d+\/\d+ /),
+  },
+  {
+    name: 'redirect-gateway def1 ipv6',
+    lines: ['push "redirect-gateway def1 ipv6"'],
+    held: async (world) => {
+      await world.pingAll(Object.values(FAR));
+      const { routes } = await kernelPicture(world);
+      for (const half of ['0.0.0.0/1', '128.0.0.0/1', '::/1', '8000::/1']) {
+        expectLine(routes, new RegExp(`"dst":"${half}".*"dev":"tun0"`));
+      }
+      expectLine(routes, /"dst":"198\.51\.100\.1".*"dev":"eth0"/);
+    },
+  },
+  {
+    name: 'dns server',
+    lines: ['push "dns server 0 address 10.8.0.1 fd00:8::1"', 'push "dns search-domains lab.example"'],
+    held: async (_world, tree) => {
+      const lines = tree.read(RESOLVER).split('\n');
+      for (const line of [/^nameserver 10\.8\.0\.1$/, /^nameserver fd00:8::1$/, /^search .*lab\.example/])
+        expectLine(lines, line);
+    },
+  },
+];
+
+function expectLine(lines: readonly string[], pattern: RegExp): void {
+  if (!lines.some((line) => pattern.test(line))) throw new Error(`no ${pattern} in:\n${lines.join('\n')}`);
 }
 
 /** The bus policy lets the service's user call every device; the service lets owners alone. */

@@ -11,14 +11,16 @@ import { join } from 'node:path';
 import { createAuthority, execute, inNamespace, ipBatch, Program, removeNamespaces, Teardown } from '@seikan/testkit';
 
 export const TUNNEL = { ipv4: '10.8.0.1', ipv6: 'fd00:8::1', lan4: '10.50.0.1', lan6: 'fd50::1' } as const;
+/** Beyond the server, for who sends everything through the tunnel. */
+export const FAR = { ipv4: '203.0.113.9', ipv6: '2001:db8:ffff::9' } as const;
 export const SERVER = '198.51.100.1';
 const GATEWAY = '192.0.2.1';
 /** The inside is reached through the tunnel only. */
 const FIREWALL = `table inet filter {
   chain arriving {
     type filter hook input priority 0;
-    iifname "s0" ip daddr { 10.8.0.0/24, 10.50.0.0/16 } drop
-    iifname "s0" ip6 daddr { fd00:8::/64, fd50::/48 } drop
+    iifname "s0" ip daddr { 10.8.0.0/24, 10.50.0.0/16, 203.0.113.9 } drop
+    iifname "s0" ip6 daddr { fd00:8::/64, fd50::/48, 2001:db8:ffff::9 } drop
   }
 }
 `;
@@ -60,6 +62,8 @@ export class World {
         `addr add ${SERVER}/32 dev lo`,
         `addr add ${TUNNEL.lan4}/32 dev lo`,
         `addr add ${TUNNEL.lan6}/128 dev lo nodad`,
+        `addr add ${FAR.ipv4}/32 dev lo`,
+        `addr add ${FAR.ipv6}/128 dev lo nodad`,
       ],
       serverNamespace,
     );
@@ -128,9 +132,9 @@ export class World {
     return JSON.parse(text === '' ? '[]' : text) as unknown;
   }
 
-  /** Throws unless an address inside the tunnel answers. Waits for routes and rekeyed tunnels to settle. */
-  async pingAll(): Promise<void> {
-    for (const address of Object.values(TUNNEL)) {
+  /** Throws unless all addresses answer. Waits for routes and rekeyed tunnels to settle. */
+  async pingAll(addresses: readonly string[] = Object.values(TUNNEL)): Promise<void> {
+    for (const address of addresses) {
       await execute(inNamespace(this.client, ['ping', '-n', '-c', '3', '-i', '0.2', '-w', '15', address]));
     }
   }
