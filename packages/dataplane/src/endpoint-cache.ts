@@ -54,6 +54,11 @@ export class EndpointCache {
     into.copy(i, record, 0);
   }
 
+  /** The own address at which this remote was last heard; undefined without packet information. */
+  localOf(remote: Endpoint): string | undefined {
+    return this.#records.get(keyOf(remote))?.local(0)?.address;
+  }
+
   #remember(received: AddressTable, i: number, place: number, endpoint: Endpoint): void {
     this.#heard.copy(place, received, i);
     this.#heardAs[place] = endpoint;

@@ -283,10 +283,18 @@ export class KernelDataChannel<Link> implements DataChannel<Link, KernelTun> {
     this.#waiting.delete(peer);
     const [vpn4, vpn6] = this.#isServer ? [addressIn(peer, 4), addressIn(peer, 6)] : [undefined, undefined];
     const remote = link.kind === 'datagram' ? peer.settings.remote : undefined;
+    const local = remote === undefined ? undefined : link.localOf?.(remote);
     peer.state = 'carried';
     for (const route of peer.routes.values()) tun.addRoute(route, viaOf(peer, route));
     this.#ask(peer, (tunnel) => {
-      tunnel.newPeer({ peerId: peer.peerId, socket: socket.fd, remote, vpn4, vpn6 });
+      tunnel.newPeer({
+        peerId: peer.peerId,
+        socket: socket.fd,
+        remote,
+        vpn4,
+        vpn6,
+        ...(local === undefined ? {} : { local }),
+      });
       socket.handedOver();
       peer.installKept(tunnel);
       setKeepalive(tunnel, peer);

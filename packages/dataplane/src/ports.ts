@@ -43,6 +43,8 @@ export interface PacketLink {
   flush(): number;
   /** Of links whose packets are sealed many at once. Writes the peer's address into its record; false: nothing goes there now. */
   address?(peer: Peer, into: AddressTable): boolean;
+  /** The own address at which a remote was last heard, where answers have to leave from it (multihome). */
+  localOf?(remote: Endpoint): string | undefined;
   /** Seals and sends; what the socket does not take now waits or is lost. Returns how many datagrams were lost. */
   sendSealed?(run: SealRun): number;
   /** What was sent waits for the socket: less should come. `drained` tells the end of it. */

@@ -111,6 +111,10 @@ export class UdpLink implements PacketLink {
     return true;
   }
 
+  localOf(remote: Endpoint): string | undefined {
+    return this.#cache.localOf(remote);
+  }
+
   sendSealed({ keys, table, order, count, addresses }: SealRun): number {
     const outbox = (this.#outbox ??= this.#newOutbox());
     this.#addresses = addresses;

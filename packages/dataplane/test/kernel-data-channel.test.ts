@@ -142,6 +142,7 @@ class FakeKernel implements KernelTunnel {
 class SocketLink extends MemoryLink {
   atBoundary = true;
   handedOver = false;
+  local: string | undefined;
   #then: (() => void) | undefined;
 
   get socket(): LinkSocket {
@@ -155,6 +156,10 @@ class SocketLink extends MemoryLink {
         this.handedOver = true;
       },
     };
+  }
+
+  localOf(): string | undefined {
+    return this.local;
   }
 
   comeToBoundary(): void {
@@ -283,6 +288,15 @@ describe('the kernel channel', () => {
     assert.deepEqual(known?.keepalive, { interval: 10, timeout: 61 });
     assert.deepEqual(kernel.slots(3), [0, undefined]);
     assert.deepEqual(routes, ['+10.8.0.2/32 via undefined', '+10.9.0.0/16 via 10.8.0.2']);
+  });
+
+  test('tells the kernel which own address a peer speaks to, where the link knows (multihome)', () => {
+    const bench = new Bench();
+    bench.link.local = '192.0.2.9';
+    bench.attach();
+    bench.newPeer(peer);
+    bench.newKey(peer, 0);
+    assert.equal(bench.kernel.peers.get(3)?.peer.local, '192.0.2.9');
   });
 
   test('keeps apart which key lies in which slot', () => {

@@ -102,6 +102,7 @@ test('with packet information, answers leave from the address that was asked', a
     client.link.flush();
     await until(() => server.arrived.length > 0);
     const [first] = server.arrived.splice(0);
+    assert.equal(server.link.localOf({ ...(first?.from ?? to) }), to.address);
     // A copy of the address: control does not always give the same object back.
     server.link.send(Uint8Array.of(2), 0, 1, { ...(first?.from ?? to) });
     server.link.flush();

@@ -21,6 +21,8 @@ export interface OffloadPeer {
   readonly socket: number;
   /** UDP only. */
   readonly remote: SocketAddress | undefined;
+  /** The own address that packets leave from; left out, the kernel chooses. */
+  readonly local?: string;
   /** `mp` needs one of both, `p2p` takes none. Numeric. */
   readonly vpn4: string | undefined;
   readonly vpn6: string | undefined;

@@ -27,7 +27,7 @@ const Command = { newPeer: 1, setPeer: 2, deletePeer: 3, newKey: 4, swapKeys: 5,
 /** The nest of each command. */
 const Nest = { newPeer: 2, setPeer: 3, deletePeer: 4, newKey: 5, swapKeys: 6, deleteKey: 7, getPeer: 8 } as const;
 
-const NewPeer = { id: 1, remote: 2, socket: 3, vpnIpv4: 4, vpnIpv6: 5 } as const;
+const NewPeer = { id: 1, remote: 2, socket: 3, vpnIpv4: 4, vpnIpv6: 5, localAddress: 6 } as const;
 const SetPeer = { id: 1, interval: 2, timeout: 3 } as const;
 const DeletePeer = { reason: 1, id: 2 } as const;
 const NewKey = { peerId: 1, slot: 2, keyId: 3, cipher: 4, encrypt: 5, decrypt: 6 } as const;
@@ -57,13 +57,14 @@ export const ovpnDcoV2Codec: OffloadCodec = {
   family: 'ovpn-dco-v2',
   linkKind: 'ovpn-dco',
 
-  newPeer: (begin, { peerId, socket, remote, vpn4, vpn6 }) =>
+  newPeer: (begin, { peerId, socket, remote, local, vpn4, vpn6 }) =>
     begin(Command.newPeer).nest(Nest.newPeer, (peer) => {
       peer.attributeU32(NewPeer.id, peerId);
       if (remote !== undefined) peer.attribute(NewPeer.remote, encodeSocketAddress(remote));
       peer.attributeU32(NewPeer.socket, socket);
       if (vpn4 !== undefined) peer.attribute(NewPeer.vpnIpv4, addressBytes(4, vpn4));
       if (vpn6 !== undefined) peer.attribute(NewPeer.vpnIpv6, addressBytes(6, vpn6));
+      if (local !== undefined) peer.attribute(NewPeer.localAddress, addressBytes(local.includes(':') ? 6 : 4, local));
     }),
 
   setKeepalive: (begin, { peerId, interval, timeout }) =>

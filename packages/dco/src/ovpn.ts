@@ -52,6 +52,8 @@ const PeerAttr = {
   socket: 6,
   vpnIpv4: 8,
   vpnIpv6: 9,
+  localIpv4: 10,
+  localIpv6: 11,
   localPort: 12,
   keepaliveInterval: 13,
   keepaliveTimeout: 14,
@@ -72,11 +74,12 @@ export const ovpnCodec: OffloadCodec = {
   family: 'ovpn',
   linkKind: 'ovpn',
 
-  newPeer: (begin, { peerId, socket, remote, vpn4, vpn6 }) =>
+  newPeer: (begin, { peerId, socket, remote, local, vpn4, vpn6 }) =>
     begin(Command.peerNew).nest(Attr.peer, (peer) => {
       peer.attributeU32(PeerAttr.id, peerId);
       if (remote !== undefined) writeRemote(peer, remote);
       peer.attributeU32(PeerAttr.socket, socket);
+      if (local !== undefined) writeLocal(peer, local);
       if (vpn4 !== undefined) peer.attribute(PeerAttr.vpnIpv4, addressBytes(4, vpn4));
       if (vpn6 !== undefined) peer.attribute(PeerAttr.vpnIpv6, addressBytes(6, vpn6));
     }),
@@ -176,6 +179,11 @@ function writeRemote(peer: MessageWriter, { family, address, port, scope }: Sock
   peer.attribute(family === 4 ? PeerAttr.remoteIpv4 : PeerAttr.remoteIpv6, addressBytes(family, address));
   if (family === 6 && scope !== undefined) peer.attributeU32(PeerAttr.remoteIpv6Scope, scope);
   peer.attribute(PeerAttr.remotePort, Uint8Array.of(port >>> 8, port & 0xff));
+}
+
+function writeLocal(peer: MessageWriter, address: string): void {
+  const family = address.includes(':') ? 6 : 4;
+  peer.attribute(family === 4 ? PeerAttr.localIpv4 : PeerAttr.localIpv6, addressBytes(family, address));
 }
 
 function readRemote(peer: AttributeTable): SocketAddress | undefined {

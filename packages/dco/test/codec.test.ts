@@ -51,6 +51,9 @@ const udp6Peer: OffloadPeer = {
 
 const tcpPeer: OffloadPeer = { peerId: 5, socket: 9, remote: undefined, vpn4: undefined, vpn6: undefined };
 
+const local4Peer: OffloadPeer = { ...tcpPeer, local: '192.0.2.9' };
+const local6Peer: OffloadPeer = { ...tcpPeer, local: 'fe80::9' };
+
 const key: OffloadKey = {
   peerId: 5,
   slot: 'secondary',
@@ -96,6 +99,18 @@ describe('mainline family ovpn', { skip }, () => {
       codec.newPeer(begin, tcpPeer),
       `${header('3000', '01')}
        1400 0280  0800 0100 05000000  0800 0600 09000000`,
+    );
+    assertRequest(
+      codec.newPeer(begin, local4Peer),
+      `${header('3800', '01')}
+       1c00 0280  0800 0100 05000000  0800 0600 09000000
+         0800 0a00 c0000209       ; own address`,
+    );
+    assertRequest(
+      codec.newPeer(begin, local6Peer),
+      `${header('4400', '01')}
+       2800 0280  0800 0100 05000000  0800 0600 09000000
+         1400 0b00 fe800000000000000000000000000009`,
     );
   });
 
@@ -213,6 +228,16 @@ describe('out-of-tree family ovpn-dco-v2', { skip }, () => {
     assertRequest(
       codec.newPeer(begin, tcpPeer),
       `${header('3000', '01')} 1400 0280  0800 0100 05000000  0800 0300 09000000`,
+    );
+    assertRequest(
+      codec.newPeer(begin, local4Peer),
+      `${header('3800', '01')}
+       1c00 0280  0800 0100 05000000  0800 0300 09000000  0800 0600 c0000209`,
+    );
+    assertRequest(
+      codec.newPeer(begin, local6Peer),
+      `${header('4400', '01')}
+       2800 0280  0800 0100 05000000  0800 0300 09000000  1400 0600 fe800000000000000000000000000009`,
     );
   });
 

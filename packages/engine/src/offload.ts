@@ -15,7 +15,7 @@ const OFFLOADED_CIPHERS: ReadonlySet<string> = new Set([
 
 /**
  * Why the packets have to stay in user space, as log lines; none when the kernel may have them.
- * Differs from OpenVPN 2.6: multihome and block-ipv6, which it ignores with offload, are obstacles.
+ * Differs from OpenVPN 2.6: block-ipv6, which it ignores with offload, is an obstacle.
  */
 export function offloadObstacle(options: Options): readonly string[] {
   const { connections, data, device, routing, socket, tls } = options;
@@ -37,7 +37,6 @@ export function offloadObstacle(options: Options): readonly string[] {
   if (device.type !== 'tun') return ['Note: dev-type not tun, disabling data channel offload.'];
   if (connections.some(({ fragment }) => fragment > 0)) return ['Note: --fragment disables data channel offload.'];
   if (socket.bindDevice !== undefined) return ['Note: bind-dev not supported with DCO, disabling data channel offload'];
-  if (socket.multihome) return ['Note: --multihome disables data channel offload.'];
   if (routing.blockIpv6) return ['Note: --block-ipv6 disables data channel offload.'];
   if (options.mode === 'server' && device.topology !== 'subnet')
     return ["Note: NOT using '--topology subnet' disables data channel offload."];

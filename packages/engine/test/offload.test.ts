@@ -48,7 +48,6 @@ test('what the kernel cannot do keeps packets in user space, in words that OpenV
       'dev tun\nremote 198.51.100.1\nifconfig 10.8.0.1 10.8.0.2\ncipher AES-256-CBC\nsecret static.key\n',
       "Note: --data-ciphers-fallback with cipher 'AES-256-CBC' disables data channel offload.",
     ],
-    [`${server}multihome\n`, 'Note: --multihome disables data channel offload.'],
     [`${client}block-ipv6\n`, 'Note: --block-ipv6 disables data channel offload.'],
   ];
   for (const [config, line] of cases) assert.equal(obstacle(config)[0], line, config);

@@ -27,12 +27,14 @@ interface Case {
   readonly ours: Role;
   readonly transport: Transport;
   readonly cipher: string;
+  /** The server has a second address, which the client dials, and answers from it. */
+  readonly multihome?: boolean;
   /** Without --server and --client. */
   readonly p2p?: boolean;
 }
 
 const cases: readonly Case[] = [
-  { name: 'udp-server', ours: 'server', transport: 'udp', cipher: 'AES-256-GCM' },
+  { name: 'udp-server', ours: 'server', transport: 'udp', cipher: 'AES-256-GCM', multihome: true },
   { name: 'udp-client', ours: 'client', transport: 'udp', cipher: 'AES-256-GCM' },
   { name: 'tcp-server', ours: 'server', transport: 'tcp', cipher: 'AES-128-GCM' },
   { name: 'tcp-client', ours: 'client', transport: 'tcp', cipher: 'AES-128-GCM' },
@@ -55,13 +57,14 @@ function prepareNetwork(): void {
     must('ip', '-n', name, 'address', 'add', `fd99::${address}/64`, 'dev', 'eth0', 'nodad');
     must('ip', '-n', name, 'link', 'set', 'eth0', 'up');
   }
+  must('ip', '-n', 'server', 'address', 'add', '10.99.0.3/24', 'dev', 'eth0');
   // What is behind the client.
   must('ip', '-n', 'client', 'address', 'add', '10.55.0.1/32', 'dev', 'lo');
   mkdirSync(`${WORK}/ccd`, { recursive: true });
   writeFileSync(`${WORK}/ccd/client`, 'iroute 10.55.0.0 255.255.255.0\n');
 }
 
-function configOf({ transport, cipher, p2p = false }: Case, role: Role): string {
+function configOf({ transport, cipher, multihome = false, p2p = false }: Case, role: Role): string {
   const proto = transport === 'tcp' ? `tcp-${role}` : transport;
   const common = [
     'dev tun',
@@ -76,7 +79,7 @@ function configOf({ transport, cipher, p2p = false }: Case, role: Role): string 
     'persist-tun',
     `status ${WORK}/${role}.status 1`,
   ];
-  const remote = `remote ${transport === 'udp6' ? 'fd99::1' : '10.99.0.1'} 1194`;
+  const remote = `remote ${transport === 'udp6' ? 'fd99::1' : multihome ? '10.99.0.3' : '10.99.0.1'} 1194`;
   if (p2p) {
     return [
       ...common,
@@ -97,6 +100,7 @@ function configOf({ transport, cipher, p2p = false }: Case, role: Role): string 
           'port 1194',
           'keepalive 2 12',
           'status-version 2',
+          ...(multihome ? ['multihome'] : []),
           `client-config-dir ${WORK}/ccd`,
         ]
       : [
