@@ -39,9 +39,12 @@ const threads = ['dataplane/dist/worker-main.js', 'plugin-host/dist/plugin-worke
 
 rmSync(outdir, { recursive: true, force: true });
 await build({
-  entryPoints: ['cli/dist/bin/openvpn.js', 'cli/dist/bin/seikan.js', ...threads].map((name) =>
-    join(root, 'packages', name),
-  ),
+  entryPoints: [
+    'cli/dist/bin/openvpn.js',
+    'cli/dist/bin/seikan.js',
+    'netcfg/dist/bin/seikan-netcfg.js',
+    ...threads,
+  ].map((name) => join(root, 'packages', name)),
   entryNames: '[name]',
   outdir,
   bundle: true,
