@@ -63,6 +63,8 @@ function prepare(): void {
     must('ip', '-n', name, 'address', 'add', `10.99.${number}.1/24`, 'dev', 'eth0');
     for (const link of ['lo', 'eth0']) must('ip', '-n', name, 'link', 'set', link, 'up');
   }
+  // With a way out, the service keeps its clients' transport on it by a route of its own.
+  must('ip', 'route', 'add', 'default', 'via', '10.99.0.1');
   renameSync('/usr/sbin/openvpn', STOCK[0]);
   symlinkSync('/seikan/bin/openvpn', '/usr/sbin/openvpn');
   for (const unit of ['openvpn-server@', 'openvpn-client@']) {

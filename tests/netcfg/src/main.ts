@@ -138,7 +138,7 @@ async function load(): Promise<void> {
 
 /** Resident memory of the service. */
 async function memoryOf(tree: Tree): Promise<number> {
-  const [pid] = await tree.processes(/seikan-netcfg\.js|openvpn3-service-netcfg/);
+  const [pid] = await tree.processes(/seikan-netcfg\.mjs|openvpn3-service-netcfg/);
   if (pid === undefined) throw new Error('the service does not run');
   const [, kilobytes] = /^VmRSS:\s+(\d+)/m.exec(await tree.run(['cat', `/proc/${pid}/status`])) ?? [];
   return Number(kilobytes) * 1_024;
