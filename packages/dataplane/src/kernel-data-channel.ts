@@ -206,7 +206,8 @@ export class KernelDataChannel<Link> implements DataChannel<Link, KernelTun> {
   // What control says of peers.
 
   #newPeer(ref: PeerRef, settings: PeerSettings): void {
-    if (ref.generation <= (this.#generations.get(ref.index) ?? 0)) {
+    const { maxPeers } = this.#options.settings;
+    if (ref.index >= maxPeers || ref.generation <= (this.#generations.get(ref.index) ?? 0)) {
       this.#drops.addDrop('stale-command');
       return;
     }
