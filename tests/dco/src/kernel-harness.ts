@@ -86,6 +86,9 @@ interface ChannelOfSuiteOptions {
   readonly remotes: Remotes;
 }
 
+/** What the channel itself drops; everything else is dropped by the kernel, which counts it for itself or not at all. */
+const COUNTED: ReadonlySet<string> = new Set(['stale-command', 'too-short']);
+
 class ChannelOfSuite implements Harness {
   readonly #options: ChannelOfSuiteOptions;
   readonly #channel: KernelDataChannel<LinkSource>;
@@ -197,6 +200,10 @@ class ChannelOfSuite implements Harness {
   readDrops(): Readonly<Record<string, number>> {
     this.#release();
     return this.#channel.readDrops();
+  }
+
+  uncounted(reason: string): boolean {
+    return !COUNTED.has(reason);
   }
 
   takeEvents(): DataChannelEvent[] {

@@ -2,6 +2,8 @@
  * What the compliance suite needs of a data channel under test: ends that it can look into, time that it can move, and
  * the far side of each peer, which seals and opens with core's own formats (those are held to recorded traffic).
  */
+import assert from 'node:assert/strict';
+
 import {
   AeadOpener,
   AeadSealer,
@@ -57,6 +59,8 @@ export interface Harness {
   detachTun(): void;
   readCounters(peer: PeerRef): PeerCounters | undefined;
   readDrops(): Readonly<Record<string, number>>;
+  /** Drops that happen out of the channel's sight: the packet is gone, and nobody counts it. */
+  readonly uncounted?: (reason: string) => boolean;
   /** Events since the last call but `keyConfirmed`; lent bytes were copied when they came. */
   takeEvents(): DataChannelEvent[];
   /** `keyConfirmed` since the last call: most tests are not about them. */
@@ -236,6 +240,17 @@ export class Bench {
     const counters = this.harness.readCounters(remote.peer);
     if (counters === undefined) throw new Error(`no peer ${remote.peer.index}`);
     return counters;
+  }
+
+  /** Without a peer, so many were dropped for this reason. */
+  expectDrop(reason: DataDrop, count: number): void {
+    if (this.harness.uncounted?.(reason) !== true) assert.equal(this.harness.readDrops()[reason], count, reason);
+  }
+
+  /** Of a peer, these were dropped and no others. */
+  expectDrops(remote: Remote, drops: Readonly<Partial<Record<DataDrop, number>>>): void {
+    const counted = Object.entries(drops).filter(([reason]) => this.harness.uncounted?.(reason) !== true);
+    assert.deepEqual(this.counters(remote).drops, Object.fromEntries(counted));
   }
 
   close(): Promise<void> {

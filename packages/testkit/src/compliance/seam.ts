@@ -17,7 +17,7 @@ export function seamRules(factory: HarnessFactory, test: Rule): void {
     const early = remote.seal(hello, 1);
     await bench.deliver(remote, early);
     assert.deepEqual(bench.tun.takeWritten(), []);
-    assert.equal(bench.harness.readDrops()['no-key'], 1);
+    bench.expectDrop('no-key', 1);
 
     bench.harness.handle({ verb: 'newKey', peer: remote.peer, keyId: 1, key: dataKey(5) });
     await bench.deliver(remote, early);
@@ -43,7 +43,7 @@ export function seamRules(factory: HarnessFactory, test: Rule): void {
     bench.harness.handle({ verb: 'newPeer', peer: next, settings: { ...peerSettings, remote: remote.address } });
     await bench.deliver(remote, remote.seal(hello, 1));
     assert.deepEqual(bench.tun.takeWritten(), []);
-    assert.equal(bench.harness.readDrops()['no-key'], 1);
+    bench.expectDrop('no-key', 1);
     await bench.close();
   });
 
@@ -62,7 +62,7 @@ export function seamRules(factory: HarnessFactory, test: Rule): void {
     await bench.fromTun(answer);
     assert.deepEqual(bench.takeFor(remote), [[answer]]);
     assert.deepEqual(bench.harness.takeEvents(), []);
-    assert.equal(bench.harness.readDrops()['stale-command'], 4);
+    bench.expectDrop('stale-command', 4);
     assert.equal(bench.harness.readCounters(old.peer), undefined);
     await bench.close();
   });
@@ -75,7 +75,7 @@ export function seamRules(factory: HarnessFactory, test: Rule): void {
       assert.equal(bench.harness.readCounters(peer), undefined);
     }
     await bench.harness.settle();
-    assert.equal(bench.harness.readDrops()['stale-command'], 2);
+    bench.expectDrop('stale-command', 2);
     await bench.close();
   });
 
@@ -146,7 +146,7 @@ export function seamRules(factory: HarnessFactory, test: Rule): void {
     bench.harness.handle({ verb: 'delKey', peer: remote.peer, keyId: 0 });
     await bench.fromTun(answer);
     assert.deepEqual(bench.link.takeSent(), []);
-    assert.deepEqual(bench.counters(remote).drops, { 'no-primary-key': 1 });
+    bench.expectDrops(remote, { 'no-primary-key': 1 });
     await bench.close();
   });
 
@@ -171,7 +171,7 @@ export function seamRules(factory: HarnessFactory, test: Rule): void {
     zeroId.fill(0, 4, 8);
     await bench.deliver(remote, datagram, datagram, forged, zeroId);
     assert.deepEqual(bench.tun.takeWritten(), [hello]);
-    assert.deepEqual(bench.counters(remote).drops, { replay: 1, 'bad-auth': 2 });
+    bench.expectDrops(remote, { replay: 1, 'bad-auth': 2 });
     await bench.close();
   });
 
@@ -326,7 +326,7 @@ export function seamRules(factory: HarnessFactory, test: Rule): void {
       { event: 'floatConflict', peer: remote.peer, to: holder.address, link: 1, holder: holder.peer },
     ]);
     assert.deepEqual(bench.tun.takeWritten(), []);
-    assert.deepEqual(bench.counters(remote).drops, { 'wrong-address': 2 });
+    bench.expectDrops(remote, { 'wrong-address': 2 });
 
     bench.harness.handle({ verb: 'delPeer', peer: holder.peer });
     bench.link.deliver(holder.address, remote.seal(hello));
@@ -342,7 +342,7 @@ export function seamRules(factory: HarnessFactory, test: Rule): void {
     await bench.deliver(remote, remote.seal(hello));
     assert.deepEqual(bench.tun.takeWritten(), [hello]);
     assert.deepEqual(bench.harness.takeEvents(), []);
-    assert.equal(bench.harness.readDrops()['wrong-address'], 1);
+    bench.expectDrop('wrong-address', 1);
     await bench.close();
   });
 
@@ -403,7 +403,7 @@ export function seamRules(factory: HarnessFactory, test: Rule): void {
     }
     bench.harness.handle({ verb: 'sendControl', link: 4, to: from, bytes: Uint8Array.of(0x20) });
     await bench.harness.settle();
-    assert.equal(bench.harness.readDrops()['no-link'], 1);
+    bench.expectDrop('no-link', 1);
     await bench.close();
   });
 
@@ -414,7 +414,7 @@ export function seamRules(factory: HarnessFactory, test: Rule): void {
     bench.tun.full = true;
     await bench.fromTun(answer);
     await bench.deliver(remote, remote.seal(hello));
-    assert.deepEqual(bench.counters(remote).drops, { 'link-full': 1, 'tun-full': 1 });
+    bench.expectDrops(remote, { 'link-full': 1, 'tun-full': 1 });
     bench.link.full = false;
     bench.tun.full = false;
     await bench.fromTun(answer);
@@ -445,7 +445,7 @@ export function seamRules(factory: HarnessFactory, test: Rule): void {
     bench.harness.handle({ verb: 'delPeer', peer: remote.peer });
     bench.harness.closeLink(1);
     await bench.fromTun(answer, answer);
-    assert.equal(bench.harness.readDrops()['no-route'], 2);
+    bench.expectDrop('no-route', 2);
 
     const link = bench.harness.openLink(2);
     bench.addPeer(0, { link: 2 }, 2);
@@ -460,7 +460,7 @@ export function seamRules(factory: HarnessFactory, test: Rule): void {
     bench.harness.detachTun();
     await bench.deliver(remote, remote.seal(hello));
     assert(bench.tun.closed);
-    assert.deepEqual(bench.counters(remote).drops, { 'no-tun': 1 });
+    bench.expectDrops(remote, { 'no-tun': 1 });
 
     const second = bench.harness.attachTun();
     const third = bench.harness.attachTun();
