@@ -25,11 +25,15 @@ export class Peer {
     this.ended = new Promise((resolve) => this.#child.on('exit', resolve));
   }
 
-  /** An openvpn, ours or the stock one, in the namespace of its role. */
-  static openvpn(name: string, role: Role, program: readonly string[], config: string): Peer {
-    const file = `${WORK}/${role}.conf`;
+  /** An openvpn, ours or the stock one, with a configuration that is written to `file`. */
+  static openvpn(
+    name: string,
+    { namespace, file }: { readonly namespace: string; readonly file: string },
+    program: readonly string[],
+    config: string,
+  ): Peer {
     writeFileSync(file, config);
-    return new Peer(name, ['ip', 'netns', 'exec', role, ...program, '--config', file]);
+    return new Peer(name, ['ip', 'netns', 'exec', namespace, ...program, '--config', file]);
   }
 
   count(pattern: RegExp): number {

@@ -94,6 +94,10 @@ function clientConfig(remote: string, port: number): string {
   return ['client', 'dev tun', `remote ${remote} ${port}`, 'remote-cert-tls server', ...keys('client'), ''].join('\n');
 }
 
+function stockPeer(role: 'server' | 'client', config: string): Peer {
+  return Peer.openvpn(`stock ${role}`, { namespace: role, file: `${WORK}/${role}.conf` }, STOCK, config);
+}
+
 function keys(role: string): string[] {
   return [`ca ${KEYS}/ca.crt`, `cert ${KEYS}/${role}.crt`, `key ${KEYS}/${role}.key`, 'verb 3', 'disable-dco'];
 }
@@ -166,7 +170,7 @@ async function serverUnit(): Promise<void> {
   writeFileSync('/etc/openvpn/server/office.conf', serverConfig(1194));
   report('starts', execute('systemctl', 'start', unit).status === 0);
   await checkRunning(unit, report);
-  const client = Peer.openvpn('stock client', 'client', STOCK, clientConfig('10.99.1.254', 1194));
+  const client = stockPeer('client', clientConfig('10.99.1.254', 1194));
   report('a stock client connects', await client.logged(/Initialization Sequence Completed/));
   report('ping from it', pings('10.8.0.1', 'client'));
   report('ping to it', pings('10.8.0.2'));
@@ -279,7 +283,7 @@ check('systemd has booted as process 1', readFileSync('/proc/1/comm', 'utf8').tr
 try {
   prepare();
   await serverUnit();
-  const server = Peer.openvpn('stock server', 'server', STOCK, serverConfig(1194));
+  const server = stockPeer('server', serverConfig(1194));
   await server.logged(/Initialization Sequence Completed/);
   await clientUnit(server);
   await netcfgUnit();
