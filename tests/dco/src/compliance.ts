@@ -14,6 +14,7 @@ for (const words of [
   'route add default dev lo',
 ])
   execFileSync('ip', words.split(' '));
-const { factory, close, family } = kernelHarness();
-after(close);
+const harness = kernelHarness();
+after(() => harness.close());
+const { factory, family } = harness;
 dataChannelCompliance(`kernel, ${family}`, factory, exceptionsOf(family));

@@ -13,12 +13,12 @@ const STOCK = ['/usr/sbin/openvpn.stock'] as const;
 const NETCFG = 'seikan-netcfg.service';
 const ORDINARY_USER = 'ada';
 /** Of linux/capability.h. */
-const CAPABILITIES = [
-  ...['CHOWN', 'DAC_OVERRIDE', 'DAC_READ_SEARCH', 'FOWNER', 'FSETID', 'KILL', 'SETGID', 'SETUID', 'SETPCAP'],
-  ...['LINUX_IMMUTABLE', 'NET_BIND_SERVICE', 'NET_BROADCAST', 'NET_ADMIN', 'NET_RAW', 'IPC_LOCK', 'IPC_OWNER'],
-  ...['SYS_MODULE', 'SYS_RAWIO', 'SYS_CHROOT', 'SYS_PTRACE', 'SYS_PACCT', 'SYS_ADMIN', 'SYS_BOOT', 'SYS_NICE'],
-  ...['SYS_RESOURCE', 'SYS_TIME', 'SYS_TTY_CONFIG', 'MKNOD', 'LEASE', 'AUDIT_WRITE', 'AUDIT_CONTROL', 'SETFCAP'],
-];
+const CAPABILITIES = (
+  'CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE ' +
+  'NET_BIND_SERVICE NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT ' +
+  'SYS_PTRACE SYS_PACCT SYS_ADMIN SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE ' +
+  'AUDIT_WRITE AUDIT_CONTROL SETFCAP'
+).split(' ');
 
 /** As `systemctl show` has it. */
 function property(unit: string, name: string): string {
@@ -158,7 +158,7 @@ async function checkStopped(
     'and leaves no process, device or route',
     !existsSync(`/proc/${pid}`) &&
       !existsSync(group) &&
-      !links().some((name) => /^tun/.test(name)) &&
+      !links().some((name) => name.startsWith('tun')) &&
       !routes().includes('10.8.0.'),
     `${links().join(' ')} | ${routes()}`,
   );
@@ -221,8 +221,15 @@ async function netcfgUnit(): Promise<void> {
   must('busctl', 'call', 'org.freedesktop.DBus', '/org/freedesktop/DBus', 'org.freedesktop.DBus', 'ReloadConfig');
   const before = `${links().join()} ${routes()}`;
   const asUser = (...words: string[]): string[] => [
-    ...['setpriv', '--reuid', ORDINARY_USER, '--regid', ORDINARY_USER, '--init-groups', '--reset-env'],
-    ...['/seikan/bin/seikan', ...words],
+    'setpriv',
+    '--reuid',
+    ORDINARY_USER,
+    '--regid',
+    ORDINARY_USER,
+    '--init-groups',
+    '--reset-env',
+    '/seikan/bin/seikan',
+    ...words,
   ];
   report('does not run before it is called', property(NETCFG, 'ActiveState') === 'inactive');
   const status = execute(...asUser('netcfg', 'status'));

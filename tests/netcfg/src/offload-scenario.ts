@@ -133,7 +133,7 @@ function isCall(line: string, member: string): boolean {
 
 async function kernelLinks(world: World): Promise<LinkRecord[]> {
   const links = (await world.ip('-d -s link show')) as LinkRecord[];
-  return links.filter(({ linkinfo }) => /^ovpn/.test(linkinfo?.info_kind ?? ''));
+  return links.filter(({ linkinfo }) => linkinfo?.info_kind?.startsWith('ovpn') === true);
 }
 
 async function pingAll(world: World): Promise<void> {
