@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -103,14 +103,17 @@ inNetworkNamespace(import.meta.filename, () => {
   });
 
   test('without a place for the journal a link is refused, or made after a word', async () => {
-    const making = { netlink, name: 'bold', kind: 'veth', create: create('bold'), folder: '/proc/nowhere' };
-    await assert.rejects(OwnedLink.make(making), /ENOENT|EACCES/);
+    const file = join(folder, 'no folder');
+    writeFileSync(file, '');
+    const making = { netlink, name: 'bold', kind: 'veth', create: create('bold'), folder: join(file, 'x') };
+    await assert.rejects(OwnedLink.make(making), /ENOTDIR/);
     assert.equal(await exists('bold'), false);
     const said: string[] = [];
     const link = await OwnedLink.make({ ...making, unjournalled: ({ message }) => void said.push(message) });
     assert.equal(said.length, 1);
     await link.remove();
     assert.equal(await exists('bold'), false);
-    assert.deepEqual(await recoverLinks('/proc/nowhere'), []);
+    rmSync(file);
+    assert.deepEqual(await recoverLinks(join(folder, 'nowhere')), []);
   });
 });
