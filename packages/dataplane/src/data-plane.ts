@@ -51,12 +51,12 @@ export class DataPlane {
   readonly #outlets: Outlets;
 
   constructor({ settings, ports, outlets, counters, lane, cut }: DataPlaneOptions) {
-    const { mode, device, maxPeers, clientToClient, maxLearned } = settings;
+    const { mode, device, maxPeers, clientToClient } = settings;
     const server = mode === 'server';
     this.#outlets = outlets;
     this.peers = new Peers({ maxPeers, headers: mode !== 'static-key', ports, counters });
     this.external = new ExternalMultiplexer(this.peers, mode);
-    this.internal = new InternalMultiplexer(maxLearned);
+    this.internal = new InternalMultiplexer(settings);
     this.toLink = new ToLink({ peers: this.peers, device, outlets, lane, cut });
     const { peers, external, internal, toLink } = this;
     this.fromLink = new FromLink({
@@ -119,6 +119,9 @@ export class DataPlane {
         return;
       case 'delRoute':
         this.internal.delRoute(peer, command.route);
+        return;
+      case 'learnMac':
+        this.internal.learn(peer, command.mac);
         return;
       case 'sendMessage':
         this.toLink.message(peer, command.plaintext, now);

@@ -173,12 +173,10 @@ export class FromLink {
     const at = start + 6;
     const { internal, outlets } = this.#options;
     if (!outlets.mayReport() && internal.ownerOfMac(bytes, at) !== peer) return 'bad-source';
-    const verdict = internal.learn(peer, bytes, at);
-    if (verdict === 'refused') return 'bad-source';
-    if (verdict === 'learned') {
-      outlets.event({ event: 'learned', peer: peer.ref, mac: bytes.slice(at, at + 6) });
-    }
-    return undefined;
+    const verdict = internal.seen(peer, bytes, at);
+    if (verdict === 'known') return undefined;
+    if (verdict !== 'refused') outlets.event({ event: 'learned', peer: peer.ref, mac: bytes.slice(at, at + 6) });
+    return verdict === 'learned' ? undefined : 'bad-source';
   }
 
   #refuseIpv6(peer: Peer, packet: Packet, now: Millis): boolean {

@@ -1,10 +1,10 @@
 /**
  * Virtual address → peer: IP addresses by the routes that control installs (longest prefix first), Ethernet addresses as
- * they are learned. The latest owner of a route or address wins.
+ * they are learned, at once or when control allows it. The latest owner of a route or address wins.
  *
  * Source: OpenVPN 2.6 `mroute.c`, `multi.c` (multi_learn_addr, multi_get_instance_by_virtual_addr), engine table 0.5, 12.8.
  */
-import { type PeerRoute, readUint16, readUint32 } from '@seikan/core';
+import { type ChannelSettings, type PeerRoute, readUint16, readUint32 } from '@seikan/core';
 
 import type { Peer } from './peer.js';
 import { PrefixTable } from './prefix-table.js';
@@ -14,9 +14,11 @@ export class InternalMultiplexer {
   readonly #ipv6 = new PrefixTable<Peer>(6);
   readonly #macs = new Map<number, Peer>();
   readonly #maxLearned: number;
+  readonly #asksToLearn: boolean;
 
-  constructor(maxLearned: number) {
+  constructor({ maxLearned, asksToLearn }: Pick<ChannelSettings, 'maxLearned' | 'asksToLearn'>) {
     this.#maxLearned = maxLearned;
+    this.#asksToLearn = asksToLearn;
   }
 
   addRoute(peer: Peer, { family, network, bits }: PeerRoute): void {
@@ -38,6 +40,7 @@ export class InternalMultiplexer {
     peer.routes.clear();
     for (const mac of peer.macs) this.#macs.delete(mac);
     peer.macs.clear();
+    peer.asked.clear();
   }
 
   /** Who owns the address at `bytes[at]`. */
@@ -50,18 +53,34 @@ export class InternalMultiplexer {
   }
 
   /**
-   * A frame from `peer` carries this source address. `refused`: a group address, which nobody can own, or the peer has as
-   * many as it may.
+   * A frame from `peer` carries this source address. `refused`: a group address, which nobody can own, the peer has as
+   * many as it may, or control has been asked and has not allowed it. `asks`: control is to be asked.
    */
-  learn(peer: Peer, bytes: Uint8Array, at: number): 'known' | 'learned' | 'refused' {
+  seen(peer: Peer, bytes: Uint8Array, at: number): 'known' | 'learned' | 'asks' | 'refused' {
     const mac = readMac(bytes, at);
+    if (this.#macs.get(mac) === peer) return 'known';
+    if (((bytes[at] as number) & 1) !== 0 || peer.macs.size + peer.asked.size >= this.#maxLearned) return 'refused';
+    if (this.#asksToLearn) {
+      if (peer.asked.has(mac)) return 'refused';
+      peer.asked.add(mac);
+      return 'asks';
+    }
+    this.#own(peer, mac);
+    return 'learned';
+  }
+
+  /** Control has allowed it. */
+  learn(peer: Peer, mac: Uint8Array): void {
+    this.#own(peer, readMac(mac, 0));
+  }
+
+  #own(peer: Peer, mac: number): void {
     const before = this.#macs.get(mac);
-    if (before === peer) return 'known';
-    if (((bytes[at] as number) & 1) !== 0 || peer.macs.size >= this.#maxLearned) return 'refused';
+    if (before === peer) return;
+    peer.asked.delete(mac);
     before?.macs.delete(mac);
     this.#macs.set(mac, peer);
     peer.macs.add(mac);
-    return 'learned';
   }
 
   #table(family: 4 | 6): PrefixTable<Peer> {

@@ -254,6 +254,7 @@ export class KernelDataChannel<Link> implements DataChannel<Link, KernelTun> {
         this.#drops.addDrop('not-offloaded');
         return;
       case 'touchPeer':
+      case 'learnMac': // there is no tap here
         return;
       default:
         command satisfies never;

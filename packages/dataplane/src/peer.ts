@@ -38,6 +38,8 @@ export class Peer {
   /** What the internal multiplexer holds for this peer, so that it can be taken out again. */
   readonly routes = new Map<string, PeerRoute>();
   readonly macs = new Set<number>();
+  /** Addresses that control has been asked about and has not allowed. */
+  readonly asked = new Set<number>();
 
   /** Two objects that were found to be the same address. */
   homeFrom: Endpoint | undefined;

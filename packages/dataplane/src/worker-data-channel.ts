@@ -218,6 +218,8 @@ function compact(command: DataChannelCommand): DataChannelCommand {
     case 'addRoute':
     case 'delRoute':
       return { ...command, route: { ...command.route, network: command.route.network.slice() } };
+    case 'learnMac':
+      return { ...command, mac: command.mac.slice() };
     default:
       return command;
   }

@@ -176,6 +176,7 @@ const settings: ChannelSettings = {
   maxPeers: 8,
   clientToClient: false,
   maxLearned: 4,
+  asksToLearn: false,
 };
 
 const peerSettings: PeerSettings = {

@@ -80,7 +80,14 @@ async function exchange(setup: Case): Promise<void> {
   const tun = new MemoryTun();
   const events: DataChannelEvent[] = [];
   const channel = new InlineDataChannel({
-    settings: { mode: 'static-key', device: 'tun', maxPeers: 1, clientToClient: false, maxLearned: 0 },
+    settings: {
+      mode: 'static-key',
+      device: 'tun',
+      maxPeers: 1,
+      clientToClient: false,
+      maxLearned: 0,
+      asksToLearn: false,
+    },
     crypto,
     random: new SeededRandom(Date.now()).fill,
     clock,

@@ -126,7 +126,7 @@ for (const { what, key, settings, datagrams } of cases) {
       ...settings,
     };
     const channel = new InlineDataChannel({
-      settings: { mode: 'p2p', device: 'tun', maxPeers: 1, clientToClient: false, maxLearned: 0 },
+      settings: { mode: 'p2p', device: 'tun', maxPeers: 1, clientToClient: false, maxLearned: 0, asksToLearn: false },
       crypto,
       random: new SeededRandom(1).fill,
       clock: createSystemClock(),

@@ -17,7 +17,7 @@ function openChannel(onEvent: (event: DataChannelEvent) => void) {
   const socket = UdpSocket.open({ family: 4, bind: { address: '127.0.0.1', port: 0 } });
   const { port } = socket.address;
   const channel = new InlineDataChannel({
-    settings: { mode: 'p2p', device: 'tun', maxPeers: 1, clientToClient: false, maxLearned: 0 },
+    settings: { mode: 'p2p', device: 'tun', maxPeers: 1, clientToClient: false, maxLearned: 0, asksToLearn: false },
     crypto: createCrypto(),
     random: new SeededRandom(1).fill,
     clock: createSystemClock(),

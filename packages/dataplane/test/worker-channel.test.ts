@@ -14,6 +14,7 @@ const settings: ChannelSettings = {
   maxPeers: 4,
   clientToClient: false,
   maxLearned: 0,
+  asksToLearn: false,
 };
 
 const peerSettings: PeerSettings = {

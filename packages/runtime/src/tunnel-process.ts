@@ -107,6 +107,7 @@ export class TunnelProcess {
         maxPeers: isServer ? options.server.maxClients : 1,
         clientToClient: options.server.clientToClient,
         maxLearned: options.server.maxRoutesPerClient,
+        asksToLearn: settings.events?.has('learn-address') ?? false,
       },
       log: settings.log,
       onEvent: (event) => this.#handleEvent(event),

@@ -223,7 +223,14 @@ const inside: FuzzTarget = {
   ],
   run(input) {
     const device = ((input[0] ?? 0) & 1) === 0 ? 'tun' : 'tap';
-    const harness = inlineHarness({ mode: 'server', device, maxPeers: 1, clientToClient: true, maxLearned: 1 });
+    const harness = inlineHarness({
+      mode: 'server',
+      device,
+      maxPeers: 1,
+      clientToClient: true,
+      maxLearned: 1,
+      asksToLearn: false,
+    });
     const link = harness.openLink(1);
     const tun = harness.attachTun();
     const peer = { index: 0, generation: 1 };

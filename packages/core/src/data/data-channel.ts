@@ -39,6 +39,8 @@ export interface ChannelSettings {
   readonly clientToClient: boolean;
   /** tap: how many MAC addresses are learned behind one peer; upstream's max-routes-per-client. */
   readonly maxLearned: number;
+  /** tap: an address is learned when control allows it (`learnMac`), not when it is seen; its frames are dropped until then. */
+  readonly asksToLearn: boolean;
 }
 
 export interface PeerSettings {
@@ -68,7 +70,7 @@ export interface PeerSettings {
 /** How the byte (or bytes) that name a compression are framed. Nothing is ever compressed on send. */
 export type CompressionFraming = 'none' | 'lzo-no' | 'stub' | 'stub-v2';
 
-/** A network behind a peer: its own address (host route), or an `iroute`. MAC addresses are learned inside the channel. */
+/** A network behind a peer: its own address (host route), or an `iroute`. MAC addresses are found inside the channel. */
 export interface PeerRoute {
   readonly family: 4 | 6;
   /** 4 or 16 bytes, host bits zero. */
@@ -89,6 +91,8 @@ export type DataChannelCommand =
   /** The latest owner of a route wins, as upstream's multi_learn_addr does. */
   | { readonly verb: 'addRoute'; readonly peer: PeerRef; readonly route: PeerRoute }
   | { readonly verb: 'delRoute'; readonly peer: PeerRef; readonly route: PeerRoute }
+  /** tap, with `asksToLearn`: the peer owns this address from now on. 6 bytes. */
+  | { readonly verb: 'learnMac'; readonly peer: PeerRef; readonly mac: Uint8Array }
   /** An OCC message (type and payload; the channel puts the 16-byte magic before it), sent under the primary key. */
   | { readonly verb: 'sendMessage'; readonly peer: PeerRef; readonly plaintext: Uint8Array }
   /** An accepted control packet counts as a sign of life. */
@@ -135,7 +139,7 @@ export type DataChannelEvent =
     }
   /** An OCC message (after its 16-byte magic: type and payload), e.g. the EXIT of a peer without cc-exit. Lent. */
   | { readonly event: 'message'; readonly peer: PeerRef; readonly plaintext: Uint8Array }
-  /** tap: a MAC address was seen behind a peer, for the first time or after it was behind another. 6 bytes, the receiver's. */
+  /** tap: a MAC address was seen behind a peer, for the first time or after it was behind another; once for a peer that waits for `learnMac`. 6 bytes, the receiver's. */
   | { readonly event: 'learned'; readonly peer: PeerRef; readonly mac: Uint8Array };
 
 /**

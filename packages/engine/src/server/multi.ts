@@ -114,7 +114,10 @@ export class Multi implements InstanceHost {
       poolChanged: (time) => this.#poolFile.changed(time),
       disconnected: (instance, time) => this.#farewells.disconnect(instance, undefined, time),
     });
-    const addressesOf = (instance: Instance): readonly string[] => this.#connecting.routesOf(instance);
+    const addressesOf = (instance: Instance): readonly string[] => [
+      ...this.#connecting.routesOf(instance),
+      ...this.#addresses.forget(instance),
+    ];
     this.#farewells = new Farewells({ top: this.top, emit, ids: this.#ids, addressesOf });
     this.#status = new Status({ top: this.top, instances: this.#instances, connecting: this.#connecting, emit });
     const { connectFreq } = options.server;
@@ -235,7 +238,7 @@ export class Multi implements InstanceHost {
       }
       case 'learned': {
         const instance = this.#instances.of(event.peer);
-        if (instance !== undefined) this.#addresses.learned(instance, event.mac);
+        if (instance !== undefined) this.#addresses.seen(instance, event.mac);
         return undefined;
       }
       default:

@@ -135,6 +135,36 @@ export function forwardingRules(factory: HarnessFactory, test: Rule): void {
     await bench.close();
   });
 
+  test("tap: where control is to be asked, an address is asked about once and is nobody's until it is allowed", async () => {
+    const bench = new Bench(factory, { device: 'tap', maxLearned: 2, asksToLearn: true });
+    const [a, b] = [bench.addPeer(0), bench.addPeer(1)];
+    const host = '02:00:00:00:00:01';
+    const [first, second, third] = ['02:00:00:00:01:00', '02:00:00:00:01:01', '02:00:00:00:01:02'] as const;
+    const from = (source: string) => ethernetFrame({ from: source, to: host });
+    const to = (destination: string) => ethernetFrame({ from: host, to: destination });
+    const asked = (peer: Remote, text: string) => ({ event: 'learned' as const, peer: peer.peer, mac: mac(text) });
+
+    await bench.deliver(a, ...[first, first, second, third].map((source) => a.seal(from(source))));
+    assert.deepEqual(bench.harness.takeEvents(), [asked(a, first), asked(a, second)]);
+    assert.deepEqual(bench.counters(a).drops, { 'bad-source': 4 });
+    assert.deepEqual(bench.tun.takeWritten(), []);
+
+    bench.harness.handle({ verb: 'learnMac', peer: a.peer, mac: mac(first) });
+    await bench.deliver(a, ...[first, second].map((source) => a.seal(from(source))));
+    assert.deepEqual(bench.tun.takeWritten(), [from(first)]);
+    await bench.fromTun(to(first), to(second));
+    assert.deepEqual(bench.takeFor(a, b), [[to(first)], []]);
+
+    await bench.deliver(b, b.seal(from(first)));
+    assert.deepEqual(bench.harness.takeEvents(), [asked(b, first)]);
+    await bench.fromTun(to(first));
+    assert.deepEqual(bench.takeFor(a, b), [[to(first)], []], 'it stays with its owner until the other is allowed');
+    bench.harness.handle({ verb: 'learnMac', peer: b.peer, mac: mac(first) });
+    await bench.fromTun(to(first));
+    assert.deepEqual(bench.takeFor(a, b), [[], [to(first)]]);
+    await bench.close();
+  });
+
   test('tap: broadcast and multicast reach all but the sender, a group source and a short frame are refused', async () => {
     const bench = new Bench(factory, { device: 'tap', clientToClient: true });
     const [a, b, c] = [bench.addPeer(0), bench.addPeer(1), bench.addPeer(2)];

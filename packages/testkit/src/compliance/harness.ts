@@ -94,6 +94,7 @@ export const channelSettings: ChannelSettings = {
   maxPeers: 8,
   clientToClient: false,
   maxLearned: 4,
+  asksToLearn: false,
 };
 
 export const peerSettings = {
