@@ -54,7 +54,7 @@ import { SessionLimits } from './session-limits.js';
 import { TunnelDevice, type TunOutcome } from './tunnel-device.js';
 import { type Environment, exportedEnvironment } from './tunnel-environment.js';
 import { afInet, TunnelLog } from './tunnel-log.js';
-import { type AsksFor, TunnelScripts } from './tunnel-scripts.js';
+import { type AsksFor, type Refusal, TunnelScripts } from './tunnel-scripts.js';
 
 export interface PointToPointSettings {
   readonly options: Options;
@@ -560,8 +560,10 @@ export class PointToPoint implements ContextOwner {
     if (this.#tun !== undefined && this.#tun.digest !== agreement.digest) {
       // Before there is a peer: the kernel's channel carries it with the tun.
       this.#log.notice('NOTE: Pulled options changed on restart, will need to close and reopen TUN/TAP device.');
-      this.#closeTun(time, (at) => {
-        if (this.#context === context) this.#startData(agreement, key, at);
+      this.#closeTun(time, (refusal, at) => {
+        if (this.#context !== context) return;
+        if (refusal === undefined) this.#startData(agreement, key, at);
+        else this.#fatal(refusal, at);
       });
       return;
     }
@@ -706,7 +708,11 @@ export class PointToPoint implements ContextOwner {
     // A person's restart may be for the sake of another address behind the name.
     if (source === 'hard' && !this.#options.persist.remoteIp) this.#connections.forgetAddresses();
     const pause = Math.max(this.#connections.pause(), leastPause);
-    const wait = (at: Time): void => {
+    const wait = (refusal: Refusal, at: Time): void => {
+      if (refusal !== undefined) {
+        this.#fatal(refusal, at);
+        return;
+      }
       this.#scripts.reset();
       this.#phase = { name: 'pausing', until: at.now + pause };
       this.#log.notice(`Restart pause, ${Math.ceil(pause / 1000)} second(s)`);
@@ -739,7 +745,11 @@ export class PointToPoint implements ContextOwner {
     this.#scripts.cancelled();
     this.#statistics.stop(time);
     this.#state('EXITING', signal);
-    const finish = (): void => {
+    const finish = (refusal?: Refusal): void => {
+      if (refusal !== undefined) {
+        this.#fatal(refusal, time);
+        return;
+      }
       this.#closeSession();
       this.#phase = { name: 'ended' };
       const text = `${signal}[${source},${reason}] received, process ${signal === 'SIGHUP' ? 'restarting' : 'exiting'}`;
@@ -755,7 +765,8 @@ export class PointToPoint implements ContextOwner {
   }
 
   #fatal(text: string, time: Time): void {
-    const finish = (): void => {
+    const finish = (refusal?: Refusal): void => {
+      if (refusal !== undefined) this.#log.write('error', 0, refusal);
       this.#closeSession();
       this.#phase = { name: 'ended' };
       this.#outputs.push({ output: 'end', cause: { why: 'fatal', text } });
@@ -771,7 +782,7 @@ export class PointToPoint implements ContextOwner {
     this.#closeTun(time, finish);
   }
 
-  #closeTun(time: Time, then: (time: Time) => void): void {
+  #closeTun(time: Time, then: (refusal: Refusal, time: Time) => void): void {
     this.#tun = undefined;
     this.#device.close(this.#signal, time, then);
   }

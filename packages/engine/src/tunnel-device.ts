@@ -5,6 +5,9 @@
  *   open ─▶ route-predown ─▶ (down-pre: routes away, down) ─▶ close-tun ─▶ down ─▶ closed
  *
  * Clients, p2p peers and servers have one of these; it asks in its owner's name, who takes questions back by cancelAll.
+ * A script or plugin that says no to route-predown or down is the end of the process: what is told `then` is why. The
+ * network is put back first all the same; no other script runs after a refused route-predown.
+ * Differs from OpenVPN 2.x: after a failed route-predown it leaves its routes behind.
  * upstream: init.c `do_open_tun`, `do_route`, `do_close_tun` (2.6).
  */
 import type { Endpoint, Millis } from '@seikan/core';
@@ -15,7 +18,7 @@ import type { Options } from './options/options.js';
 import type { Time } from './output.js';
 import type { TunFacts } from './tunnel-environment.js';
 import type { TunnelLog } from './tunnel-log.js';
-import type { TunnelScripts } from './tunnel-scripts.js';
+import type { Refusal, TunnelScripts } from './tunnel-scripts.js';
 
 export interface TunnelDeviceSettings {
   readonly asks: Asks;
@@ -83,31 +86,31 @@ export class TunnelDevice {
   restarted(time: Time, then: Then): void {
     const { scripts } = this.#settings;
     if (this.#tun !== undefined) scripts.tunKept(this.#tun.options, this.#tun.facts);
-    if (this.#tellsRestarts) scripts.up('restart', time, (good, at) => then(upOutcome(good), at));
+    if (this.#tellsRestarts) scripts.up('restart', time, (refusal, at) => then(upOutcome(refusal), at));
     else then({ routeErrors: [] }, time);
   }
 
   /** The session ends and the tun stays. */
-  restarting(signal: string, time: Time, then: (time: Time) => void): void {
+  restarting(signal: string, time: Time, then: (refusal: Refusal, time: Time) => void): void {
     if (this.#tellsRestarts) this.#settings.scripts.down('restart', signal, time, then);
-    else then(time);
+    else then(undefined, time);
   }
 
-  close(signal: string, time: Time, then: (time: Time) => void): void {
+  close(signal: string, time: Time, then: (refusal: Refusal, time: Time) => void): void {
     const { scripts } = this.#settings;
     const tun = this.#tun;
     this.#tun = undefined;
     this.#state = 'closed';
     this.#routes = undefined;
     if (tun === undefined) {
-      this.#closeTun(then);
+      this.#closeTun((closed) => then(undefined, closed));
       return;
     }
     const { downPre } = tun.options.scripts;
-    scripts.routePreDown(signal, time, (at) => {
-      if (downPre) this.#downBefore(tun, signal, then);
+    scripts.routePreDown(signal, time, (refusal) => {
+      if (refusal !== undefined) this.#closeTun((closed) => then(refusal, closed));
+      else if (downPre) this.#downBefore(tun, signal, then);
       else this.#closeTun((closed) => scripts.down('init', signal, closed, then));
-      void at;
     });
   }
 
@@ -134,9 +137,9 @@ export class TunnelDevice {
         then({ fatal: answer.error }, time);
         return;
       }
-      scripts.up('init', time, (good, at) => {
+      scripts.up('init', time, (refusal, at) => {
         const delay = tun.options.routing.delay ?? 0;
-        if (!good) then(upOutcome(good), at);
+        if (refusal !== undefined) then(upOutcome(refusal), at);
         else if (delay > 0) this.#routes = { at: at.now + delay * 1000, done: then };
         else this.#addRoutes(tun, then);
       });
@@ -159,11 +162,11 @@ export class TunnelDevice {
     });
   }
 
-  #downBefore(tun: OpenTun, signal: string, then: (time: Time) => void): void {
+  #downBefore(tun: OpenTun, signal: string, then: (refusal: Refusal, time: Time) => void): void {
     const { asks, log, scripts } = this.#settings;
     asks.ask('configure-tun', withoutRoutes(tun.plan), (answer, time) => {
       if ('error' in answer) log.warning(answer.error);
-      scripts.down('init', signal, time, () => this.#closeTun(then));
+      scripts.down('init', signal, time, (refusal) => this.#closeTun((closed) => then(refusal, closed)));
     });
   }
 
@@ -176,8 +179,8 @@ export class TunnelDevice {
   }
 }
 
-function upOutcome(good: boolean): TunOutcome {
-  return good ? { routeErrors: [] } : { fatal: 'WARNING: Failed running command (--up/--down)' };
+function upOutcome(refusal: Refusal): TunOutcome {
+  return refusal === undefined ? { routeErrors: [] } : { fatal: refusal };
 }
 
 function withoutRoutes(plan: TunPlan['configure']): TunPlan['configure'] {

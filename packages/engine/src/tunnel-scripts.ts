@@ -4,7 +4,8 @@
  *   tls-verify (each certificate) ─▶ ipchange ─▶ tun, addresses ─▶ up ─▶ routes ─▶ route-up
  *   route-predown ─▶ routes away ─▶ (down with down-pre) ─▶ tun closed ─▶ down
  *
- * A step without a script goes on at once. A server has the same steps without the first two.
+ * A step without a script goes on at once. A server has the same steps without the first two. A no to up, route-predown or
+ * down is fatal; to the others it is a line in the log.
  * upstream: init.c `run_up_down`, `do_open_tun`, `do_close_tun`, `do_route` (2.6).
  */
 import type { Endpoint, PeerCertificate } from '@seikan/core';
@@ -16,6 +17,9 @@ import type { Options } from './options/options.js';
 import type { Time } from './output.js';
 import { addressEnvironment, certificateEnvironment, linkAddress } from './server/client-environment.js';
 import { type Environment, type TunFacts, tunArguments, tunEnvironment } from './tunnel-environment.js';
+
+/** Why a script or plugin keeps the tunnel from going on; undefined where none does. */
+export type Refusal = string | undefined;
 
 export type AsksFor = (event: EventName) => boolean;
 
@@ -96,9 +100,9 @@ export class TunnelScripts {
     this.#set(tunEnvironment(options, facts, true));
   }
 
-  up(context: UpContext, time: Time, then: (good: boolean, time: Time) => void): void {
+  up(context: UpContext, time: Time, then: (refusal: Refusal, time: Time) => void): void {
     this.#set({ script_context: context });
-    this.#run({ event: 'up', argv: [...this.#arguments, context] }, time, then);
+    this.#runOrRefuse({ event: 'up', argv: [...this.#arguments, context] }, time, then);
   }
 
   /** Routes are in place, or failed. */
@@ -108,24 +112,34 @@ export class TunnelScripts {
   }
 
   /** `signal`: why the tunnel comes down, as `sigterm` or `ping-restart`. */
-  routePreDown(signal: string, time: Time, then: (time: Time) => void): void {
+  routePreDown(signal: string, time: Time, then: (refusal: Refusal, time: Time) => void): void {
     this.#set({ signal, script_context: 'init' });
-    this.#run({ event: 'route-predown', argv: [...this.#arguments, 'init'] }, time, (_good, at) => then(at));
+    this.#runOrRefuse({ event: 'route-predown', argv: [...this.#arguments, 'init'] }, time, then);
   }
 
-  down(context: UpContext, signal: string, time: Time, then: (time: Time) => void): void {
+  down(context: UpContext, signal: string, time: Time, then: (refusal: Refusal, time: Time) => void): void {
     this.#set({ signal, script_context: context });
-    this.#run({ event: 'down', argv: [...this.#arguments, context] }, time, (_good, at) => then(at));
+    this.#runOrRefuse({ event: 'down', argv: [...this.#arguments, context] }, time, then);
   }
 
   #set(variables: Environment): void {
     this.#environment = { ...this.#environment, ...variables };
   }
 
+  #runOrRefuse(
+    request: Pick<EventRequest, 'event' | 'argv'>,
+    time: Time,
+    then: (refusal: Refusal, time: Time) => void,
+  ): void {
+    this.#run(request, time, (good, at, cause) => {
+      then(good ? undefined : `ERROR: up/down: ${cause ?? `${request.event} failed`}`, at);
+    });
+  }
+
   #run(
     request: Pick<EventRequest, 'event' | 'argv' | 'certificate'>,
     time: Time,
-    then: (good: boolean, time: Time) => void,
+    then: (good: boolean, time: Time, cause?: string) => void,
     env: Environment = this.#environment,
   ): void {
     if (!this.#asksFor(request.event)) return then(true, time);
@@ -137,7 +151,7 @@ export class TunnelScripts {
     this.#asks.ask('event', { request: { ...request, context: 0, env } }, (verdict, at) => {
       this.#running = false;
       this.#waiting.shift()?.(at);
-      then(verdict.result === 'success', at);
+      then(verdict.result === 'success', at, verdict.result === 'failure' ? verdict.cause : undefined);
     });
     return undefined;
   }

@@ -24,8 +24,8 @@ test('scripts of a tunnel run one after the other, in the order of their occasio
   };
   const told: string[] = [];
   scripts.peerInitiated(peer, time);
-  scripts.up('init', time, (good) => {
-    told.push(`up ${good}`);
+  scripts.up('init', time, (refusal) => {
+    told.push(`up ${refusal}`);
     scripts.routeUp(true, time, () => told.push('route-up'));
   });
   assert.deepEqual(events(), ['ipchange']);
@@ -33,10 +33,10 @@ test('scripts of a tunnel run one after the other, in the order of their occasio
   finish(0, 'failure');
   assert.deepEqual(events(), ['ipchange', 'up']);
   finish(1, 'success');
-  assert.deepEqual(told, ['up true']);
+  assert.deepEqual(told, ['up undefined']);
   assert.equal(asked[2]?.request.env['redirect_gateway'], '1');
   finish(2, 'failure');
-  assert.deepEqual(told, ['up true', 'route-up']);
+  assert.deepEqual(told, ['up undefined', 'route-up']);
 
   // Questions that were taken back are not waited for.
   scripts.peerInitiated(peer, time);
@@ -44,10 +44,10 @@ test('scripts of a tunnel run one after the other, in the order of their occasio
   asks.cancelAll();
   scripts.cancelled();
   scripts.reset();
-  scripts.down('init', 'sigterm', time, () => told.push('down'));
+  scripts.down('init', 'sigterm', time, (refusal) => told.push(`down: ${refusal}`));
   const last = asked.at(-1)?.request;
   assert.equal(last?.event, 'down');
   assert.deepEqual(last?.env, { verb: '3', signal: 'sigterm', script_context: 'init' });
-  finish(asked.length - 1, 'success');
-  assert.deepEqual(told, ['up true', 'route-up', 'down']);
+  finish(asked.length - 1, 'failure');
+  assert.deepEqual(told, ['up undefined', 'route-up', 'down: ERROR: up/down: down failed']);
 });

@@ -40,6 +40,8 @@ export interface CascadeSettings {
   readonly deadline?: number;
 }
 
+type Failure = Extract<FinalVerdict, { result: 'failure' }>;
+
 export class PluginCascade {
   readonly plugins: PluginSet;
   readonly stats = new CallStats();
@@ -108,7 +110,7 @@ export class PluginCascade {
 
   async #general(ask: Ask, event: EventName & PluginEventName): Promise<void> {
     const request = this.#withCertificate(ask);
-    let failed: FinalVerdict | undefined;
+    let failed: Failure | undefined;
     for (const member of this.#listeners(event)) {
       const outcome = await this.#call(member, event, request, this.#kept.of(request));
       const final = outcome.result === 'later' ? await this.#inTime(outcome.answer, event, request) : outcome;
@@ -117,6 +119,8 @@ export class PluginCascade {
       if (this.#settings.failFast === true) break;
     }
     if (ask.over) return;
+    if (failed?.cause !== undefined && onlyWarned.has(event))
+      this.#log('warn', `WARNING: ${event} plugin call failed: ${failed.cause}`);
     if (failed !== undefined && (scriptAfterSuccess.has(event) || !this.#scripts.has(event))) return ask.finish(failed);
     ask.onEnd(this.#scripts.run(request, (verdict) => ask.say(failed ?? verdict)));
     return undefined;
@@ -368,6 +372,8 @@ export class PluginCascade {
 /** A plugin without a verdict says no here; elsewhere it is as if it were not there. */
 const failsClosed: ReadonlySet<PluginEventName> = new Set(['tls-verify', 'tls-final', 'learn-address']);
 const scriptAfterSuccess: ReadonlySet<PluginEventName> = new Set(['tls-verify', 'up', 'down', 'route-predown']);
+/** Nobody else says what became of them. */
+const onlyWarned: ReadonlySet<PluginEventName> = new Set(['route-up', 'ipchange', 'client-disconnect', 'learn-address']);
 const ofTheTunnel: ReadonlySet<PluginEventName> = new Set(['up', 'down', 'route-up', 'route-predown']);
 
 /** One request that is being answered, with what must end with it. */

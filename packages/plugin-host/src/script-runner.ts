@@ -62,6 +62,9 @@ export type Cancel = () => void;
 
 const ofTheTunnel: ReadonlySet<EventName> = new Set(['up', 'down', 'route-up', 'route-predown']);
 
+/** Upstream runs them by one function, and has one name for them. */
+const ofUpAndDown: ReadonlySet<string> = new Set(['up', 'down', 'route-pre-down']);
+
 const scriptSecurityWarning =
   "WARNING: External program may not be called unless '--script-security 2' or higher is enabled. See --help text or man page for detailed info.";
 
@@ -204,7 +207,8 @@ export class ScriptRunner {
   }
 
   #warnFailed(directive: string, why: string): void {
-    this.#log('warn', `WARNING: Failed running command (--${directive}): ${why}`);
+    const named = ofUpAndDown.has(directive) ? 'up/--down' : directive;
+    this.#log('warn', `WARNING: Failed running command (--${named}): ${why}`);
   }
 }
 

@@ -91,8 +91,8 @@ test('script-security 1 forbids scripts, and says so once', async () => {
     logged.map((line) => line.slice(0, 40)),
     [
       'WARNING: External program may not be cal',
-      'WARNING: Failed running command (--up): ',
-      'WARNING: Failed running command (--up): ',
+      'WARNING: Failed running command (--up/--',
+      'WARNING: Failed running command (--up/--',
     ],
   );
 });

@@ -26,7 +26,7 @@ import type { AskId, EngineOutput, SignalSource, Time } from '../output.js';
 import { TunnelDevice } from '../tunnel-device.js';
 import type { Environment } from '../tunnel-environment.js';
 import { afInet, TunnelLog } from '../tunnel-log.js';
-import { TunnelScripts } from '../tunnel-scripts.js';
+import { type Refusal, TunnelScripts } from '../tunnel-scripts.js';
 import { Authenticator } from './authenticator.js';
 import { timeEnvironment } from './client-environment.js';
 import { Connecting } from './connecting.js';
@@ -511,7 +511,12 @@ export class Multi implements InstanceHost {
     { signal, source }: { signal: 'SIGTERM' | 'SIGINT' | 'SIGHUP' | 'SIGUSR1'; source: SignalSource },
     time: Time,
   ): void {
-    this.#finish(time, signal.toLowerCase(), () => {
+    this.#finish(time, signal.toLowerCase(), (refusal) => {
+      if (refusal !== undefined) {
+        this.#log.write('error', 0, refusal);
+        this.emit({ output: 'end', cause: { why: 'fatal', text: refusal } });
+        return;
+      }
       const text = `${signal}[${source},] received, process ${signal === 'SIGHUP' || signal === 'SIGUSR1' ? 'restarting' : 'exiting'}`;
       this.#log.write('notice', 0, text);
       this.emit({ output: 'end', cause: { why: 'signal', signal, source, text } });
@@ -520,11 +525,14 @@ export class Multi implements InstanceHost {
 
   #fatal(text: string, time: Time): void {
     this.#log.write('error', 0, text);
-    this.#finish(time, undefined, () => this.emit({ output: 'end', cause: { why: 'fatal', text } }));
+    this.#finish(time, undefined, (refusal) => {
+      if (refusal !== undefined) this.#log.write('error', 0, refusal);
+      this.emit({ output: 'end', cause: { why: 'fatal', text } });
+    });
   }
 
   /** Orderly: instances, what was written down, tun, links. Without a signal something is broken: tun and links only. */
-  #finish(time: Time, signal: string | undefined, then: () => void): void {
+  #finish(time: Time, signal: string | undefined, then: (refusal: Refusal) => void): void {
     if (this.#phase === 'ended') return;
     this.#phase = 'ended';
     this.#endAt = undefined;
@@ -536,10 +544,10 @@ export class Multi implements InstanceHost {
       this.#poolFile.write();
     }
     this.#status.stop(signal !== undefined, time);
-    const closeLinks = (): void => {
+    const closeLinks = (refusal?: Refusal): void => {
       for (const link of this.#links.keys()) this.emit({ output: 'close-link', link });
       this.#links.clear();
-      then();
+      then(refusal);
     };
     const closeDevice = (at: Time): void => {
       if (this.#device.isOpen) this.#device.close(signal ?? 'sigterm', at, closeLinks);
