@@ -27,10 +27,12 @@ export interface Built {
 
 /** Builds `plugin.ts` into `output`. Throws with what to do where the file is no plugin or does not bundle. */
 export async function buildPlugin(source: string, { output, node = process.execPath }: BuildOptions): Promise<Built> {
-  const plugin = await loadPlugin(source);
+  const path = resolve(source);
+  const plugin = await loadPlugin(path);
+  const runner = fileURLToPath(new URL('./shim-child.js', import.meta.url));
   const program = await bundlePlugin({
-    path: resolve(source),
-    runner: fileURLToPath(new URL('./shim-child.js', import.meta.url)),
+    path,
+    entry: `import plugin from ${JSON.stringify(path)};\nimport { runShimChild } from ${JSON.stringify(runner)};\nrunShimChild(plugin);`,
   });
   const settings = `name=${plugin.name}\nnode=${node}\ninit=${initNumbers[plugin.initPoint ?? 'pre-daemon']}\ndeadline=${plugin.deadline ?? 5_000}\n\n`;
   const library = addSection(shimTemplate(), '.seikan.plugin', Buffer.concat([Buffer.from(settings), program]));

@@ -8,20 +8,21 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 export interface BundleInput {
   /** The plugin's file, absolute. */
   readonly path: string;
-  /** A module whose `runShimChild(plugin)` is called; without it the bundle's default export is the plugin. */
-  readonly runner?: string;
+  /** The program to bundle, which imports it; without it the bundle's default export is the plugin. */
+  readonly entry?: string;
 }
 
 /** Throws esbuild's error, which names file, line and column. */
-export async function bundlePlugin({ path, runner }: BundleInput): Promise<Uint8Array> {
-  const entry =
-    runner === undefined
-      ? `export { default } from ${JSON.stringify(path)};`
-      : `import plugin from ${JSON.stringify(path)};\nimport { runShimChild } from ${JSON.stringify(runner)};\nrunShimChild(plugin);`;
+export async function bundlePlugin({ path, entry }: BundleInput): Promise<Uint8Array> {
+  const url = pathToFileURL(path).href;
   // Loaded only where a plugin is bundled: every program that can would start later for it.
   const { build, stop } = await import('esbuild');
   const bundled = await build({
-    stdin: { contents: entry, resolveDir: dirname(path), sourcefile: 'seikan-plugin-entry.js' },
+    stdin: {
+      contents: entry ?? `export { default } from ${JSON.stringify(path)};`,
+      resolveDir: dirname(path),
+      sourcefile: 'seikan-plugin-entry.js',
+    },
     absWorkingDir: dirname(path),
     alias: { '@seikan/plugin-sdk': fileURLToPath(import.meta.resolve('@seikan/plugin-sdk')) },
     bundle: true,
@@ -31,12 +32,16 @@ export async function bundlePlugin({ path, runner }: BundleInput): Promise<Uint8
     sourcemap: 'inline',
     sourceRoot: `${pathToFileURL(dirname(path)).href}/`,
     sourcesContent: false,
+    // What lies beside the plugin is found from there.
+    define: { 'import.meta.url': JSON.stringify(url) },
     write: false,
     logLevel: 'silent',
     banner: {
       // Libraries in CommonJS call require() for node's own modules.
-      js: `import { createRequire as __createRequire } from 'node:module';\nconst require = __createRequire(${JSON.stringify(pathToFileURL(path).href)});`,
+      js: `import { createRequire as __createRequire } from 'node:module';\nconst require = __createRequire(${JSON.stringify(url)});`,
     },
+    // The name in stack traces where there is no source map; else it would be the whole program.
+    footer: { js: `//# sourceURL=${url}.mjs` },
   });
   await stop(); // its process would stay as long as ours
   const [program] = bundled.outputFiles;

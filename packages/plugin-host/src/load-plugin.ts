@@ -1,48 +1,54 @@
 /**
- * Loads a TypeScript plugin into this process: a `.ts` or `.js` file, or the name of an installed package. A `.ts` file
- * is bundled first (Node 20 runs none); what it imports is resolved from where it stands.
+ * Finds a TypeScript plugin and loads it into this process or thread: a `.ts` or `.js` file, or the name of an installed
+ * package. A `.ts` file is bundled first (Node 20 runs none); what it imports is resolved from where it stands.
  */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import { tmpdir } from 'node:os';
-import { basename, join, resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { isPlugin, type Plugin } from '@seikan/plugin-sdk';
 import { bundlePlugin } from './bundle-plugin.js';
+import { noPlugin } from './plugin-thread.js';
 
-/** Throws with what to do where there is no such module or its default export is no plugin. */
-export async function loadPlugin(name: string, from = process.cwd()): Promise<Plugin> {
+/** The file that a `plugin` line names; undefined where it names a package. */
+export function pluginFile(name: string, from: string): string | undefined {
   const isFile = name.startsWith('.') || name.startsWith('/') || /\.[cm]?[jt]s$/.test(name);
-  const path = isFile ? resolve(from, name) : packageEntry(name, from);
-  const module: unknown = /\.[cm]?ts$/.test(path)
-    ? await importTypeScript(path)
-    : await import(`${pathToFileURL(path).href}?seikan=${Date.now()}`);
-  const plugin = typeof module === 'object' && module !== null && 'default' in module ? module.default : undefined;
-  if (!isPlugin(plugin))
-    throw new TypeError(
-      `${name}: its default export is no plugin; write: export default definePlugin({ name, open, event })`,
-    );
+  return isFile ? resolve(from, name) : undefined;
+}
+
+export function isTypeScriptFile(path: string): boolean {
+  return /\.[cm]?ts$/.test(path);
+}
+
+/** Loads a plugin's file. Throws with what to do where there is none or its default export is no plugin. */
+export async function loadPlugin(path: string): Promise<Plugin> {
+  const { default: plugin } = await importPlugin(resolve(path), process.cwd());
+  if (!isPlugin(plugin)) throw new TypeError(noPlugin(path));
   return plugin;
 }
 
-function packageEntry(name: string, from: string): string {
-  try {
-    return createRequire(join(from, 'plugin.js')).resolve(name);
-  } catch (cause) {
-    throw new Error(
-      `there is no plugin package '${name}' to be found from ${from}: install it, or write ./ before a file`,
-      { cause },
-    );
-  }
+/**
+ * The module that a `plugin` line names. A package is looked for in the node_modules of the folder and those above it,
+ * by the rules of an `import` there; only a thread with --experimental-import-meta-resolve can.
+ */
+export async function importPlugin(name: string, folder: string): Promise<{ readonly default?: unknown }> {
+  const file = pluginFile(name, folder);
+  const url = file === undefined ? packageEntry(name, folder) : pathToFileURL(file).href;
+  const program = isTypeScriptFile(url) ? moduleOf(await bundlePlugin({ path: file ?? url })) : url;
+  return (await import(program)) as { readonly default?: unknown };
 }
 
-async function importTypeScript(path: string): Promise<unknown> {
-  const folder = mkdtempSync(join(tmpdir(), 'seikan-plugin-'));
+/** An address that a program can be imported from, or started as a thread. */
+export function moduleOf(program: Uint8Array): string {
+  return `data:text/javascript;base64,${Buffer.from(program).toString('base64')}`;
+}
+
+function packageEntry(name: string, folder: string): string {
   try {
-    const file = join(folder, `${basename(path)}.mjs`);
-    writeFileSync(file, await bundlePlugin({ path }));
-    return await import(pathToFileURL(file).href);
-  } finally {
-    rmSync(folder, { recursive: true });
+    return import.meta.resolve(name, pathToFileURL(join(folder, 'plugin.js')).href);
+  } catch (cause) {
+    const why = cause instanceof Error ? `: ${cause.message.split('\n')[0] ?? ''}` : '';
+    throw new Error(
+      `there is no plugin package '${name}' to be found from ${folder}: install it there (npm install ${name}), or write ./ before a file${why}`,
+      { cause },
+    );
   }
 }

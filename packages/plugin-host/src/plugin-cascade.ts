@@ -373,7 +373,12 @@ export class PluginCascade {
 const failsClosed: ReadonlySet<PluginEventName> = new Set(['tls-verify', 'tls-final', 'learn-address']);
 const scriptAfterSuccess: ReadonlySet<PluginEventName> = new Set(['tls-verify', 'up', 'down', 'route-predown']);
 /** Nobody else says what became of them. */
-const onlyWarned: ReadonlySet<PluginEventName> = new Set(['route-up', 'ipchange', 'client-disconnect', 'learn-address']);
+const onlyWarned: ReadonlySet<PluginEventName> = new Set([
+  'route-up',
+  'ipchange',
+  'client-disconnect',
+  'learn-address',
+]);
 const ofTheTunnel: ReadonlySet<PluginEventName> = new Set(['up', 'down', 'route-up', 'route-predown']);
 
 /** One request that is being answered, with what must end with it. */

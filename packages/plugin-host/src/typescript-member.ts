@@ -8,9 +8,12 @@
  * Silent: something was asked, and the thread has said nothing at all for the plugin's `deadline`. Promises may take
  * longer; whoever asks for them knows until when.
  */
+import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { type EventContext, eventNames, type Final, type PluginEventName } from '@seikan/plugin-sdk';
 import { BackOff } from './back-off.js';
+import { bundlePlugin } from './bundle-plugin.js';
+import { isTypeScriptFile, moduleOf, pluginFile } from './load-plugin.js';
 import type { Log } from './log.js';
 import { type InitNumber, type Member, type MemberCall, type MemberOutcome, PluginError } from './member.js';
 import type { FromWorker, ToWorker, WorkerStart } from './worker-message.js';
@@ -28,6 +31,10 @@ type State = 'new' | 'loaded' | 'open' | 'resting' | 'closed';
 /** Loading compiles; opening may connect to a database. */
 const patienceAtStart = 60_000;
 const usualDeadline = 5_000;
+/** The program of a thread that imports another: node reads no source map of a thread's first program. */
+const importWorkerData = new URL(
+  "data:text/javascript,import { workerData } from 'node:worker_threads'; await import(workerData);",
+);
 
 export class TypeScriptMember implements Member {
   readonly name: string;
@@ -41,6 +48,8 @@ export class TypeScriptMember implements Member {
   readonly #answers = new Map<number, (final: Final) => void>();
   #state: State = 'new';
   #worker: Worker | undefined;
+  /** Of a TypeScript file: the address of its thread's program. */
+  #program: string | undefined;
   #plugin = '';
   #deadline = usualDeadline;
   #openEnv: Readonly<Record<string, string>> = {};
@@ -118,10 +127,8 @@ export class TypeScriptMember implements Member {
 
   async #load(): Promise<void> {
     this.#backOff.started(performance.now());
-    const { name, folder } = this.#settings;
-    const worker = new Worker(new URL('./plugin-worker.js', import.meta.url), {
-      workerData: { name, folder } satisfies WorkerStart,
-    });
+    const { name } = this.#settings;
+    const worker = await this.#thread();
     this.#worker = worker;
     worker.on('message', (message: FromWorker) => this.#handle(message));
     worker.on('error', (error) => this.#log('error', `PLUGIN ${this.name}: uncaught: ${error.stack ?? error.message}`));
@@ -133,6 +140,19 @@ export class TypeScriptMember implements Member {
     this.#plugin = said.plugin;
     this.initPoint = said.initPoint;
     this.#deadline = said.deadline ?? usualDeadline;
+  }
+
+  /** A TypeScript file is bundled once with all that its thread needs, which then can be started where no file is to be found. */
+  async #thread(): Promise<Worker> {
+    const { name, folder } = this.#settings;
+    const path = pluginFile(name, folder);
+    if (path === undefined || !isTypeScriptFile(path)) {
+      const start: WorkerStart = { name, folder };
+      const execArgv = ['--experimental-import-meta-resolve', '--enable-source-maps'];
+      return new Worker(new URL('./plugin-worker.js', import.meta.url), { workerData: start, execArgv });
+    }
+    this.#program ??= await bundleForThread(name, path);
+    return new Worker(importWorkerData, { workerData: this.#program, execArgv: ['--enable-source-maps'] });
   }
 
   async #open(): Promise<string | undefined> {
@@ -236,5 +256,16 @@ export class TypeScriptMember implements Member {
       this.#log('error', error instanceof Error ? error.message : String(error));
       await this.#worker?.terminate();
     }
+  }
+}
+
+async function bundleForThread(name: string, path: string): Promise<string> {
+  const runner = fileURLToPath(new URL('./plugin-thread.js', import.meta.url));
+  const entry = `import { runBundledPlugin } from ${JSON.stringify(runner)};
+runBundledPlugin(${JSON.stringify(name)}, () => import(${JSON.stringify(path)}));`;
+  try {
+    return moduleOf(await bundlePlugin({ path, entry }));
+  } catch (error) {
+    throw new PluginError(`PLUGIN_INIT: ${error instanceof Error ? error.message : String(error)}`);
   }
 }
