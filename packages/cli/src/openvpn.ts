@@ -17,6 +17,7 @@ import {
   type ConfigWarning,
   checkFiles,
   configurationEnvironment,
+  type DynamicChallenge,
   type Environment,
   type LogLine,
   readConfiguration,
@@ -27,6 +28,7 @@ import { notifySystemd, TlsSetupError } from '@seikan/native';
 import type { NetcfgClient } from '@seikan/netcfg';
 import { type Log, type PluginCascade, PluginError, PluginSet } from '@seikan/plugin-host';
 import {
+  askAtTerminal,
   chooseOffload,
   configuredPlugins,
   type DaemonStart,
@@ -306,7 +308,7 @@ class OpenvpnProcess {
       events,
       environment,
       onReady,
-      credentials: async () => await this.#takeCredentials(options),
+      credentials: async (challenge) => await this.#takeCredentials(options, challenge),
     });
     const release = this.#signals.sendTo(tunnel);
     const cause = await tunnel.run();
@@ -376,10 +378,13 @@ class OpenvpnProcess {
   }
 
   /** The first answer is what was asked at the start; later ones are asked anew. */
-  async #takeCredentials(options: Configuration['options']): ReturnType<typeof readCredentials> {
+  async #takeCredentials(
+    options: Configuration['options'],
+    challenge: DynamicChallenge | undefined,
+  ): ReturnType<typeof readCredentials> {
     const known = this.#credentials;
     this.#credentials = undefined;
-    return known ?? (await readCredentials(options));
+    return known ?? (await readCredentials(options, askAtTerminal, challenge));
   }
 }
 

@@ -92,11 +92,21 @@ export interface AskMap {
   ready: { ask: { readonly env: Readonly<Record<string, string>> }; answer: object | AskFailure };
   /** A file or inline secret, as text. */
   'read-file': { ask: { readonly path: string }; answer: { readonly text: string } | AskFailure };
-  /** User name and password for the server, from file, terminal or management. */
+  /** User name and password for the server, from file or terminal; or the answer to what it asked instead of letting in. */
   credentials: {
-    ask: { readonly purpose: 'Auth'; readonly retry: boolean };
+    ask: { readonly purpose: 'Auth'; readonly challenge: DynamicChallenge | undefined };
     answer: { readonly username: string; readonly password: string } | AskFailure;
   };
+}
+
+/** A server's question that stands for a login: `AUTH_FAILED,CRV1:flags:state:base64(user):text`. The answer is the password `CRV1::state::answer`. */
+export interface DynamicChallenge {
+  readonly username: string;
+  /** What the server knows the login by; handed back as it came. */
+  readonly state: string;
+  readonly text: string;
+  /** Whether the answer may be seen while it is typed. */
+  readonly echo: boolean;
 }
 
 export type AskName = keyof AskMap;

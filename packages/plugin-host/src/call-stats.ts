@@ -52,6 +52,17 @@ export class CallStats {
     entry.buckets[bucket] = (entry.buckets[bucket] ?? 0) + 1;
   }
 
+  /** One line per plugin and event, for people. */
+  describe(): string[] {
+    return [...this.#entries.values()].map(({ plugin, event, results, totalMs, maxMs }) => {
+      const calls = results.success + results.failure + results.deferred + results.none;
+      const others = (['failure', 'deferred', 'none'] as const)
+        .filter((result) => results[result] > 0)
+        .map((result) => `, ${results[result]} ${result === 'none' ? 'without a verdict' : result}`);
+      return `PLUGIN ${plugin}: ${event}: ${calls} calls${others.join('')}, ${(totalMs / calls).toFixed(2)} ms on average, ${maxMs.toFixed(2)} ms at most`;
+    });
+  }
+
   list(): CallStat[] {
     return structuredClone([...this.#entries.values()]);
   }

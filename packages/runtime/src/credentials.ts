@@ -6,7 +6,7 @@
 import { openSync, writeSync } from 'node:fs';
 import { ReadStream } from 'node:tty';
 
-import type { AskFailure, Credentials, Options } from '@seikan/engine';
+import type { AskFailure, Credentials, DynamicChallenge, Options } from '@seikan/engine';
 import { checkKeyPair, TlsSetupError } from '@seikan/native';
 
 import { MaterialError, readMaterial } from './materials.js';
@@ -19,12 +19,17 @@ export interface UserPass {
 /** Asks on a terminal. Rejects with a MaterialError where there is none. */
 export type Prompt = (question: string, echo: boolean) => Promise<string>;
 
-/** What `auth-user-pass` says, or a person at the terminal. */
+/** What `auth-user-pass` says, or a person at the terminal, who alone answers a challenge. */
 export async function readCredentials(
   { auth }: Options,
   prompt: Prompt = askAtTerminal,
+  challenge?: DynamicChallenge,
 ): Promise<UserPass | AskFailure> {
   try {
+    if (challenge !== undefined) {
+      const answer = await prompt(`CHALLENGE: ${challenge.text}`, challenge.echo);
+      return { username: challenge.username, password: `CRV1::${challenge.state}::${answer}` };
+    }
     const [name, secret] = linesOf(auth.userPass);
     const username = name ?? (await prompt('Enter Auth Username:', true));
     const password = secret ?? (await prompt('Enter Auth Password:', false));

@@ -17,6 +17,7 @@ import {
   type AskMap,
   type AskName,
   createProtection,
+  type DynamicChallenge,
   type EndCause,
   type EngineOutput,
   type Environment,
@@ -63,7 +64,9 @@ export interface TunnelProcessSettings {
   /** Status and pool; they outlive a soft restart. */
   readonly files: KeptFiles;
   /** User name and password of a client, when the configuration asks for them. */
-  readonly credentials?: (() => Promise<{ username: string; password: string } | AskFailure>) | undefined;
+  readonly credentials?:
+    | ((challenge: DynamicChallenge | undefined) => Promise<{ username: string; password: string } | AskFailure>)
+    | undefined;
 }
 
 export interface EventRunner {
@@ -72,6 +75,8 @@ export interface EventRunner {
   run(request: EventRequest, answer: (verdict: EventVerdict) => void): () => void;
   openContext(context: EventContext): void;
   closeContext(context: EventContext): void;
+  /** How long plugins have taken so far, in lines for people. */
+  readonly stats: { describe(): readonly string[] };
 }
 
 function random(into: Uint8Array): void {
@@ -159,6 +164,9 @@ export class TunnelProcess {
   handleSignal(signal: TunnelSignal): void {
     this.#machine.handleSignal(signal, this.#time);
     this.#pump();
+    if (signal !== 'SIGUSR2') return;
+    for (const text of this.#settings.events?.stats.describe() ?? [])
+      this.#settings.log({ verb: 0, severity: 'notice', prefix: undefined, text });
   }
 
   get #time(): Time {
@@ -256,7 +264,7 @@ export class TunnelProcess {
       case 'credentials':
         this.#answerLater(
           ask.id,
-          this.#settings.credentials?.() ??
+          this.#settings.credentials?.(ask.challenge) ??
             Promise.resolve({ error: 'auth-user-pass: nobody can be asked for a user name' }),
         );
         return;

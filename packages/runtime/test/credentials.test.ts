@@ -54,6 +54,14 @@ test('a user name and password come from a file, from the configuration, or from
   assert.deepEqual(await readCredentials(client(challenge), challenged.prompt), answer);
   assert.deepEqual(challenged.asked, ['CHALLENGE: Your code hidden']);
 
+  const asked = person('4711');
+  const question = { username: 'eve', state: 's:1', text: 'How many?', echo: true };
+  assert.deepEqual(await readCredentials(client(challenge), asked.prompt, question), {
+    username: 'eve',
+    password: 'CRV1::s:1::4711',
+  });
+  assert.deepEqual(asked.asked, ['CHALLENGE: How many? shown']);
+
   const missing = await readCredentials(client(`auth-user-pass ${file('none')}`), nobody.prompt);
   assert.match('error' in missing ? missing.error : '', /none.*No such file or directory \(errno=2\)/);
 });

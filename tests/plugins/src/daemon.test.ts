@@ -129,6 +129,8 @@ test('a running server shows the calls of its plugins to root, without their sec
   const { argv, result, env } = record as { argv: string[]; result: string; env: Record<string, string> };
   assert.deepEqual([argv, result], [[acme], 'success']);
   assert.deepEqual([env['username'], env['password'], env['common_name']], ['ada', '[secret]', 'client']);
+  server.process.kill('SIGUSR2');
+  await server.line(/PLUGIN .*acme\.ts: auth-user-pass-verify: 1 calls, \d+\.\d\d ms on average, \d+\.\d\d ms at most/);
   await server.stop();
   await until(() => trace.ended, 'the trace ends with the server');
   assert.equal(existsSync(`/run/seikan/plugins/${server.process.pid}.sock`), false);

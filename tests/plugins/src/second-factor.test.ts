@@ -7,7 +7,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, afterEach, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { missing, ours, StockNetwork, stock } from './stock.js';
+import { missing, ours, StockNetwork, stock, until } from './stock.js';
 
 const skip = missing() ?? false;
 const examples = fileURLToPath(new URL('../../../examples/plugins/', import.meta.url));
@@ -56,6 +56,43 @@ test('a one-time code, asked for at the terminal, lets in once', { skip }, async
     const without = await network.client(name, 'secret', ['auth-retry none'], program);
     await without.client.stop();
     assert.match(without.client.log, /AUTH_FAILED,This server asks for a code: add static-challenge/, name);
+  }
+  await server.stop();
+});
+
+test('a question instead of an answer (CRV1) is put to the user, whose answer lets in', { skip }, async () => {
+  const script = join(network.folder, 'question.sh');
+  writeFileSync(
+    script,
+    `#!/bin/sh
+{ read -r user; read -r password; } < "$1"
+case "$user $password" in
+  'ada secret') printf 'CRV1:R,E:state-1:YWRh:Capital: of Malta?' > "$auth_failed_reason_file"; exit 1 ;;
+  'ada CRV1::state-1::Valletta') exit 0 ;;
+esac
+exit 1
+`,
+    { mode: 0o755 },
+  );
+  const server = await network.server(['script-security 2', `auth-user-pass-verify ${script} via-file`]);
+  for (const [name, program] of clients) {
+    const client = network.startClient('ada', 'secret', ['auth-retry interact'], network.atTerminal(program));
+    for (const [times, answer] of [
+      [1, 'Sliema'],
+      [2, 'Valletta'],
+    ] as const) {
+      await until(() => client.lines(/CHALLENGE: Capital: of Malta\?/).length >= times, `${name} asks`);
+      client.type(answer);
+      if (times === 1)
+        await until(() => client.lines(/AUTH_FAILED$/).length > 0, `${name}: the wrong answer is refused`);
+    }
+    await client.line(/Initialization Sequence Completed/);
+    await client.stop();
+
+    const silent = await network.client('ada', 'secret', ['auth-retry none'], program);
+    await silent.client.stop();
+    assert.equal(silent.connected, false, name);
+    if (program === ours) assert.match(silent.client.log, /answered with auth-retry interact only/);
   }
   await server.stop();
 });

@@ -2,12 +2,13 @@
  * Who the client says it is: user name and password as they were read or typed, the token that the server gave for
  * them, and what a refusal means for both. Outlives soft restarts.
  * upstream: misc.c `get_user_pass`, ssl.c `ssl_set_auth_token`, push.c `receive_auth_failed` (2.6).
+ * Differs from OpenVPN 2.x: a malformed challenge is a refusal like others; there it ends the process.
  */
 import { fromBase64, type Millis } from '@seikan/core';
 
 import type { Asks } from '../asks.js';
 import type { AuthOptions } from '../options/options.js';
-import type { Time } from '../output.js';
+import type { DynamicChallenge, Time } from '../output.js';
 
 /** What follows an AUTH_FAILED. */
 export type AfterRefusal =
@@ -27,6 +28,8 @@ export class Login {
   readonly #asks: Asks;
   readonly #auth: AuthOptions;
   #credentials: { readonly username: string; readonly password: string } | undefined;
+  /** What the server asked last, to be answered with the next login. */
+  #challenge: DynamicChallenge | undefined;
   #token: { readonly username: string | undefined; readonly token: string } | undefined;
 
   constructor(asks: Asks, auth: AuthOptions) {
@@ -45,7 +48,9 @@ export class Login {
   /** False: nobody has to be asked, now or at all. Otherwise `then` learns whether there is a login, or why not. */
   ask(then: (failure: string | undefined, time: Time) => void): boolean {
     if (this.#auth.userPass === undefined || this.#credentials !== undefined) return false;
-    this.#asks.ask('credentials', { purpose: 'Auth', retry: false }, (answer, time) => {
+    const challenge = this.#challenge;
+    this.#challenge = undefined;
+    this.#asks.ask('credentials', { purpose: 'Auth', challenge }, (answer, time) => {
       if ('error' in answer) return then(answer.error, time);
       this.#credentials = answer;
       return then(undefined, time);
@@ -73,8 +78,11 @@ export class Login {
     }
     const temporary = /^TEMP(?:\[([^\]]*)\])?/.exec(reason);
     if (temporary !== null) return afterTemporary((temporary[1] ?? '').split(','));
-    this.#credentials = undefined;
     if (this.#auth.retry === 'none') return { action: 'exit' };
+    if (this.#auth.retry === 'interact') {
+      this.#credentials = undefined;
+      this.#challenge = parseChallenge(reason);
+    }
     const leastPause = this.#auth.retry === 'nointeract' ? RETRY_PAUSE : 0;
     return { action: 'restart', reason: 'auth-failure', advance: 'no', leastPause };
   }
@@ -91,6 +99,14 @@ function afterTemporary(flags: readonly string[]): AfterRefusal {
     advance: advance === 'no' || advance === 'remote' ? advance : 'address',
     leastPause: (Number(value('backoff') ?? 0) || 0) * 1000,
   };
+}
+
+/** `CRV1:R,E:state:base64(user):text`; undefined when it is none. */
+export function parseChallenge(reason: string): DynamicChallenge | undefined {
+  const [, flags = '', state = '', user = '', text = ''] = /^CRV1:([^:]*):([^:]*):([^:]*):(.*)$/s.exec(reason) ?? [];
+  const username = decodeText(user);
+  if (state === '' || username === undefined) return undefined;
+  return { username, state, text, echo: flags.includes('E') };
 }
 
 /** Base64 of UTF-8 text; `undefined` when it is none. */

@@ -102,9 +102,11 @@ export class ServerMessages {
   }
 
   #authFailed(reason: string, time: Time): void {
-    const { log, login, connections } = this.#host;
+    const { log, login, connections, options } = this.#host;
     log.write('error', 0, `AUTH: Received control message: AUTH_FAILED${reason === '' ? '' : `,${reason}`}`);
     const refusal = login.refused(reason);
+    if (reason.startsWith('CRV1:') && options.auth.retry !== 'interact')
+      log.warning('The server asks a question (dynamic challenge), which is answered with auth-retry interact only');
     if (refusal.action === 'exit') {
       this.#host.leave('soft', 'auth-failure', time);
       return;
