@@ -1,6 +1,5 @@
-/* The smallest compiled plugin: says yes to everything, after SLEEP seconds. What is measured is the way to it. */
+/* The smallest compiled plugin: says yes to everything. What is measured is the way to it. */
 #include <openvpn/openvpn-plugin.h>
-#include <unistd.h>
 
 OPENVPN_EXPORT int openvpn_plugin_open_v3(const int version, struct openvpn_plugin_args_open_in const *in, struct openvpn_plugin_args_open_return *out)
 {
@@ -17,9 +16,6 @@ OPENVPN_EXPORT int openvpn_plugin_func_v3(const int version, struct openvpn_plug
     (void)version;
     (void)in;
     (void)out;
-#ifdef SLEEP
-    sleep(SLEEP);
-#endif
     return OPENVPN_PLUGIN_FUNC_SUCCESS;
 }
 

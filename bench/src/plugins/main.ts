@@ -1,7 +1,7 @@
 /**
  * Round trip per plugin event, compiled and TypeScript, in Seikan and in a stock OpenVPN, in one run: 62 variables, the
- * event tls-final, a plugin that says yes. And how late this process's own timer is while a plugin sleeps.
- *     bench/plugins [CALLS]
+ * event tls-final, a plugin that says yes. Then what a plugin that sleeps costs another client of a server.
+ *     bench/plugins [CALLS [ROUNDS]]          without rounds, 5; 0 leaves the second part out
  * "In stock OpenVPN" is a C program that calls the plugin as OpenVPN's process does (bench/c/plugin-caller.c).
  */
 import { execFileSync } from 'node:child_process';
@@ -11,7 +11,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { buildPlugin, createMember, type Member } from '@seikan/plugin-host';
 
-const calls = Number(process.argv[2] ?? 2_000);
+const [calls = 2_000, rounds = 5] = process.argv.slice(2).map(Number);
 const warmup = 300;
 const folder = mkdtempSync(join(tmpdir(), 'seikan-bench-'));
 const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
@@ -62,24 +62,6 @@ function print({ what, micros }: Row): void {
   console.log(`${what.padEnd(28)} ${at(0.5)} ${at(0.9)} ${at(0.99)} ${at(1)}`);
 }
 
-/** How late a timer of 5 ms is, at most, while a plugin's call takes a second. */
-async function lateness(library: string): Promise<number> {
-  const member = createMember({ name: library, parameters: [] }, place, () => {});
-  await member.load();
-  await member.open({});
-  let worst = 0;
-  let last = performance.now();
-  const timer = setInterval(() => {
-    const now = performance.now();
-    worst = Math.max(worst, now - last - 5);
-    last = now;
-  }, 5);
-  await call(member);
-  clearInterval(timer);
-  await member.close();
-  return worst;
-}
-
 try {
   const compile = (output: string, source: string, ...flags: string[]): string => {
     const path = join(folder, output);
@@ -88,7 +70,6 @@ try {
   };
   compile('caller', 'plugin-caller.c');
   const plain = compile('plain.so', 'plugin-plain.c', '-shared', '-fPIC');
-  const sleepy = compile('sleepy.so', 'plugin-plain.c', '-shared', '-fPIC', '-DSLEEP=1');
   const yes = here('../../src/plugins/yes.ts');
   const library = join(folder, 'yes.so');
   await buildPlugin(yes, { output: library });
@@ -98,9 +79,10 @@ try {
   print(await inSeikan('TypeScript in Seikan', yes));
   print(inStock('TypeScript in stock OpenVPN', library));
   print(inStock('C in stock OpenVPN', plain));
-  console.log(
-    `while a compiled plugin sleeps 1 s in a call, a 5 ms timer here is at most ${(await lateness(sleepy)).toFixed(1)} ms late`,
-  );
+  if (rounds > 0) {
+    const program = here('../../../tests/plugins/dist/stall-windows.js');
+    execFileSync(process.execPath, [program, String(rounds)], { stdio: 'inherit' });
+  }
 } finally {
   rmSync(folder, { recursive: true });
 }

@@ -43,12 +43,12 @@ export function runPluginThread(name: string, load: () => Promise<{ readonly def
 export function runBundledPlugin(name: string, load: () => Promise<{ readonly default?: unknown }>): void {
   // Node looks for source maps by a script's address, which is its whole text here, and not by its sourceURL.
   Error.prepareStackTrace = (error, frames) =>
-    [String(error), ...frames.map((frame) => `    at ${withOrigin(String(frame))}`)].join('\n');
+    [String(error), ...frames.map((frame) => `    at ${withOrigin(frame)}`)].join('\n');
   runPluginThread(name, load);
 }
 
-function withOrigin(frame: string): string {
-  return frame.replace(/(file:[^\s()]+):(\d+):(\d+)/, (here, url: string, line: string, column: string) => {
+function withOrigin(frame: { toString(): string }): string {
+  return frame.toString().replace(/(file:[^\s()]+):(\d+):(\d+)/, (here, url: string, line: string, column: string) => {
     const origin = findSourceMap(url)?.findOrigin(Number(line), Number(column));
     return origin !== undefined && 'fileName' in origin
       ? `${fileURLToPath(origin.fileName)}:${origin.lineNumber}:${origin.columnNumber}`

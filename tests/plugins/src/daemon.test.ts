@@ -1,32 +1,23 @@
 /** Plugins in our daemon: with privileges given up, over signals, together with others, and configurations that cannot be. */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, afterEach, before, test } from 'node:test';
+import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { buildPlugin } from '@seikan/plugin-host';
-import { descendants, missing, ours, StockNetwork, stock, until, Watched } from './stock.js';
+import { alive, descendants, Jail, ours, type StockNetwork, stock, until, Watched } from './stock.js';
+import { withNetwork } from './with-network.js';
 
-const skip = missing() ?? false;
 const acme = fileURLToPath(new URL('../src/acme.ts', import.meta.url));
 const habits = fileURLToPath(new URL('../../../packages/plugin-host/test/fixtures/habits.c', import.meta.url));
 let network: StockNetwork;
 let library: string;
 
-before(async () => {
-  if (skip !== false) return;
-  network = new StockNetwork();
+const skip = withNetwork(async (made) => {
+  network = made;
   library = join(network.folder, 'acme.so');
   await buildPlugin(acme, { output: library });
-});
-
-afterEach(async () => {
-  if (skip === false) await network.stopAll();
-});
-
-after(async () => {
-  if (skip === false) await network.close();
 });
 
 /** The plugin with the habits of real ones; its first argument names the habit. */
@@ -42,29 +33,13 @@ async function login(username: string, password: string): Promise<boolean> {
   return connected;
 }
 
-function alive(pid: number): boolean {
-  try {
-    return !/^State:\tZ/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
-  } catch {
-    return false;
-  }
-}
-
 test('as a daemon in a chroot as nobody, plugins of either kind see all events', {
   skip,
 }, async () => {
-  const jail = join(network.folder, 'jail');
-  const log = join(network.folder, 'daemon.log');
-  const pidFile = join(network.folder, 'daemon.pid');
-  mkdirSync(join(jail, 'tmp'), { recursive: true });
-  chmodSync(join(jail, 'tmp'), 0o777);
-  writeFileSync(log, '');
-  const read = (): string => readFileSync(log, 'utf8');
-  const lines = ['daemon', `log-append ${log}`, `writepid ${pidFile}`, `chroot ${jail}`, 'tmp-dir /tmp'];
-  const plugins = [`plugin ${library} compiled`, `plugin ${acme} typescript`];
-  network.startServer([...plugins, ...lines, 'user nobody', 'group nogroup', 'persist-tun', 'persist-key'], ours);
-  await until(() => read().includes('Initialization Sequence Completed'), 'the daemon is up');
-  const pid = Number(readFileSync(pidFile, 'utf8'));
+  const jail = new Jail(network);
+  network.startServer([`plugin ${library} compiled`, `plugin ${acme} typescript`, ...jail.lines], ours);
+  await until(() => jail.log.includes('Initialization Sequence Completed'), 'the daemon is up');
+  const { pid } = jail;
   try {
     const family = descendants(pid);
     assert.deepEqual(
@@ -80,14 +55,18 @@ test('as a daemon in a chroot as nobody, plugins of either kind see all events',
     assert.equal(await login('ada', 'secret'), true);
     assert.equal(await login('slow', 'secret'), true, 'both defer');
     assert.equal(await login('slow', 'wrong'), false);
+
+    assert.equal(await login('die', 'secret'), false, 'both end');
+    await until(() => /node is back/.test(jail.log) && /running again/.test(jail.log), 'both are back');
+    assert.equal(await login('ada', 'secret'), true);
   } finally {
     if (alive(pid)) process.kill(pid, 'SIGTERM');
     await until(() => !alive(pid), 'the daemon ended');
-    assert.match(read(), /process exiting/);
+    assert.match(jail.log, /process exiting/);
   }
-  assert.deepEqual(readdirSync(join(jail, 'tmp')), []);
-  for (const kind of ['compiled', 'typescript']) assert.match(read(), new RegExp(`PLUGIN acme: open \\[${kind}\\]`));
-  assert.equal(read().match(/PLUGIN acme: close after 3 logins/g)?.length, 2, read());
+  assert.deepEqual(readdirSync(jail.tmpDir), []);
+  for (const kind of ['compiled', 'typescript']) assert.match(jail.log, new RegExp(`PLUGIN acme: open \\[${kind}\\]`));
+  assert.equal(jail.log.match(/PLUGIN acme: close after 1 logins/g)?.length, 2, jail.log);
 });
 
 test('SIGUSR1 keeps plugins open, SIGHUP opens them anew, a kill leaves nothing behind', { skip }, async () => {

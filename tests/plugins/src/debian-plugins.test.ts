@@ -5,31 +5,22 @@
 import assert from 'node:assert/strict';
 import { cpSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, afterEach, before, test } from 'node:test';
-import { descendants, missing, ours, StockNetwork, stock, until } from './stock.js';
+import { test } from 'node:test';
+import { descendants, ours, type StockNetwork, stock, until } from './stock.js';
+import { withNetwork } from './with-network.js';
 
 const folder = '/usr/lib/x86_64-linux-gnu/openvpn/plugins';
-const skip =
-  missing() ?? (existsSync(`${folder}/openvpn-plugin-auth-pam.so`) ? false : 'there are no plugins of Debian');
+const none = existsSync(`${folder}/openvpn-plugin-auth-pam.so`) ? false : 'there are no plugins of Debian';
 let network: StockNetwork;
 
-before(() => {
-  if (skip !== false) return;
-  network = new StockNetwork();
+const skip = withNetwork((made) => {
+  network = made;
   const check = join(network.folder, 'check.sh');
   writeFileSync(check, `#!/bin/sh\n[ "$PAM_USER $(tr -d '\\0')" = "ada secret" ]\n`, { mode: 0o755 });
   cpSync('/etc/pam.d', join(network.folder, 'pam.d'), { recursive: true });
   const service = `auth required pam_exec.so expose_authtok ${check}\naccount required pam_permit.so\n`;
   writeFileSync(join(network.folder, 'pam.d/seikan-test'), service);
-});
-
-afterEach(async () => {
-  if (skip === false) await network.stopAll();
-});
-
-after(async () => {
-  if (skip === false) await network.close();
-});
+}, none);
 
 /** The program, with the test's PAM services in its mount namespace. */
 function withPam(program: string): string {

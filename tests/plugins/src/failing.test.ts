@@ -6,30 +6,21 @@
 import assert from 'node:assert/strict';
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, afterEach, before, test } from 'node:test';
+import { test } from 'node:test';
 import { eventNumbers, type PluginEventName } from '@seikan/plugin-sdk';
 import { buildRecorder, readRecording } from './recording.js';
-import { missing, ours, StockNetwork, stock, until, type Watched } from './stock.js';
+import { ours, type StockNetwork, stock, until, type Watched } from './stock.js';
+import { withNetwork } from './with-network.js';
 
-const skip = missing() ?? false;
 let network: StockNetwork;
 let record: string;
 let failing: string;
 
-before(() => {
-  if (skip !== false) return;
-  network = new StockNetwork();
+const skip = withNetwork((made) => {
+  network = made;
   record = join(network.folder, 'record');
   failing = join(network.folder, 'failing');
   buildRecorder(join(network.folder, 'recorder.so'));
-});
-
-afterEach(async () => {
-  if (skip === false) await network.stopAll();
-});
-
-after(async () => {
-  if (skip === false) await network.close();
 });
 
 /** Something that stands behind all events, tells which came, and says no to those that it is told to. */
@@ -201,7 +192,7 @@ const clientCases: readonly {
   readonly plugin?: boolean;
   /** While it connects, and from when it is connected. */
   readonly first: readonly PluginEventName[];
-  readonly then?: readonly PluginEventName[];
+  readonly later?: readonly PluginEventName[];
   readonly signal?: NodeJS.Signals;
   readonly status: number;
   readonly connected: number;
@@ -209,18 +200,18 @@ const clientCases: readonly {
   {
     title: 'route-up and ipchange only warn, route-predown ends it',
     first: ['route-up', 'ipchange'],
-    then: ['route-predown'],
+    later: ['route-predown'],
     status: 1,
     connected: 1,
   },
   { title: 'tls-verify refuses the server', first: ['tls-verify'], status: 0, connected: 0 },
   { title: 'tls-final refuses the server', plugin: true, first: ['tls-final'], status: 0, connected: 0 },
-  { title: 'down at a restart', first: [], then: ['down'], signal: 'SIGUSR1', status: 1, connected: 1 },
+  { title: 'down at a restart', first: [], later: ['down'], signal: 'SIGUSR1', status: 1, connected: 1 },
   {
     title: 'down at a restart that keeps the tun',
     lines: ['persist-tun', 'up-restart'],
     first: [],
-    then: ['down'],
+    later: ['down'],
     signal: 'SIGUSR1',
     status: 1,
     connected: 1,
@@ -229,26 +220,26 @@ const clientCases: readonly {
     title: 'up at a restart that keeps the tun',
     lines: ['persist-tun', 'up-restart'],
     first: [],
-    then: ['up'],
+    later: ['up'],
     signal: 'SIGUSR1',
     status: 1,
     connected: 1,
   },
-  { title: 'down before the tun is closed', lines: ['down-pre'], first: [], then: ['down'], status: 1, connected: 1 },
+  { title: 'down before the tun is closed', lines: ['down-pre'], first: [], later: ['down'], status: 1, connected: 1 },
 ];
 
 for (const witness of [plugin, script])
   test(`a client whose ${witness.kind}s say no does what a stock one does`, { skip }, async (context) => {
     await network.server(['push "route 10.50.0.0 255.255.0.0"']);
-    for (const { title, lines = [], plugin: only = false, first, then, signal, status, connected } of clientCases) {
+    for (const { title, lines = [], plugin: only = false, first, later, signal, status, connected } of clientCases) {
       if (only && witness.kind === 'script') continue;
       const run = async (program: string): Promise<ClientEnding> => {
         begin(witness, ...first);
         const all = [...witness.lines('client'), 'tls-exit', 'hand-window 8', ...lines];
         const client = network.startClient('ada', 'secret', all, program);
-        if (then !== undefined) {
+        if (later !== undefined) {
           await client.line(/Initialization Sequence Completed/);
-          witness.fail(...then);
+          witness.fail(...later);
           if (signal === undefined) await client.stop();
           else client.process.kill(signal);
         }

@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, afterEach, before, test } from 'node:test';
+import { test } from 'node:test';
 import {
   type Allowed,
   allowedDifferences,
@@ -14,29 +14,20 @@ import {
   type RecordedCall,
   readRecording,
 } from './recording.js';
-import { missing, ours, StockNetwork, stock, until, type Watched } from './stock.js';
+import { ours, type StockNetwork, stock, until, type Watched } from './stock.js';
+import { withNetwork } from './with-network.js';
 
-const skip = missing() ?? false;
 const allowed = allowedDifferences();
 const none: Allowed = { environment: [], order: [] };
 let network: StockNetwork;
 let recorder: string;
 let path: string;
 
-before(() => {
-  if (skip !== false) return;
-  network = new StockNetwork();
+const skip = withNetwork((made) => {
+  network = made;
   recorder = join(network.folder, 'recorder.so');
   path = join(network.folder, 'record');
   buildRecorder(recorder);
-});
-
-afterEach(async () => {
-  if (skip === false) await network.stopAll();
-});
-
-after(async () => {
-  if (skip === false) await network.close();
 });
 
 const names = (calls: readonly RecordedCall[]): string[] => calls.map(({ call, client }) => `${call} ${client}`);

@@ -5,11 +5,11 @@
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, afterEach, before, test } from 'node:test';
+import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { missing, ours, StockNetwork, stock, until } from './stock.js';
+import { ours, type StockNetwork, stock, until } from './stock.js';
+import { withNetwork } from './with-network.js';
 
-const skip = missing() ?? false;
 const examples = fileURLToPath(new URL('../../../examples/plugins/', import.meta.url));
 const clients = [
   ['stock', stock],
@@ -17,16 +17,8 @@ const clients = [
 ] as const;
 let network: StockNetwork;
 
-before(() => {
-  if (skip === false) network = new StockNetwork();
-});
-
-afterEach(async () => {
-  if (skip === false) await network.stopAll();
-});
-
-after(async () => {
-  if (skip === false) await network.close();
+const skip = withNetwork((made) => {
+  network = made;
 });
 
 test('a one-time code, asked for at the terminal, lets in once', { skip }, async () => {

@@ -6,7 +6,7 @@
  * Needs root, iproute2, openssl and openvpn; `missing()` says what is not there.
  */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { accessSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { accessSync, chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -239,12 +239,57 @@ export class StockNetwork {
   }
 }
 
+/** What makes a server a daemon in a chroot as nobody, and what can be known of it there. */
+export class Jail {
+  readonly tmpDir: string;
+  readonly lines: readonly string[];
+  readonly #log: string;
+  readonly #pidFile: string;
+
+  constructor(network: StockNetwork) {
+    const folder = join(network.folder, 'jail');
+    this.tmpDir = join(folder, 'tmp');
+    this.#log = join(network.folder, 'daemon.log');
+    this.#pidFile = join(network.folder, 'daemon.pid');
+    mkdirSync(this.tmpDir, { recursive: true });
+    chmodSync(this.tmpDir, 0o777);
+    writeFileSync(this.#log, '');
+    this.lines = [
+      'daemon',
+      `log-append ${this.#log}`,
+      `writepid ${this.#pidFile}`,
+      `chroot ${folder}`,
+      'tmp-dir /tmp',
+      'user nobody',
+      'group nogroup',
+      'persist-tun',
+      'persist-key',
+    ];
+  }
+
+  get log(): string {
+    return readFileSync(this.#log, 'utf8');
+  }
+
+  get pid(): number {
+    return Number(readFileSync(this.#pidFile, 'utf8'));
+  }
+}
+
 /** Waits until something holds. */
 export async function until(what: () => boolean, why: string, patience = 60_000): Promise<void> {
   const end = Date.now() + patience;
   while (!what()) {
     if (Date.now() > end) throw new Error(`waited in vain until ${why}`);
     await new Promise((wake) => setTimeout(wake, 20));
+  }
+}
+
+export function alive(pid: number): boolean {
+  try {
+    return !/^State:\tZ/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
+  } catch {
+    return false;
   }
 }
 

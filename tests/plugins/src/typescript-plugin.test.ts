@@ -4,14 +4,14 @@
  */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { chmodSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, afterEach, before, test } from 'node:test';
+import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { buildPlugin } from '@seikan/plugin-host';
-import { descendants, missing, ours, StockNetwork, stock, until, type Watched } from './stock.js';
+import { alive, descendants, Jail, ours, type StockNetwork, stock, until, type Watched } from './stock.js';
+import { withNetwork } from './with-network.js';
 
-const skip = missing() ?? false;
 let network: StockNetwork;
 const acme = fileURLToPath(new URL('../src/acme.ts', import.meta.url));
 let library: string;
@@ -43,19 +43,10 @@ const hosts: readonly Host[] = [
   },
 ];
 
-before(async () => {
-  if (skip !== false) return;
-  network = new StockNetwork();
+const skip = withNetwork(async (made) => {
+  network = made;
   library = join(network.folder, 'acme.so');
   await buildPlugin(acme, { output: library });
-});
-
-afterEach(async () => {
-  if (skip === false) await network.stopAll();
-});
-
-after(async () => {
-  if (skip === false) await network.close();
 });
 
 async function login(username: string, password: string): Promise<{ connected: boolean; said: string[]; log: string }> {
@@ -138,24 +129,10 @@ for (const { program, name, plugin, hung, back } of hosts) {
 }
 
 test('as a daemon in a chroot as nobody it works, also after SIGUSR1, within ten tasks', { skip }, async () => {
-  const jail = join(network.folder, 'jail');
-  const log = join(network.folder, 'daemon.log');
-  const pidFile = join(network.folder, 'daemon.pid');
-  mkdirSync(join(jail, 'tmp'), { recursive: true });
-  chmodSync(join(jail, 'tmp'), 0o777);
-  writeFileSync(log, '');
-  const lines = ['daemon', `log-append ${log}`, `writepid ${pidFile}`, `chroot ${jail}`, 'tmp-dir /tmp'];
-  const read = (): string => readFileSync(log, 'utf8');
-  network.startServer([
-    `plugin ${library} in jail`,
-    ...lines,
-    'user nobody',
-    'group nogroup',
-    'persist-tun',
-    'persist-key',
-  ]);
-  await until(() => read().includes('Initialization Sequence Completed'), 'the daemon is up');
-  const pid = Number(readFileSync(pidFile, 'utf8'));
+  const jail = new Jail(network);
+  network.startServer([`plugin ${library} in jail`, ...jail.lines]);
+  await until(() => jail.log.includes('Initialization Sequence Completed'), 'the daemon is up');
+  const { pid } = jail;
   try {
     const family = descendants(pid);
     assert.deepEqual(
@@ -171,7 +148,7 @@ test('as a daemon in a chroot as nobody it works, also after SIGUSR1, within ten
     assert.deepEqual((await login('ada', 'wrong')).said[0], 'wrong password, ada');
 
     process.kill(pid, 'SIGUSR1');
-    await until(() => read().split('Initialization Sequence Completed').length === 3, 'it restarted');
+    await until(() => jail.log.split('Initialization Sequence Completed').length === 3, 'it restarted');
     assert.deepEqual(
       descendants(pid).map((member) => member.pid),
       family.map((member) => member.pid),
@@ -180,11 +157,11 @@ test('as a daemon in a chroot as nobody it works, also after SIGUSR1, within ten
     assert.equal((await login('slow', 'secret')).connected, true);
   } finally {
     process.kill(pid, 'SIGTERM');
-    await until(() => read().includes('process exiting'), 'the daemon ended');
+    await until(() => jail.log.includes('process exiting'), 'the daemon ended');
   }
-  assert.deepEqual(readdirSync(join(jail, 'tmp')), []);
-  assert.match(read(), /PLUGIN acme: open \[in\]\[jail\]/);
-  assert.match(read(), /PLUGIN acme: close after 4 logins/);
+  assert.deepEqual(readdirSync(jail.tmpDir), []);
+  assert.match(jail.log, /PLUGIN acme: open \[in\]\[jail\]/);
+  assert.match(jail.log, /PLUGIN acme: close after 4 logins/);
 });
 
 test('SIGHUP closes it and opens it anew; a kill of OpenVPN leaves nothing behind', { skip }, async () => {
@@ -229,13 +206,4 @@ async function ended(line: string): Promise<Watched> {
   const server = network.startServer([line]);
   await until(() => server.ended, 'it ended');
   return server;
-}
-
-function alive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return !/^State:\tZ/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
-  } catch {
-    return false;
-  }
 }
