@@ -10,8 +10,8 @@ import { noPlugin } from './plugin-thread.js';
 
 /** The file that a `plugin` line names; undefined where it names a package. */
 export function pluginFile(name: string, from: string): string | undefined {
-  const isFile = name.startsWith('.') || name.startsWith('/') || /\.[cm]?[jt]s$/.test(name);
-  return isFile ? resolve(from, name) : undefined;
+  if (!/^[./]/.test(name) && (name.startsWith('@') || !/\.[cm]?[jt]s$/.test(name))) return undefined;
+  return resolve(from, name);
 }
 
 export function isTypeScriptFile(path: string): boolean {

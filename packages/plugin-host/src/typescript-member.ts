@@ -8,6 +8,7 @@
  * Silent: something was asked, and the thread has said nothing at all for the plugin's `deadline`. Promises may take
  * longer; whoever asks for them knows until when.
  */
+import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { type EventContext, eventNames, type Final, type PluginEventName } from '@seikan/plugin-sdk';
@@ -146,6 +147,9 @@ export class TypeScriptMember implements Member {
   async #thread(): Promise<Worker> {
     const { name, folder } = this.#settings;
     const path = pluginFile(name, folder);
+    // After the first time it is not needed any more, and may be out of reach.
+    if (path !== undefined && this.#state === 'new' && !existsSync(path))
+      throw new PluginError(`PLUGIN_INIT: there is no plugin file ${path}: a relative name is looked for in ${folder}`);
     if (path === undefined || !isTypeScriptFile(path)) {
       const start: WorkerStart = { name, folder };
       const execArgv = ['--experimental-import-meta-resolve', '--enable-source-maps'];
