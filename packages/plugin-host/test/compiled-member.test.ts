@@ -145,7 +145,7 @@ test('log lines, prints and callbacks arrive as they were meant', { skip }, asyn
 
   const base64 = await opened(fixture(), 'base64');
   await base64.member.close();
-  assert.equal(base64.said()[2], 'base64 4 AP94 3 -1 -1');
+  assert.deepEqual(base64.said().slice(2, 4), ['base64 4 AP94 3 -1 -1', 'wiped 1']);
 });
 
 test('arguments outlive open and are padded; a variable stays where it is while it stays the same', {

@@ -35,6 +35,9 @@ write('node_modules/plain-gate/package.json', JSON.stringify({ name: 'plain-gate
 write('node_modules/plain-gate/main.cjs', `module.exports = ${plugin('plain gate')};\n`);
 write('node_modules/@acme/none/package.json', JSON.stringify({ name: '@acme/none', exports: './none.mjs' }));
 write('node_modules/@acme/none/none.mjs', 'export const plugin = 1;\n');
+write('vpn/none.ts', 'export default 5;');
+write('vpn/syntax.ts', 'export default {;');
+write('vpn/throws.ts', `throw new Error('at once');`);
 write('vpn/near.mjs', `import '@acme/gate';\nexport default ${plugin('near')};\n`);
 write('vpn/typed.ts', `import gate from '@acme/gate';\nconst typed: typeof gate = gate;\nexport default typed;\n`);
 
@@ -67,7 +70,7 @@ test('a package is found in the node_modules of the folder or above it, by its e
     assert.deepEqual(await open(name), [`PLUGIN ${own}: open ${name} one two`]);
 });
 
-test('a package that is not there, or is no plugin, says what to do', async () => {
+test('a package or file that is not there, or is no plugin, says what to do', async () => {
   const refused = async (name: string, folder?: string): Promise<string> => {
     const error: unknown = await open(name, folder).catch((caught: unknown) => caught);
     assert.ok(error instanceof PluginError, String(error));
@@ -80,6 +83,9 @@ test('a package that is not there, or is no plugin, says what to do', async () =
   assert.match(await refused('@acme/gate', tmpdir()), /there is no plugin package '@acme\/gate' to be found from/);
   assert.match(await refused('@acme/gate/lib/gate.mjs'), /not defined by "exports"/);
   assert.match(await refused('@acme/none'), /@acme\/none: its default export is no plugin; write: export default/);
+  assert.match(await refused('./none.ts'), /none\.ts: its default export is no plugin; write: export default/);
+  assert.match(await refused('./syntax.ts'), /syntax\.ts:1:16: ERROR/);
+  assert.match(await refused('./throws.ts'), /PLUGIN_INIT: at once/);
   for (const missing of ['./missing.ts', 'missing.mjs'])
     assert.match(
       await refused(missing),

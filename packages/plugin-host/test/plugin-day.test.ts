@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import {
@@ -9,7 +9,6 @@ import {
   formatDay,
   type Log,
   PluginCascade,
-  PluginError,
   PluginSet,
   readTrace,
   runDay,
@@ -71,32 +70,6 @@ test('what throws, and what answers otherwise than expected, is not good', async
   const other = await runDay((log) => createMember({ name: fine, parameters: [] }, place, log), { ...plan, steps });
   assert.equal(other.good, false);
   assert.ok(formatDay(other).includes('        ! expected: failure'));
-});
-
-test('a plugin package is found from where the configuration stands; what is none says so', async () => {
-  const home = join(folder, 'node_modules/@acme/plugin');
-  mkdirSync(home, { recursive: true });
-  writeFileSync(join(home, 'package.json'), '{ "name": "@acme/plugin", "type": "module", "exports": "./index.js" }');
-  writeFileSync(
-    join(home, 'index.js'),
-    `export default { name: 'acme', open: () => ({ events: ['up'], handle: 0 }), event: () => ({ result: 'success' }) };`,
-  );
-  const report = await runDay((log) => createMember({ name: '@acme/plugin', parameters: [] }, place, log), plan);
-  assert.equal(report.steps.length, 1);
-
-  writeFileSync(join(folder, 'none.ts'), 'export default 5;');
-  writeFileSync(join(folder, 'syntax.ts'), 'export default {;');
-  for (const [name, pattern] of [
-    ['./none.ts', /none\.ts: its default export is no plugin; write: export default definePlugin/],
-    ['./syntax.ts', /syntax\.ts:1:16: ERROR/],
-    ['./missing.ts', /missing\.ts/],
-    ['@acme/missing', /no plugin package '@acme\/missing'.*install it/],
-  ] as const)
-    await assert.rejects(
-      runDay((log) => createMember({ name, parameters: [] }, place, log), plan),
-      (error) => error instanceof PluginError && pattern.test(error.message),
-      name,
-    );
 });
 
 async function said(parameters: string[]): Promise<string> {
