@@ -369,7 +369,15 @@ export class PointToPoint implements ContextOwner {
         context?.grant(key, at);
         if (late) this.#initiated(key, at);
         for (const text of this.#held.splice(0)) this.#server?.handle(text, at);
-      } else this.failed(key, { fault: 'auth-failed', reason: 'a plugin refused the finished handshake' }, at);
+        return;
+      }
+      const refuse = (later: Time): void => {
+        if (this.#context === context)
+          this.failed(key, { fault: 'auth-failed', reason: 'a plugin refused the finished handshake' }, later);
+      };
+      // The session is there all the same, and ipchange hears of it, as upstream has it.
+      if (context === undefined || this.#agreement !== undefined) refuse(at);
+      else this.#scripts.peerInitiated(context.remote, at, refuse);
     };
     this.#scripts.tlsFinal(exportedEnvironment(this.#options, key), time, grant);
   }

@@ -133,13 +133,17 @@ export class TunnelDevice {
   #assignAddresses(tun: OpenTun, then: Then): void {
     const { asks, scripts } = this.#settings;
     asks.ask('configure-tun', withoutRoutes(tun.plan), (answer, time) => {
+      const failed = (fatal: string, at: Time): void => {
+        this.#tun = undefined; // what never was up has nothing to tell when it goes
+        then({ fatal }, at);
+      };
       if ('error' in answer) {
-        then({ fatal: answer.error }, time);
+        failed(answer.error, time);
         return;
       }
       scripts.up('init', time, (refusal, at) => {
         const delay = tun.options.routing.delay ?? 0;
-        if (refusal !== undefined) then(upOutcome(refusal), at);
+        if (refusal !== undefined) failed(refusal, at);
         else if (delay > 0) this.#routes = { at: at.now + delay * 1000, done: then };
         else this.#addRoutes(tun, then);
       });

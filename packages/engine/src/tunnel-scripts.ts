@@ -84,9 +84,9 @@ export class TunnelScripts {
   }
 
   /** The peer is authenticated at this address. */
-  peerInitiated(remote: Endpoint, time: Time): void {
+  peerInitiated(remote: Endpoint, time: Time, then: (time: Time) => void = () => undefined): void {
     this.#set(addressEnvironment('trusted', remote));
-    this.#run({ event: 'ipchange', argv: [linkAddress(remote)] }, time, () => undefined);
+    this.#run({ event: 'ipchange', argv: [linkAddress(remote)] }, time, (_good, at) => then(at));
   }
 
   /** The tun is open: its facts are told from here on. */
