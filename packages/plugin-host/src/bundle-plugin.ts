@@ -12,6 +12,9 @@ export interface BundleInput {
   readonly entry?: string;
 }
 
+/** In two parts: where our own programs are bundled, the whole word is replaced by a place. */
+const placeOfAModule = ['import.meta', 'url'].join('.');
+
 /** Throws esbuild's error, which names file, line and column. */
 export async function bundlePlugin({ path, entry }: BundleInput): Promise<Uint8Array> {
   const url = pathToFileURL(path).href;
@@ -33,7 +36,7 @@ export async function bundlePlugin({ path, entry }: BundleInput): Promise<Uint8A
     sourceRoot: `${pathToFileURL(dirname(path)).href}/`,
     sourcesContent: false,
     // What lies beside the plugin is found from there.
-    define: { 'import.meta.url': JSON.stringify(url) },
+    define: { [placeOfAModule]: JSON.stringify(url) },
     write: false,
     logLevel: 'silent',
     banner: {

@@ -76,7 +76,7 @@ exit 1
       await until(() => client.lines(/CHALLENGE: Capital: of Malta\?/).length >= times, `${name} asks`);
       client.type(answer);
       if (times === 1)
-        await until(() => client.lines(/AUTH_FAILED$/).length > 0, `${name}: the wrong answer is refused`);
+        await until(() => client.lines(/AUTH_FAILED\r?$/).length > 0, `${name}: the wrong answer is refused`);
     }
     await client.line(/Initialization Sequence Completed/);
     await client.stop();
