@@ -40,6 +40,8 @@ function steps(host: Host, from = 0): string[] {
       case 'command':
         return ['newPeer', 'newKey', 'addRoute', 'delPeer'].includes(output.command.verb) ? [output.command.verb] : [];
       case 'close-link':
+        // The channel gives connections that it accepted negative numbers.
+        return [output.link < 0 ? 'close-connection' : 'close-link'];
       case 'end':
         return [output.output];
       case 'write-file':
@@ -80,56 +82,61 @@ test('client mode: one context, from the name to the tunnel, and back in reverse
   assert.deepEqual(steps(client, end), ['route-predown', 'close-tun', 'down', 'delPeer', 'close-link', 'end']);
 });
 
-test('server mode: the top opens link and tun once, instances come and go without them, the end is the reverse', () => {
-  const world = new World(2);
-  for (const event of ['up', 'down', 'client-connect', 'learn-address', 'client-disconnect']) world.asked.add(event);
-  const server = world.add('server', SERVER, '198.51.100.1');
-  world.run(1_500);
-  // multi_init and multi_top_init: there is nobody yet.
-  assert.deepEqual(steps(server), [
-    'read-file',
-    'open-link',
-    'open-tun',
-    'configure-tun',
-    'up',
-    'configure-tun',
-    'ready',
-    'initialized',
-    'write status.txt',
-  ]);
+for (const proto of ['udp', 'tcp']) {
+  test(`server mode over ${proto}: the top opens link and tun once, instances come and go without them, the end is the reverse`, () => {
+    const world = new World(2);
+    for (const event of ['up', 'down', 'client-connect', 'learn-address', 'client-disconnect']) world.asked.add(event);
+    const server = world.add('server', `${SERVER}proto ${proto === 'tcp' ? 'tcp-server' : 'udp'}\n`, '198.51.100.1');
+    world.run(1_500);
+    // multi_init and multi_top_init: there is nobody yet.
+    assert.deepEqual(steps(server), [
+      'read-file',
+      'open-link',
+      'open-tun',
+      'configure-tun',
+      'up',
+      'configure-tun',
+      'ready',
+      'initialized',
+      'write status.txt',
+    ]);
 
-  const clients = [2, 3].map((n) => world.add(`client${n}`, CLIENT, `198.51.100.${n}`));
-  const before = server.outputs.length;
-  world.run(10_000);
-  for (const client of clients)
-    assert.ok(client.log.includes('Initialization Sequence Completed'), client.log.join('\n'));
-  const [first] = clients;
-  assert.ok(first);
-  // One ends with a notice, another comes.
-  first.machine.handleSignal('SIGTERM', world.time);
-  world.drain(first);
-  world.run(30_000);
-  const last = world.add('client4', CLIENT, '198.51.100.4');
-  world.run(40_000);
-  assert.ok(last.log.includes('Initialization Sequence Completed'), last.log.join('\n'));
-  const children = steps(server, before);
-  for (const forbidden of ['open-link', 'close-link', 'open-tun', 'configure-tun', 'close-tun', 'up', 'down', 'end'])
-    assert.ok(!children.includes(forbidden), `a child asked for ${forbidden}: ${children.join(' ')}`);
-  const peers = server.commands.filter(({ verb }) => verb === 'newPeer').length;
-  assert.equal(peers, 3, children.join(' '));
-  assert.ok(children.indexOf('delPeer') < children.indexOf('client-disconnect'), children.join(' '));
-  // multi_connection_established, for each: its place, then its peer and key, then its addresses.
-  const place = children.slice(0, children.indexOf('newKey') + 1);
-  assert.ok(place.indexOf('client-connect') < place.indexOf('newPeer'), place.join(' '));
+    const clientConfig = CLIENT.replace('proto udp', `proto ${proto}`);
+    const clients = [2, 3].map((n) => world.add(`client${n}`, clientConfig, `198.51.100.${n}`));
+    const before = server.outputs.length;
+    world.run(10_000);
+    for (const client of clients)
+      assert.ok(client.log.includes('Initialization Sequence Completed'), client.log.join('\n'));
+    const [first] = clients;
+    assert.ok(first);
+    // One ends with a notice, another comes.
+    first.machine.handleSignal('SIGTERM', world.time);
+    world.drain(first);
+    world.run(30_000);
+    const last = world.add('client4', clientConfig, '198.51.100.4');
+    world.run(40_000);
+    assert.ok(last.log.includes('Initialization Sequence Completed'), last.log.join('\n'));
+    const children = steps(server, before);
+    for (const forbidden of ['open-link', 'close-link', 'open-tun', 'configure-tun', 'close-tun', 'up', 'down', 'end'])
+      assert.ok(!children.includes(forbidden), `a child asked for ${forbidden}: ${children.join(' ')}`);
+    const peers = server.commands.filter(({ verb }) => verb === 'newPeer').length;
+    assert.equal(peers, 3, children.join(' '));
+    assert.ok(children.indexOf('delPeer') < children.indexOf('client-disconnect'), children.join(' '));
+    // multi_connection_established, for each: its place, then its peer and key, then its addresses.
+    const place = children.slice(0, children.indexOf('newKey') + 1);
+    assert.ok(place.indexOf('client-connect') < place.indexOf('newPeer'), place.join(' '));
 
-  const end = server.outputs.length;
-  server.machine.handleSignal('SIGTERM', world.time);
-  world.drain(server);
-  const closing = steps(server, end);
-  // multi_uninit before multi_top_free: the instances, what was written down, then tun and link.
-  assert.deepEqual(
-    closing.filter((step) => step !== 'client-disconnect' && step !== 'learn-address'),
-    ['delPeer', 'write pool.txt', 'write status.txt', 'close-tun', 'down', 'close-link', 'end'],
-  );
-  assert.ok(closing.lastIndexOf('client-disconnect') < closing.indexOf('close-tun'), closing.join(' '));
-});
+    const end = server.outputs.length;
+    server.machine.handleSignal('SIGTERM', world.time);
+    world.drain(server);
+    const closing = steps(server, end);
+    // multi_uninit before multi_top_free: the instances (over TCP each with its connection), what was written down, then
+    // tun and link.
+    const instances = proto === 'udp' ? ['delPeer'] : ['delPeer', 'close-connection', 'delPeer', 'close-connection'];
+    assert.deepEqual(
+      closing.filter((step) => step !== 'client-disconnect' && step !== 'learn-address'),
+      [...instances, 'write pool.txt', 'write status.txt', 'close-tun', 'down', 'close-link', 'end'],
+    );
+    assert.ok(closing.lastIndexOf('client-disconnect') < closing.indexOf('close-tun'), closing.join(' '));
+  });
+}

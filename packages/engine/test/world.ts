@@ -2,7 +2,7 @@
  * A server, clients and the network between them in one process with a virtual clock: asks are answered as a machine
  * with working tun devices would, data-channel commands are recorded, control packets travel after a delay.
  */
-import type { DataChannelCommand, Endpoint, PeerCounters } from '@seikan/core';
+import type { DataChannelCommand, DataChannelEvent, Endpoint, LinkId, PeerCounters } from '@seikan/core';
 import {
   createProtection,
   type EngineOutput,
@@ -39,11 +39,17 @@ const COUNTERS = {
 const hostFacts = { hardwareAddress: '02:00:00:00:00:01', tlsLibrary: 'OpenSSL 3.0.0', platformVersion: '6.1.0' };
 const product = { openvpnVersion: '2.6.14', name: 'Seikan', version: 'test', platform: 'linux' };
 
+/** What reaches a host's data channel after a delay. */
 interface Flight {
   readonly at: number;
   readonly to: Host;
-  readonly from: Host;
-  readonly bytes: Uint8Array;
+  readonly event: DataChannelEvent;
+}
+
+/** The other end of a TCP connection. */
+interface Connection {
+  readonly host: Host;
+  readonly link: LinkId;
 }
 
 export class World {
@@ -55,6 +61,8 @@ export class World {
   /** What each peer's data channel has counted. */
   counters: PeerCounters = COUNTERS;
   readonly #flying: Flight[] = [];
+  readonly #connections = new Map<Host, Map<LinkId, Connection>>();
+  #accepted = 0;
   /** Decides the fate of each packet: how many copies arrive. */
   credentials = { username: 'user', password: 'secret' };
   /** Of the data channels of hosts added from now on. */
@@ -127,6 +135,7 @@ export class World {
       host.outputs.push(output);
       if (output.output === 'log') host.log.push(output.text);
       if (output.output === 'command') this.#command(host, output.command);
+      if (output.output === 'close-link') this.#hangUp(host, output.link);
       if (output.output === 'ask') {
         host.machine.handleAnswer(output.id, this.#answer(host, output), false, this.time);
       }
@@ -154,15 +163,53 @@ export class World {
       );
     }
     if (command.verb !== 'sendControl') return;
-    const to = this.hosts.find(
-      (other) => other.address.address === command.to.address && other.address.port === command.to.port,
-    );
+    const connection = this.#connections.get(host)?.get(command.link);
+    if (connection !== undefined) {
+      const bytes = command.bytes.slice();
+      this.#fly(connection.host, { event: 'control', link: connection.link, from: host.address, bytes });
+      return;
+    }
+    const to = this.#at(command.to);
     if (to === undefined) return;
     for (let copy = 0; copy < this.copies(command.bytes); copy += 1) {
       const bytes = command.bytes.slice();
       this.corrupt(bytes);
-      this.#flying.push({ at: this.now + this.delay(), to, from: host, bytes });
+      this.#fly(to, { event: 'control', link: to.link, from: host.address, bytes });
     }
+  }
+
+  #at({ address, port }: Endpoint): Host | undefined {
+    return this.hosts.find((host) => host.address.address === address && host.address.port === port);
+  }
+
+  #fly(to: Host, event: DataChannelEvent): void {
+    this.#flying.push({ at: this.now + this.delay(), to, event });
+  }
+
+  /** A TCP connection: both ends hear of it. */
+  #call(caller: Host, link: LinkId, remote: Endpoint): void {
+    const callee = this.#at(remote);
+    if (callee === undefined) return;
+    this.#accepted += 1;
+    const accepted = -this.#accepted;
+    this.#connectionsOf(caller).set(link, { host: callee, link: accepted });
+    this.#connectionsOf(callee).set(accepted, { host: caller, link });
+    this.#fly(callee, { event: 'linkUp', link: accepted, listener: callee.link, remote: caller.address });
+    this.#fly(caller, { event: 'linkUp', link, listener: undefined, remote });
+  }
+
+  #hangUp(host: Host, link: LinkId): void {
+    const connection = this.#connections.get(host)?.get(link);
+    if (connection === undefined) return;
+    this.#connections.get(host)?.delete(link);
+    this.#connections.get(connection.host)?.delete(connection.link);
+    this.#fly(connection.host, { event: 'linkDown', link: connection.link, reason: '0' });
+  }
+
+  #connectionsOf(host: Host): Map<LinkId, Connection> {
+    const connections = this.#connections.get(host) ?? new Map<LinkId, Connection>();
+    this.#connections.set(host, connections);
+    return connections;
   }
 
   #answer(host: Host, ask: EngineOutput & { output: 'ask' }): object {
@@ -171,6 +218,7 @@ export class World {
         return { addresses: [{ family: 4, address: ask.host, port: ask.port }] };
       case 'open-link':
         host.link = ask.link;
+        if (ask.protocol === 'tcp-client' && ask.remote !== undefined) this.#call(host, ask.link, ask.remote);
         return { local: host.address };
       case 'open-tun':
         return { name: 'tun0', mtu: ask.mtu };
@@ -213,12 +261,9 @@ export class World {
         this.drain(timer);
       } else if (packet !== undefined) {
         this.#flying.splice(this.#flying.indexOf(packet), 1);
-        packet.to.machine.handleEvent(
-          { event: 'control', link: packet.to.link, from: packet.from.address, bytes: packet.bytes },
-          this.time,
-        );
+        packet.to.machine.handleEvent(packet.event, this.time);
         // A kept view would see this.
-        packet.bytes.fill(0xaa);
+        if (packet.event.event === 'control') packet.event.bytes.fill(0xaa);
         this.drain(packet.to);
       }
     }
