@@ -14,6 +14,7 @@ export class InstanceTable {
   readonly #deadlines = new Deadlines();
   /** Instances that something was done to since their deadlines were last asked. */
   readonly #touched = new Set<Instance>();
+  #count = 0;
 
   constructor(capacity: number) {
     this.#capacity = capacity;
@@ -30,7 +31,12 @@ export class InstanceTable {
     return undefined;
   }
 
+  get count(): number {
+    return this.#count;
+  }
+
   add(instance: Instance): void {
+    this.#count += 1;
     this.#instances[instance.peer.index] = instance;
     this.#touched.add(instance);
   }
@@ -40,6 +46,7 @@ export class InstanceTable {
     const { index } = instance.peer;
     if (this.#instances[index] !== instance) return false;
     this.#instances[index] = undefined;
+    this.#count -= 1;
     this.#deadlines.set(index, undefined);
     return true;
   }

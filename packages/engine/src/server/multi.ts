@@ -37,15 +37,10 @@ import { InstanceTable } from './instance-table.js';
 import { AddressPool } from './pool.js';
 import { PoolFile } from './pool-file.js';
 import { pushToClient } from './push.js';
+import { ServerLinks } from './server-links.js';
 import { Status } from './status.js';
 import { Top, type TopSettings } from './top.js';
 import { VirtualAddresses } from './virtual-addresses.js';
-
-interface OpenLink {
-  readonly link: LinkId;
-  readonly transport: 'udp' | 'tcp';
-  readonly connection: Connection;
-}
 
 /** Between RESTART to all clients and the end, so that it arrives (12.17). */
 const SHUTDOWN_NOTICE: Millis = 1_000;
@@ -67,7 +62,7 @@ export class Multi implements InstanceHost {
   readonly #status: Status;
   readonly #poolFile: PoolFile;
   readonly #farewells: Farewells;
-  readonly #links = new Map<LinkId, OpenLink>();
+  readonly #links: ServerLinks;
   readonly #scripts: TunnelScripts;
   readonly #device: TunnelDevice;
   readonly #drops = new Map<string, number>();
@@ -101,6 +96,7 @@ export class Multi implements InstanceHost {
       device: options.device.type === 'tap' ? 'tap' : 'tun',
       duplicateCn: options.server.duplicateCn,
     });
+    this.#links = new ServerLinks({ emit, window: options.tls.handWindow * 1_000 });
     this.#instances = new InstanceTable(options.server.maxClients);
     this.#addresses = new VirtualAddresses(this.top, emit);
     const { poolPersist } = options.server;
@@ -194,7 +190,7 @@ export class Multi implements InstanceHost {
       case 'control':
         return this.#control(event.link, event.from, event.bytes, time);
       case 'linkUp':
-        return this.#linkUp(event.link, event.listener);
+        return this.#linkUp(event.link, event.listener, event.remote, time);
       case 'linkDown':
         return this.#linkDown(event.link, event.reason, time);
       case 'channelDown':
@@ -248,6 +244,8 @@ export class Multi implements InstanceHost {
 
   handleTimeout(time: Time): void {
     for (const instance of this.#instances.takeDue(time.now)) instance.handleTimeout(time);
+    for (const remote of this.#links.handleTimeout(time.now))
+      this.#log.info(3, `${formatEndpoint(remote)} Connection closed: no session began within the hand-window`);
     this.#status.handleTimeout(time);
     this.#poolFile.handleTimeout(time);
     if (this.#endAt !== undefined && time.now >= this.#endAt.at) this.#end(this.#endAt, time);
@@ -259,6 +257,7 @@ export class Multi implements InstanceHost {
       this.#endAt?.at,
       this.#poolFile.nextTimeout(),
       this.#instances.nextTimeout(),
+      this.#links.nextTimeout(),
     );
   }
 
@@ -279,13 +278,12 @@ export class Multi implements InstanceHost {
     instance.log.write('notice', 0, why);
     const was = { connected: instance.phase === 'established', hadPeer: instance.context.peer !== undefined };
     this.#multiplexer.remove(instance.context.link, instance.remote, instance);
-    const link = this.#links.get(instance.context.link);
-    const { link: linkId } = instance.context;
+    const { link } = instance.context;
     // At once, so that the same client, which may be why this one is closed, gets its address again.
     if (instance.lease !== undefined) this.#pool.release(instance.lease.handle, time.now);
     instance.close();
     this.#farewells.begin(instance, was, time);
-    if (link?.transport === 'tcp') this.emit({ output: 'close-link', link: linkId });
+    this.#links.closeConnection(link);
   }
 
   // Starting.
@@ -310,7 +308,7 @@ export class Multi implements InstanceHost {
         this.#fatal(answer.error, at);
         return;
       }
-      this.#links.set(link, { link, transport, connection });
+      this.#links.opened({ link, transport, connection });
       const name = transport === 'udp' ? `UDPv${family}` : `TCPv${family}_SERVER`;
       const bound = `[AF_INET${family === 6 ? '6' : ''}]${bind.address ?? '[undef]'}:${bind.port}`;
       this.#log.notice(`${name} link local (bound): ${bound}`);
@@ -378,6 +376,7 @@ export class Multi implements InstanceHost {
       case 'drop':
         this.#drop(verdict.reason);
         this.#logRefused(verdict.reason, from);
+        this.#links.closeConnection(link);
         return;
       case 'reply':
         this.emit({ output: 'command', command: { verb: 'sendControl', link, to: from, bytes: verdict.bytes } });
@@ -390,6 +389,7 @@ export class Multi implements InstanceHost {
               ' ignored while current initial packet limit is exceeded (--connect-freq)',
           );
           this.#drop('rate-limited');
+          this.#links.closeConnection(link);
           return;
         }
         const peer = this.#instances.free();
@@ -397,6 +397,7 @@ export class Multi implements InstanceHost {
           this.#log.warning(
             `MULTI: new incoming connection would exceed maximum number of clients (${this.top.options.server.maxClients})`,
           );
+          this.#links.closeConnection(link);
           return;
         }
         const instance = new Instance(
@@ -415,6 +416,7 @@ export class Multi implements InstanceHost {
         this.#nextClientId += 1;
         this.emit({ output: 'context', context: instance.eventContext, change: 'opened' });
         this.#instances.add(instance);
+        this.#links.known(link);
         this.#multiplexer.add(link, from, instance);
         instance.log.info(3, 'MULTI: multi_create_instance called');
         instance.log.info(1, `TLS: Initial packet from ${afInet(from)}`);
@@ -448,13 +450,16 @@ export class Multi implements InstanceHost {
     }
   }
 
-  #linkUp(link: LinkId, listener: LinkId | undefined): void {
-    const parent = listener === undefined ? undefined : this.#links.get(listener);
-    if (parent !== undefined) this.#links.set(link, { ...parent, link });
+  #linkUp(link: LinkId, listener: LinkId | undefined, remote: Endpoint, time: Time): void {
+    if (!this.#links.accepted(link, listener, remote, time.now)) return;
+    const { maxClients } = this.top.options.server;
+    if (this.#instances.count + this.#links.strangers <= maxClients) return;
+    this.#log.warning(`MULTI: new incoming connection would exceed maximum number of clients (${maxClients})`);
+    this.#links.closeConnection(link);
   }
 
   #linkDown(link: LinkId, reason: string, time: Time): void {
-    this.#links.delete(link);
+    this.#links.down(link);
     for (const instance of this.#instances.all()) {
       if (instance.context.link !== link) continue;
       instance.log.write('notice', 0, `Connection reset, restarting [${reason}]`);
@@ -545,8 +550,7 @@ export class Multi implements InstanceHost {
     }
     this.#status.stop(signal !== undefined, time);
     const closeLinks = (refusal?: Refusal): void => {
-      for (const link of this.#links.keys()) this.emit({ output: 'close-link', link });
-      this.#links.clear();
+      this.#links.closeAll();
       then(refusal);
     };
     const closeDevice = (at: Time): void => {
