@@ -27,7 +27,14 @@ key client.key
 `;
 
 /** A server, and connections made to it by somebody without a key. */
-function scene(): { world: World; server: Host; call(link: number): void; say(link: number, bytes: Uint8Array): void } {
+interface Scene {
+  readonly world: World;
+  readonly server: Host;
+  readonly call: (link: number) => void;
+  readonly say: (link: number, bytes: Uint8Array) => void;
+}
+
+function scene(): Scene {
   const world = new World(3);
   const server = world.add('server', SERVER, '198.51.100.1');
   world.run(1_500);
