@@ -11,7 +11,7 @@ const root = resolve(import.meta.dirname, '..');
 const tests = join(root, 'packages/native/dist-test');
 /** Those that end in moments and start no other program: a preloaded sanitizer would go into each of those, too. */
 const chosen =
-  /^(aead|arguments|offload-fuzz|offload-rules|socket-address|tcp-socket|udp-socket|unix-socket|tls)\.test\.js$/;
+  /^(aead|arguments|cbc|offload-fuzz|offload-rules|socket-address|tcp-socket|udp-socket|unix-socket|tls)\.test\.js$/;
 const long = process.argv.includes('--long');
 const seed = process.env.SEIKAN_SEED ?? String(long ? Date.now() % 0x1_0000_0000 : 20_261_121);
 

@@ -10,6 +10,7 @@ export { decodeText, encodeText } from './bytes/text.js';
 export type {
   AeadKey,
   BlockKey,
+  CbcForm,
   CipherTraits,
   Crypto,
   PacketForm,

@@ -57,7 +57,7 @@ export class FromLinkTable {
     for (let i = 0; i < count; i += 1) {
       const start = offsets[i] as number;
       packet.set(slab, start, start + (lengths[i] as number));
-      packet.place(i, 1, 0);
+      packet.place(i);
       arrival.from = from[i] as Endpoint;
       if (!external.isControl(packet) && this.#assign(table, i)) continue;
       this.#open(table, from, now);
@@ -126,7 +126,7 @@ export class FromLinkTable {
         const size = lengths[i] as number;
         const packet = this.#opened;
         packet.set(slab, start, start + size);
-        packet.place(i, 1, 0);
+        packet.place(i);
         const drop = many.accept(packet, this.#headerSizes[k] as number, now);
         if (drop === undefined) {
           arrival.from = from[i] as Endpoint;

@@ -279,7 +279,10 @@ export class InlineDataChannel implements DataChannel<PacketLink, PacketTun> {
           this.#plane.peers.counters.noPeer.addDrop('bad-packet');
           continue;
         }
-        if (this.#lane !== undefined || segments > 1) this.#packet.place(i, segments, table.headerSizes[i] as number);
+        const headers = table.headerSizes[i] as number;
+        const segmentLength = headers + (table.segmentSizes[i] as number);
+        if (segments > 1) this.#packet.placeSuperpacket(i, segments, headers, segmentLength);
+        else if (this.#lane !== undefined) this.#packet.place(i);
       }
       this.#plane.fromTun.receive(this.#packet, now);
     }

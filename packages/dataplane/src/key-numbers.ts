@@ -1,10 +1,10 @@
 /**
  * The keys of a channel by number, so that one native call seals or opens packets of many peers (native's KeyRing), and
- * the `Crypto` that numbers every AEAD key it makes.
+ * the `Crypto` that numbers every AEAD key, and every key of CBC and HMAC, that it makes.
  *
  * A key that is wiped while packets wait to be sealed under it stays until they are: it is given up by `reap`.
  */
-import type { Crypto, PacketForm } from '@seikan/core';
+import type { Crypto } from '@seikan/core';
 import { KeyRing, nativeAead } from '@seikan/native';
 
 /** With more keys than that the later ones have no number, and their packets go one by one. */
@@ -18,16 +18,16 @@ export class KeyNumbers {
   readonly #retired: number[] = [];
   readonly #headers: Uint8Array[] = [];
 
-  /** `undefined`: there are too many. */
-  add(cipher: string, key: Uint8Array, { iv, layouts }: PacketForm): number[] | undefined {
-    if (this.#next - this.#free.length + layouts.length > MOST) return undefined;
-    return layouts.map((layout) => {
+  /** A number for each of `shapes`; `undefined`: there are too many. */
+  #add<Shape>(shapes: readonly Shape[], set: (number: number, shape: Shape) => void): number[] | undefined {
+    if (this.#next - this.#free.length + shapes.length > MOST) return undefined;
+    return shapes.map((shape) => {
       let number = this.#free.pop();
       if (number === undefined) {
         number = this.#next;
         this.#next += 1;
       }
-      this.ring.set(number, { cipher, key, iv, layout });
+      set(number, shape);
       this.#headers[number] = NO_HEADER;
       return number;
     });
@@ -52,24 +52,39 @@ export class KeyNumbers {
     }
   }
 
-  /** `crypto`, whose AEAD keys of packets have numbers here. */
+  /** `crypto`, whose keys of packets have numbers here. */
   crypto(crypto: Crypto): Crypto {
     return {
       ...crypto,
       aeadKey: (cipher, key, packets) => {
         const single = crypto.aeadKey(cipher, key);
-        const slots =
-          packets === undefined || !nativeAead(cipher.name) ? undefined : this.add(cipher.name, key, packets);
-        if (slots === undefined) return single;
-        return {
-          ...single,
-          slots,
-          wipe: () => {
-            single.wipe();
-            this.retire(slots);
-          },
-        };
+        if (packets === undefined || !nativeAead(cipher.name)) return single;
+        const { iv, layouts } = packets;
+        return this.#numbered(
+          single,
+          this.#add(layouts, (number, layout) => this.ring.set(number, { cipher: cipher.name, key, iv, layout })),
+        );
+      },
+      blockKey: (cipher, key, packets) => {
+        const single = crypto.blockKey(cipher, key);
+        if (packets === undefined) return single;
+        const { headerSizes, ...form } = packets;
+        return this.#numbered(
+          single,
+          this.#add(headerSizes, (number, headerSize) =>
+            this.ring.setCbc(number, { cipher: cipher.name, key, headerSize, ...form }),
+          ),
+        );
       },
     };
+  }
+
+  #numbered<Key extends { wipe(): void }>(single: Key, slots: number[] | undefined): Key {
+    if (slots === undefined) return single;
+    const wipe = (): void => {
+      single.wipe();
+      this.retire(slots);
+    };
+    return { ...single, slots, wipe };
   }
 }

@@ -81,12 +81,6 @@ export class PacketLane {
     return link.address?.(peer, this.#addresses) === false ? 'link-full' : undefined;
   }
 
-  /** Blocks of 16 bytes that sealing the packet takes. */
-  blocks(packet: Packet): number {
-    if (packet.segments === 1) return Math.ceil(packet.length / 16);
-    return this.#seals.current?.blocks(packet.number) ?? 0;
-  }
-
   /** Writes `packet` to the tun at the end of the turn. */
   write(packet: Packet): DataDrop | undefined {
     const tun = this.#options.tun();

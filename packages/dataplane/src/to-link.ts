@@ -133,11 +133,11 @@ export class ToLink {
   ): DataDrop | undefined {
     const { peer } = slot;
     let drop = lane.refusal(peer);
-    if (drop === undefined && !many.take(packet.segments, lane.blocks(packet))) drop = 'key-exhausted';
+    if (drop === undefined && !many.take(packet.segments, packet.blocks)) drop = 'key-exhausted';
     if (drop === undefined) {
       const { segments } = packet;
       peer.lastSent = now;
-      peer.counters.addWritten(packet.plainLength + segments * (slot.header.length + many.overhead), segments);
+      peer.counters.addWritten(many.sealedLength(packet) + segments * slot.header.length, segments);
       lane.seal(slot, packet, many);
     }
     this.#reportLimit(slot);

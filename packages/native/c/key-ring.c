@@ -11,38 +11,50 @@
  *   outbox       |head|tag| ciphertext 0 |head|tag| ciphertext 1 |head|tag| ciphertext 2 |
  */
 #include "aead.h"
+#include "cbc.h"
 #include "checksum.h"
 #include "outbox.h"
 #include "superpacket.h"
 
 #include <openssl/crypto.h>
+#include <openssl/rand.h>
 #include <stdlib.h>
 
 #define MOST_SLOTS 65536
 #define MOST_HEADER 16
-/* What a table keeps free before a packet (TABLE_HEADROOM) is more. */
-#define MOST_PREFIX 16
+/* Bytes of IVs that are drawn at once: a draw costs more than what it gives. */
+#define IVS 1024
 
 static const napi_type_tag ring_tag = { 0x5e1ca9d00cafe217, 0x9d40b86fe1a2c753 };
 
 struct ring_key {
-    struct seikan_aead aead;
-    uint8_t header[MOST_HEADER], prefix[MOST_PREFIX];
-    uint32_t header_length, prefix_length;
-    int marker; /* -1: none */
+    enum { AEAD, CBC } kind;
+    union {
+        struct seikan_aead aead;
+        struct seikan_cbc cbc;
+    };
+    uint8_t header[MOST_HEADER];
+    uint32_t header_length, head; /* what datagrams begin with when sealed; bytes of it when opened */
 };
 
 struct ring {
-    uint32_t slots;
+    uint8_t ivs[IVS];
+    uint32_t ivs_left, slots;
     struct ring_key *keys[];
 };
+
+static void wipe(struct ring_key *key)
+{
+    if (key->kind == AEAD) seikan_aead_wipe(&key->aead);
+    else seikan_cbc_wipe(&key->cbc);
+}
 
 static void drop(struct ring *ring, uint32_t slot)
 {
     struct ring_key *key = ring->keys[slot];
     if (key == NULL) return;
     ring->keys[slot] = NULL;
-    seikan_aead_wipe(&key->aead);
+    wipe(key);
     free(key);
 }
 
@@ -50,6 +62,7 @@ static void destroy(void *data)
 {
     struct ring *ring = data;
     for (uint32_t i = 0; i < ring->slots; i++) drop(ring, i);
+    OPENSSL_cleanse(ring->ivs, sizeof ring->ivs);
     free(ring);
 }
 
@@ -85,49 +98,68 @@ static bool set_header(napi_env env, napi_value value, struct ring_key *key)
     size_t length;
 
     if (!seikan_bytes(env, value, &header, &length)) return false;
-    if (length > MOST_HEADER || (length != 0 && length != key->aead.counter_offset))
-        return seikan_throw_range(env, "a datagram's header ends where its counter begins") != NULL;
+    if (length > MOST_HEADER || (length != 0 && length != key->head))
+        return seikan_throw_range(env, "a datagram's header ends where its counter or HMAC begins") != NULL;
     memcpy(key->header, header, length);
     key->header_length = (uint32_t)length;
     return true;
 }
 
-/* (ring, slot, cipher … bodyOffset as aeadCreate, header, prefix, marker): what was in the slot is wiped. */
+/* Puts a key, of which `good` says whether it is one, into its slot, or gives it up. */
+static void put(struct ring *ring, uint32_t slot, struct ring_key *key, bool good)
+{
+    if (good) {
+        drop(ring, slot);
+        ring->keys[slot] = key;
+        return;
+    }
+    wipe(key);
+    free(key);
+}
+
+static struct ring_key *new_key(napi_env env)
+{
+    struct ring_key *key = calloc(1, sizeof *key);
+    if (key == NULL) napi_throw_error(env, "ENOMEM", "out of memory");
+    return key;
+}
+
+/* (ring, slot, cipher … bodyOffset as aeadCreate, header): what was in the slot is wiped. */
 static napi_value key_ring_set(napi_env env, napi_callback_info info)
 {
-    napi_value argv[14];
+    napi_value argv[12];
     uint32_t slot;
     struct ring *ring;
-    uint8_t *prefix;
-    size_t prefix_length;
-    int64_t marker;
+    struct ring_key *key;
 
-    if (!seikan_arguments(env, info, argv, 14) || (ring = slot_arguments(env, argv, &slot)) == NULL
-        || !seikan_bytes(env, argv[12], &prefix, &prefix_length)
-        || !seikan_integer(env, argv[13], -1, 255, "marker", &marker))
+    if (!seikan_arguments(env, info, argv, 12) || (ring = slot_arguments(env, argv, &slot)) == NULL
+        || (key = new_key(env)) == NULL)
         return NULL;
-    if (prefix_length > MOST_PREFIX) return seikan_throw_range(env, "a prefix has at most 16 bytes");
-    if (prefix_length > 0 && marker >= 0) return seikan_throw_range(env, "either a prefix or a marker");
-    struct ring_key *key = calloc(1, sizeof *key);
-    if (key == NULL) {
-        napi_throw_error(env, "ENOMEM", "out of memory");
+    key->kind = AEAD;
+    bool good = seikan_aead_arguments(env, argv + 2, &key->aead);
+    if (good && (!key->aead.packets || (key->aead.counter_length != 4 && key->aead.counter_length != 8)))
+        good = seikan_throw_range(env, "a key of a ring counts in 4 or 8 bytes") != NULL;
+    key->head = key->aead.counter_offset;
+    put(ring, slot, key, good && set_header(env, argv[11], key));
+    return NULL;
+}
+
+/* (ring, slot, cipher, key, digest | undefined, macKey, idSize, headerSize, header): the same with a key for CBC and HMAC. */
+static napi_value key_ring_set_cbc(napi_env env, napi_callback_info info)
+{
+    napi_value argv[9];
+    uint32_t slot;
+    int64_t head;
+    struct ring *ring;
+    struct ring_key *key;
+
+    if (!seikan_arguments(env, info, argv, 9) || (ring = slot_arguments(env, argv, &slot)) == NULL
+        || !seikan_integer(env, argv[7], 0, MOST_HEADER, "header size", &head) || (key = new_key(env)) == NULL)
         return NULL;
-    }
-    bool good = seikan_aead_arguments(env, argv + 2, &key->aead) && set_header(env, argv[11], key);
-    if (good && (!key->aead.packets || (key->aead.counter_length != 4 && key->aead.counter_length != 8))) {
-        seikan_throw_range(env, "a key of a ring counts in 4 or 8 bytes");
-        good = false;
-    }
-    if (!good) {
-        seikan_aead_wipe(&key->aead);
-        free(key);
-        return NULL;
-    }
-    memcpy(key->prefix, prefix, prefix_length);
-    key->prefix_length = (uint32_t)prefix_length;
-    key->marker = (int)marker;
-    drop(ring, slot);
-    ring->keys[slot] = key;
+    key->kind = CBC;
+    key->head = (uint32_t)head;
+    bool good = seikan_cbc_arguments(env, argv + 2, &key->cbc);
+    put(ring, slot, key, good && set_header(env, argv[8], key));
     return NULL;
 }
 
@@ -168,39 +200,55 @@ static struct ring_key *chosen(napi_env env, const struct ring *ring, const stru
 /* Whether ids from `id` on are enough for `count` packets: the counter, 32 or 48 bits of the id, must not wrap. */
 static bool ids_suffice(const struct ring_key *key, uint64_t id, uint32_t count)
 {
-    uint64_t last = key->aead.counter_length == 4 ? 0xffffffff : 0xffffffffffff;
+    uint64_t last = key->kind == AEAD && key->aead.counter_length == 8 ? 0xffffffffffff : 0xffffffff;
     return (id & last) <= last - (count - 1);
 }
 
-/* One datagram, appended to the outbox. `plain` has prefix_length bytes before it and one behind it that may be changed. */
-static bool seal_datagram(struct ring_key *key, EVP_CIPHER_CTX *ctx, uint64_t id, uint8_t *plain, uint32_t length,
+static bool ready(napi_env env, struct ring_key *key, bool sealing)
+{
+    if (key->kind == AEAD) return seikan_aead_context(env, &key->aead, sealing) != NULL;
+    return seikan_cbc_ready(env, &key->cbc, sealing);
+}
+
+static uint32_t datagram_size(const struct ring_key *key, uint32_t length)
+{
+    if (key->kind == AEAD) return length + seikan_aead_overhead(&key->aead);
+    return key->head + seikan_cbc_size(&key->cbc, length);
+}
+
+static const uint8_t *next_iv(struct ring *ring, uint32_t size)
+{
+    if (ring->ivs_left < size) {
+        if (RAND_bytes(ring->ivs, IVS) != 1) return NULL;
+        ring->ivs_left = IVS;
+    }
+    ring->ivs_left -= size;
+    return ring->ivs + ring->ivs_left;
+}
+
+/* One datagram, appended to the outbox. The key is ready. */
+static bool seal_datagram(struct ring *ring, struct ring_key *key, uint64_t id, const uint8_t *plain, uint32_t length,
     struct seikan_outbox *box, uint32_t address)
 {
-    uint8_t behind = 0;
-    bool swapped = key->marker >= 0 && length > 0;
-
-    if (swapped) {
-        behind = plain[length];
-        plain[length] = plain[0];
-        plain[0] = (uint8_t)key->marker;
-        length++;
-    } else if (key->prefix_length > 0) {
-        plain -= key->prefix_length;
-        length += key->prefix_length;
-        memcpy(plain, key->prefix, key->prefix_length);
-    }
-    uint32_t size = length + seikan_aead_overhead(&key->aead);
+    uint32_t size = datagram_size(key, length);
     uint8_t *datagram = seikan_outbox_add(box, size, address);
-    uint8_t *counter = datagram + key->aead.counter_offset;
+
     memcpy(datagram, key->header, key->header_length);
-    if (key->aead.counter_length == 8) {
-        seikan_put32(counter, (uint32_t)(id >> 32));
-        counter += 4;
+    if (key->kind == AEAD) {
+        uint8_t *counter = datagram + key->head;
+        if (key->aead.counter_length == 8) {
+            seikan_put32(counter, (uint32_t)(id >> 32));
+            counter += 4;
+        }
+        seikan_put32(counter, (uint32_t)id);
+        return seikan_aead_seal_packet(&key->aead, key->aead.sealing, datagram, size, plain);
     }
-    seikan_put32(counter, (uint32_t)id);
-    bool sealed = seikan_aead_seal_packet(&key->aead, ctx, datagram, size, plain);
-    if (swapped) plain[length - 1] = behind;
-    return sealed;
+    /* The long form has the sender's time behind the id. */
+    uint8_t ids[8];
+    seikan_put32(ids, (uint32_t)id);
+    seikan_put32(ids + 4, (uint32_t)(id >> 32));
+    const uint8_t *iv = next_iv(ring, key->cbc.block_size);
+    return iv != NULL && seikan_cbc_seal(&key->cbc, iv, ids, plain, length, datagram + key->head);
 }
 
 enum outcome { TAKEN, FULL, THROWN };
@@ -211,17 +259,12 @@ static enum outcome seal_packet(napi_env env, struct ring *ring, const struct se
     struct seikan_superpacket super;
     bool plain = seikan_table_get(table, SEIKAN_KIND, at) == SEIKAN_PLAIN;
     struct ring_key *key = chosen(env, ring, table, at);
-    if (key == NULL) return THROWN;
-    EVP_CIPHER_CTX *ctx = seikan_aead_context(env, &key->aead, true);
-    if (ctx == NULL) return THROWN;
+    if (key == NULL || !ready(env, key, true)) return THROWN;
 
     const char *wrong = NULL;
     uint64_t id = (uint64_t)seikan_table_get(table, SEIKAN_ID_HIGH, at) << 32 | seikan_table_get(table, SEIKAN_ID, at);
     uint32_t longest = length, segments = 1, address = seikan_table_get(table, SEIKAN_ADDRESS, at);
-    uint32_t extra = key->marker >= 0 ? 1 : key->prefix_length, overhead = seikan_aead_overhead(&key->aead) + extra;
-    if (key->header_length != key->aead.counter_offset) wrong = "a key without a header only opens";
-    else if ((size_t)(packet - table->slab) < key->prefix_length || (size_t)(packet - table->slab) + length >= table->slab_length)
-        wrong = "a packet without room around it";
+    if (key->header_length != key->head) wrong = "a key without a header only opens";
     else if (plain) {
         if (length > 2 * 0xffff) wrong = "a packet longer than any";
     } else if (!seikan_superpacket_open(&super, table, at, packet, length)) wrong = "not a sound superpacket";
@@ -234,15 +277,15 @@ static enum outcome seal_packet(napi_env env, struct ring *ring, const struct se
         seikan_throw_range(env, wrong);
         return THROWN;
     }
-    if (!seikan_outbox_room(box, segments, longest + overhead)) return FULL;
+    if (!seikan_outbox_room(box, segments, datagram_size(key, longest))) return FULL;
 
     bool sealed = true;
-    if (plain) sealed = seal_datagram(key, ctx, id, packet, length, box, address);
+    if (plain) sealed = seal_datagram(ring, key, id, packet, length, box, address);
     for (uint32_t i = 0; !plain && sealed && i < segments; i++) {
         uint8_t *header = packet + (size_t)i * super.segment_size;
         uint32_t size = seikan_superpacket_payload(&super, i);
         seikan_superpacket_header(&super, i, header + super.header_size, size, header);
-        sealed = seal_datagram(key, ctx, id + i, header, super.header_size + size, box, address);
+        sealed = seal_datagram(ring, key, id + i, header, super.header_size + size, box, address);
     }
     if (sealed) return TAKEN;
     napi_throw_error(env, "ERR_CRYPTO", "OpenSSL could not seal");
@@ -295,12 +338,11 @@ static napi_value key_ring_open(napi_env env, napi_callback_info info)
         uint32_t at, length;
         uint8_t *datagram;
         struct ring_key *key;
-        EVP_CIPHER_CTX *ctx;
         if (!seikan_order_packet(env, &order, k, &table, &at, &datagram, &length)
-            || (key = chosen(env, ring, &table, at)) == NULL
-            || (ctx = seikan_aead_context(env, &key->aead, false)) == NULL)
+            || (key = chosen(env, ring, &table, at)) == NULL || !ready(env, key, false))
             return NULL;
-        bool good = seikan_aead_open_packet(&key->aead, ctx, datagram, length);
+        bool good = key->kind == AEAD ? seikan_aead_open_packet(&key->aead, key->aead.opening, datagram, length)
+            : length > key->head && seikan_cbc_open(&key->cbc, datagram + key->head, length - key->head);
         seikan_table_set(&table, SEIKAN_VERDICT, at, good ? SEIKAN_AUTHENTIC : SEIKAN_FORGED);
         authentic += good;
     }
@@ -312,6 +354,7 @@ bool seikan_register_key_ring(napi_env env, napi_value exports)
     static const struct seikan_function functions[] = {
         { "keyRingCreate", key_ring_create },
         { "keyRingSet", key_ring_set },
+        { "keyRingSetCbc", key_ring_set_cbc },
         { "keyRingSetHeader", key_ring_set_header },
         { "keyRingClear", key_ring_clear },
         { "keyRingSeal", key_ring_seal },

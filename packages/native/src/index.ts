@@ -3,7 +3,7 @@ export { createNativeAeadKey, nativeAead, PacketKey, type PacketKeyOptions } fro
 export { readCertificate } from './certificate.js';
 export { Descriptor } from './descriptor.js';
 export { interfaceIndex, interfaceName } from './interfaces.js';
-export { KeyRing, type RingKeyOptions } from './key-ring.js';
+export { KeyRing, type RingCbcOptions, type RingKeyOptions } from './key-ring.js';
 export {
   type CipherListing,
   type DigestListing,

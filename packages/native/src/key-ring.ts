@@ -25,8 +25,17 @@ interface KeyRingAddon {
     tagOffset: number,
     bodyOffset: number,
     header: Uint8Array,
-    prefix: Uint8Array,
-    marker: number,
+  ): void;
+  keyRingSetCbc(
+    ring: RingHandle,
+    slot: number,
+    cipher: string,
+    key: Uint8Array,
+    digest: string | undefined,
+    macKey: Uint8Array,
+    idSize: number,
+    headerSize: number,
+    header: Uint8Array,
   ): void;
   keyRingSetHeader(ring: RingHandle, slot: number, header: Uint8Array): void;
   keyRingClear(ring: RingHandle, slot: number): void;
@@ -56,14 +65,28 @@ export interface RingKeyOptions extends PacketKeyOptions {
    * counter. Copied. A key that only opens needs none.
    */
   readonly header?: Uint8Array;
-  /** Put in front of every plaintext before it is sealed (`lzo-no`: FA). At most 16 bytes. Copied. */
-  readonly prefix?: Uint8Array;
-  /** Takes the place of every plaintext's first byte, which goes to its end (`stub`: FB). Not with a prefix. */
-  readonly marker?: number;
+}
+
+/**
+ * A key of a cipher in CBC mode with an HMAC. Datagrams under it are
+ *
+ *   | header | HMAC of all behind it | IV | CBC( id 4 or 8, plaintext, padding ) |
+ */
+export interface RingCbcOptions {
+  /** OpenSSL's names: `AES-256-CBC`, `SHA256`; no digest is no HMAC. */
+  readonly cipher: string;
+  readonly digest: string | undefined;
+  /** Both copied. */
+  readonly key: Uint8Array;
+  readonly macKey: Uint8Array;
+  /** 8: the sender's time (`idsHigh`) stands behind the id. */
+  readonly idSize: 4 | 8;
+  readonly headerSize: number;
+  /** As of `RingKeyOptions`, `headerSize` bytes long. */
+  readonly header?: Uint8Array;
 }
 
 const NOTHING = new Uint8Array(0);
-const NO_MARKER = -1;
 
 export class KeyRing {
   readonly #native = loadAddon() as KeyRingAddon;
@@ -78,7 +101,7 @@ export class KeyRing {
 
   /** Puts a key in a slot. What was there is wiped. Throws as PacketKey does, and on a header that reaches the counter. */
   set(slot: number, options: RingKeyOptions): void {
-    const { cipher, key, iv, layout, header = NOTHING, prefix = NOTHING, marker = NO_MARKER } = options;
+    const { cipher, key, iv, layout, header = NOTHING } = options;
     this.#native.keyRingSet(
       this.#handle,
       slot,
@@ -92,9 +115,13 @@ export class KeyRing {
       layout.tagOffset === 'end' ? -1 : layout.tagOffset,
       layout.bodyOffset,
       header,
-      prefix,
-      marker,
     );
+  }
+
+  /** The same for CBC and HMAC. Throws a RangeError for what is no such cipher or digest, or keys of another length. */
+  setCbc(slot: number, options: RingCbcOptions): void {
+    const { cipher, key, digest, macKey, idSize, headerSize, header = NOTHING } = options;
+    this.#native.keyRingSetCbc(this.#handle, slot, cipher, key, digest, macKey, idSize, headerSize, header);
   }
 
   /** A peer's id changed: what datagrams begin with from now on. */
@@ -115,7 +142,7 @@ export class KeyRing {
    *
    * Returns how many packets of the list were taken, all of each; fewer than `count` when the outbox is full: send it
    * and go on. Their bytes in the table are spoiled. Throws a RangeError, before anything is sealed, for a packet
-   * outside the slab or without room around it, an empty slot, a bad superpacket, or ids that would wrap.
+   * outside the slab, an empty slot, a bad superpacket, or ids that would wrap.
    */
   seal(table: PacketTable, order: Uint32Array, first: number, count: number, outbox: Outbox): number {
     return this.#native.keyRingSeal(
@@ -134,7 +161,8 @@ export class KeyRing {
    * Checks and decrypts datagrams `order[first]` to `order[first + count - 1]` in place, each under `slots[i]`.
    * `verdicts[i]` becomes 1, or 0 for one that is forged or too short: its body is zeroed. Returns how many are
    * authentic. Offsets and lengths stay the datagram's: the plaintext lies from the layout's bodyOffset to the end (or
-   * the tag). Replay is the caller's to check, afterwards. Throws a RangeError, before anything is opened, for a
+   * the tag); under CBC the id, the plaintext and its padding, whose bytes say its length, from behind the IV to the end.
+   * Replay is the caller's to check, afterwards. Throws a RangeError, before anything is opened, for a
    * datagram outside the slab or an empty slot.
    */
   open(table: PacketTable, order: Uint32Array, first: number, count: number): number {

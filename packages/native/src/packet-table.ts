@@ -113,19 +113,6 @@ export class PacketTable implements PacketRun {
     return (this.lengths[i] ?? 0) + (Math.max(1, this.segments[i] ?? 0) - 1) * (this.headerSizes[i] ?? 0);
   }
 
-  /**
-   * 16-byte blocks that sealing packet `i` uses, each segment's plaintext rounded up; `extra` is what the key adds to
-   * a plaintext (its prefix or marker). For usage limits.
-   */
-  blocks(i: number, extra = 0): number {
-    const length = this.lengths[i] ?? 0;
-    const segments = this.segments[i] ?? 0;
-    if (segments <= 1) return segments * Math.ceil((length + extra) / 16);
-    const whole = (this.headerSizes[i] ?? 0) + (this.segmentSizes[i] ?? 0);
-    const last = length - (segments - 1) * (this.segmentSizes[i] ?? 0);
-    return (segments - 1) * Math.ceil((whole + extra) / 16) + Math.ceil((last + extra) / 16);
-  }
-
   /** Packet `i` as a borrowed view. For tests and rare packets: a view costs more than the rest of the loop. */
   packet(i: number): Uint8Array<ArrayBuffer> {
     const offset = this.offsets[i];

@@ -45,24 +45,14 @@ test(`random arguments never leave the buffers (seed ${seed}, ${rounds} rounds)`
     native['aeadCreate']?.(name, new Uint8Array(32), new Uint8Array(12), 0, 8, 4, 4, 8, 24),
   );
   const rings = [0, 1].map(() => native['keyRingCreate']?.(4));
-  for (const ring of rings)
-    for (const slot of [0, 1, 2]) {
-      const tail = [new Uint8Array(4), new Uint8Array(slot), slot === 0 ? 0xfb : -1];
-      native['keyRingSet']?.(
-        ring,
-        slot,
-        'AES-256-GCM',
-        new Uint8Array(32),
-        new Uint8Array(12),
-        0,
-        8,
-        4,
-        4,
-        8,
-        24,
-        ...tail,
-      );
+  for (const ring of rings) {
+    for (const slot of [0, 1]) {
+      const parts = [new Uint8Array(32), new Uint8Array(12), 0, 8, 4, 4, 8, 24, new Uint8Array(4)];
+      native['keyRingSet']?.(ring, slot, 'AES-256-GCM', ...parts);
     }
+    const parts = ['SHA1', new Uint8Array(20), 4, 4, new Uint8Array(4)];
+    native['keyRingSetCbc']?.(ring, 2, 'AES-128-CBC', new Uint8Array(16), ...parts);
+  }
   const watch = native['pollOpen']?.(wake.descriptor.fd, () => {});
   const guarded: { memory: Uint8Array; from: number; to: number }[] = [];
 

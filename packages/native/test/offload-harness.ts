@@ -136,3 +136,18 @@ export function randomHeaders(random: SeededRandom, version = pick(random, [4, 6
     tcpOptions: randomBytes(random, 4 * random.below(11)),
   };
 }
+
+/** With the sizes of key and block. */
+export const CBC_CIPHERS = [
+  ['AES-128-CBC', 16, 16],
+  ['AES-256-CBC', 32, 16],
+  ['DES-EDE3-CBC', 24, 8],
+] as const;
+/** With the size of the HMAC; no digest is no HMAC. */
+export const DIGESTS = [
+  ['SHA1', 20],
+  ['SHA256', 32],
+  ['SHA512', 64],
+  ['MD5', 16],
+  [undefined, 0],
+] as const;

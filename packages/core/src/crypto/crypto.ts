@@ -20,8 +20,11 @@ export interface Crypto {
    * seal and open many of them in one call: see `AeadKey.slots`.
    */
   aeadKey(cipher: CipherTraits, key: Uint8Array, packets?: PacketForm): AeadKey;
-  /** One direction's key of a block or stream cipher that needs an HMAC beside it. `key` is copied. */
-  blockKey(cipher: CipherTraits, key: Uint8Array): BlockKey;
+  /**
+   * One direction's key of a block or stream cipher that needs an HMAC beside it. `key` is copied. `packets` as for
+   * `aeadKey`, of CBC alone.
+   */
+  blockKey(cipher: CipherTraits, key: Uint8Array, packets?: CbcForm): BlockKey;
 }
 
 export interface CipherTraits {
@@ -78,6 +81,18 @@ export interface BlockKey {
   /** `undefined`: the length or the padding is wrong. */
   decrypt(iv: Uint8Array, ciphertext: Uint8Array): Uint8Array | undefined;
   wipe(): void;
+  /** As of `AeadKey`: one for each size of a header. */
+  readonly slots?: readonly number[];
+}
+
+/** How packets under a CBC key are built: header, HMAC of all behind it, IV, ciphertext of the id and the payload. */
+export interface CbcForm {
+  /** `undefined`: no HMAC. */
+  readonly digest: string | undefined;
+  /** Copied. */
+  readonly macKey: Uint8Array;
+  readonly idSize: 4 | 8;
+  readonly headerSizes: readonly number[];
 }
 
 /** Fills `into` with random bytes; the runtime's is a CSPRNG, a simulator's is seeded. */

@@ -51,7 +51,6 @@ export class AeadSealer implements DataSealer, ManySealer {
   readonly #nonce: Uint8Array;
   readonly #limited: boolean;
   readonly many: ManySealer | undefined;
-  readonly overhead: number = AEAD_PACKET_ID_SIZE + TAG_SIZE;
   readonly idHigh = 0;
   id = 0;
   #lastId: number;
@@ -72,7 +71,7 @@ export class AeadSealer implements DataSealer, ManySealer {
   }
 
   seal(packet: Packet, header: Uint8Array): boolean {
-    if (!this.take(1, Math.ceil(packet.length / 16))) return false;
+    if (!this.take(1, packet.blocks)) return false;
 
     const { id } = this;
     const { bytes, start, end } = packet;
@@ -117,6 +116,10 @@ export class AeadSealer implements DataSealer, ManySealer {
 
   slot(headerSize: number): number {
     return slotIn(this.#key, headerSize);
+  }
+
+  sealedLength(packet: Packet): number {
+    return packet.plainLength + packet.segments * (AEAD_PACKET_ID_SIZE + TAG_SIZE);
   }
 }
 
@@ -172,7 +175,7 @@ export class AeadOpener implements DataOpener, ManyOpener {
     packet.start = idAt + AEAD_PACKET_ID_SIZE + TAG_SIZE;
     const verdict = this.#window.accept(id, now);
     if (verdict !== 'accepted') return verdict;
-    this.#blocks += Math.ceil(packet.length / 16);
+    this.#blocks += packet.blocks;
     if (this.#limit === undefined) {
       if (id >= PACKET_ID_SOFT) this.#limit = packetIdSoft;
       else if (this.#limited && this.#window.highest + this.#blocks > GCM_SOFT_LIMIT) this.#limit = usageSoft;

@@ -12,7 +12,7 @@
  */
 import { readUint32, writeUint32 } from '../bytes/big-endian.js';
 import type { Millis, UnixSeconds } from '../bytes/millis.js';
-import type { BlockKey, CipherTraits, Crypto, RandomFill } from '../crypto/crypto.js';
+import type { BlockKey, CbcForm, CipherTraits, Crypto, RandomFill } from '../crypto/crypto.js';
 import type { DirectionKey } from '../keys/data-key.js';
 import { LongReplayWindow, ReplayWindow, type ReplayWindowOptions } from '../replay/replay-window.js';
 import type { DataDrop } from './data-drop.js';
@@ -20,6 +20,8 @@ import {
   type DataOpener,
   type DataSealer,
   type KeyLimit,
+  type ManyOpener,
+  type ManySealer,
   PACKET_ID_LAST,
   PACKET_ID_SOFT,
   packetIdHard,
@@ -39,6 +41,8 @@ export interface BlockOptions {
 
 const SHORT_ID = 4;
 const LONG_ID = 8;
+/** Of P_DATA_V2, P_DATA_V1, and static keys. */
+const HEADER_SIZES = [4, 1, 0];
 
 /** What both directions know of the layout. */
 class BlockLayout {
@@ -56,14 +60,30 @@ class BlockLayout {
   constructor({ crypto, cipher, digest, key, longPacketId }: BlockOptions) {
     this.crypto = crypto;
     this.mode = cipher?.mode ?? 'none';
-    this.blockKey = cipher === undefined || cipher.mode === 'none' ? undefined : crypto.blockKey(cipher, key.cipher);
-    this.ivSize = this.blockKey === undefined ? 0 : (cipher?.ivSize ?? 0);
     this.digest = digest.toLowerCase() === 'none' ? undefined : digest;
     this.digestSize = this.digest === undefined ? 0 : (crypto.digestSize(this.digest) ?? 0);
     this.hmacKey = key.auth.slice();
     this.longId = longPacketId || this.idInIv;
-    if (this.idInIv) this.idSize = 0;
-    else this.idSize = this.longId ? LONG_ID : SHORT_ID;
+    const idSize = this.longId ? LONG_ID : SHORT_ID;
+    this.idSize = this.idInIv ? 0 : idSize;
+    const form: CbcForm = { digest: this.digest, macKey: this.hmacKey, idSize, headerSizes: HEADER_SIZES };
+    const plain = cipher === undefined || cipher.mode === 'none';
+    this.blockKey = plain ? undefined : crypto.blockKey(cipher, key.cipher, this.mode === 'cbc' ? form : undefined);
+    this.ivSize = this.blockKey === undefined ? 0 : (cipher?.ivSize ?? 0);
+  }
+
+  get slots(): readonly number[] | undefined {
+    return this.blockKey?.slots;
+  }
+
+  slot(headerSize: number): number {
+    return this.slots?.[HEADER_SIZES.indexOf(headerSize)] as number;
+  }
+
+  /** What a plaintext becomes under CBC, the header not counted. */
+  sealedLength(length: number): number {
+    const { ivSize } = this;
+    return this.digestSize + ivSize + (Math.floor((this.idSize + length) / ivSize) + 1) * ivSize;
   }
 
   get idInIv(): boolean {
@@ -76,13 +96,14 @@ class BlockLayout {
   }
 }
 
-export class BlockSealer implements DataSealer {
-  readonly many = undefined;
+export class BlockSealer implements DataSealer, ManySealer {
+  readonly many: ManySealer | undefined;
+  id = 0;
+  idHigh = 0;
   readonly #layout: BlockLayout;
   readonly #random: RandomFill;
   readonly #unixTime: () => UnixSeconds;
   #lastId: number;
-  #time = 0;
   #limit: KeyLimit | undefined;
 
   /** `lastId` is the packet id already used; a new key has used none. */
@@ -91,6 +112,7 @@ export class BlockSealer implements DataSealer {
     this.#random = random;
     this.#unixTime = unixTime;
     this.#lastId = lastId;
+    this.many = this.#layout.slots === undefined ? undefined : this;
   }
 
   get limit(): KeyLimit | undefined {
@@ -99,7 +121,7 @@ export class BlockSealer implements DataSealer {
 
   seal(packet: Packet, header: Uint8Array): boolean {
     const layout = this.#layout;
-    if (!this.#takeId()) return false;
+    if (!this.take(1)) return false;
 
     const { bytes } = packet;
     let at = packet.start;
@@ -134,30 +156,42 @@ export class BlockSealer implements DataSealer {
     this.#layout.wipe();
   }
 
-  #takeId(): boolean {
+  take(count: number): boolean {
+    if (this.#limit?.hard === true) return false;
+    const used = this.#lastId + count > PACKET_ID_LAST;
     if (this.#layout.longId) {
       // A later time starts the ids again, so they never run out; while the clock stands still behind, the time last used goes on.
-      if (this.#time === 0 || this.#lastId === PACKET_ID_LAST) {
-        const time = this.#unixTime();
-        if (this.#lastId === PACKET_ID_LAST) this.#lastId = 0;
-        this.#time = Math.max(time, this.#time + 1);
+      if (this.idHigh === 0 || used) {
+        if (used) this.#lastId = 0;
+        this.idHigh = Math.max(this.#unixTime(), this.idHigh + 1);
       }
-    } else if (this.#lastId === PACKET_ID_LAST) {
+    } else if (used) {
       this.#limit = packetIdHard;
       return false;
-    } else if (this.#lastId + 1 >= PACKET_ID_SOFT) this.#limit = packetIdSoft;
-    this.#lastId += 1;
+    } else if (this.#lastId + count >= PACKET_ID_SOFT) this.#limit = packetIdSoft;
+    this.id = this.#lastId + 1;
+    this.#lastId += count;
     return true;
   }
 
+  sealedLength({ segments, segmentLength, lastLength }: Packet): number {
+    const layout = this.#layout;
+    const last = layout.sealedLength(lastLength);
+    return segments === 1 ? last : (segments - 1) * layout.sealedLength(segmentLength) + last;
+  }
+
+  slot(headerSize: number): number {
+    return this.#layout.slot(headerSize);
+  }
+
   #writeId(bytes: Uint8Array, at: number): void {
-    writeUint32(bytes, at, this.#lastId);
-    if (this.#layout.longId) writeUint32(bytes, at + SHORT_ID, this.#time);
+    writeUint32(bytes, at, this.id);
+    if (this.#layout.longId) writeUint32(bytes, at + SHORT_ID, this.idHigh);
   }
 }
 
-export class BlockOpener implements DataOpener {
-  readonly many = undefined;
+export class BlockOpener implements DataOpener, ManyOpener {
+  readonly many: ManyOpener | undefined;
   readonly #layout: BlockLayout;
   readonly #window: ReplayWindow;
   readonly #longWindow: LongReplayWindow;
@@ -167,6 +201,7 @@ export class BlockOpener implements DataOpener {
     this.#layout = new BlockLayout(options);
     this.#window = new ReplayWindow(replay);
     this.#longWindow = new LongReplayWindow(replay);
+    this.many = this.#layout.slots === undefined ? undefined : this;
   }
 
   get limit(): KeyLimit | undefined {
@@ -178,7 +213,7 @@ export class BlockOpener implements DataOpener {
     const { bytes, start, end } = packet;
     const macAt = start + headerSize;
     const ivAt = macAt + layout.digestSize;
-    let textAt = ivAt + layout.ivSize;
+    const textAt = ivAt + layout.ivSize;
     if (end <= textAt) return 'too-short';
 
     if (layout.digest !== undefined) {
@@ -191,10 +226,32 @@ export class BlockOpener implements DataOpener {
       bytes.set(plaintext, textAt);
       packet.end = textAt + plaintext.length;
     }
-    const idAt = layout.idInIv ? ivAt : textAt;
-    textAt += layout.idSize;
-    if (packet.end <= textAt) return 'too-short';
     packet.start = textAt;
+    return this.#judge(packet, layout.idInIv ? ivAt : textAt, now);
+  }
+
+  slotOf({ start, end }: Packet, headerSize: number): number | DataDrop {
+    const { digestSize, ivSize } = this.#layout;
+    return end <= start + headerSize + digestSize + ivSize ? 'too-short' : this.#layout.slot(headerSize);
+  }
+
+  accept(packet: Packet, headerSize: number, now: Millis): DataDrop | undefined {
+    const { digestSize, ivSize } = this.#layout;
+    packet.start += headerSize + digestSize + ivSize;
+    // Each byte of the padding says its length.
+    packet.end -= packet.bytes[packet.end - 1] as number;
+    return this.#judge(packet, packet.start, now);
+  }
+
+  /** Nothing is counted: a forged HMAC says nothing of the key. */
+  refuse(): void {}
+
+  /** Of what was decrypted from `packet.start` on: behind its id stands the plaintext. */
+  #judge(packet: Packet, idAt: number, now: Millis): DataDrop | undefined {
+    const layout = this.#layout;
+    const { bytes } = packet;
+    packet.start += layout.idSize;
+    if (packet.end <= packet.start) return 'too-short';
 
     const id = readUint32(bytes, idAt);
     if (!layout.longId && id >= PACKET_ID_SOFT) this.#limit = packetIdSoft;

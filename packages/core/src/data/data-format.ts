@@ -35,12 +35,12 @@ export interface DataSealer {
 export interface ManySealer {
   /** Takes the ids of `count` packets with `blocks` 16-byte blocks in all: `id` is the first. False: the key is used up. */
   take(count: number, blocks: number): boolean;
-  /** The low and the high 32 bits of the id last taken first. */
+  /** The low and the high 32 bits of the id last taken first; in the long form of `block` the sender's time is the high half. */
   readonly id: number;
   readonly idHigh: number;
-  /** What a plaintext grows by, the header not counted. */
-  readonly overhead: number;
-  /** The number of the key (`AeadKey.slots`) for packets with such a header, after `take`. */
+  /** Bytes of the datagrams that come out of `packet`, their headers not counted. */
+  sealedLength(packet: Packet): number;
+  /** The number of the key (`AeadKey.slots`, `BlockKey.slots`) for packets with such a header, after `take`. */
   slot(headerSize: number): number;
 }
 
@@ -55,7 +55,7 @@ export interface DataOpener {
 
 /** Opening in three steps: a key is found for each datagram, all are opened by the implementer of `Crypto`, then judged. */
 export interface ManyOpener {
-  /** The number of the key (`AeadKey.slots`) that opens the datagram, or why none will. */
+  /** The number of the key (`AeadKey.slots`, `BlockKey.slots`) that opens the datagram, or why none will. */
   slotOf(packet: Packet, headerSize: number): number | DataDrop;
   /** Of an authentic datagram, in the order of arrival: replays are refused, and `packet` becomes the plaintext. */
   accept(packet: Packet, headerSize: number, now: Millis): DataDrop | undefined;

@@ -122,7 +122,6 @@ class EpochChain {
 }
 
 export class EpochSealer implements DataSealer, ManySealer {
-  readonly overhead: number = EPOCH_PACKET_ID_SIZE + TAG_SIZE;
   readonly many: ManySealer | undefined;
   /** The counter's low 32 bits; above them the rest of it, and the epoch. */
   id = 0;
@@ -167,7 +166,7 @@ export class EpochSealer implements DataSealer, ManySealer {
   }
 
   seal(packet: Packet, header: Uint8Array): boolean {
-    if (!this.take(1, Math.ceil(packet.length / 16))) return false;
+    if (!this.take(1, packet.blocks)) return false;
 
     const { bytes, start, end } = packet;
     const idAt = start - EPOCH_PACKET_ID_SIZE;
@@ -208,6 +207,10 @@ export class EpochSealer implements DataSealer, ManySealer {
 
   slot(): number {
     return this.#key.slot as number;
+  }
+
+  sealedLength(packet: Packet): number {
+    return packet.plainLength + packet.segments * (EPOCH_PACKET_ID_SIZE + TAG_SIZE);
   }
 
   wipe(): void {
@@ -299,7 +302,7 @@ export class EpochOpener implements DataOpener, ManyOpener {
     const verdict = epoch.window.accept(counter, now);
     if (verdict !== 'accepted') return verdict;
 
-    epoch.blocks += Math.ceil(packet.length / 16);
+    epoch.blocks += packet.blocks;
     // The peer follows our epoch, so raising it is how we ask for fresh keys.
     if (epoch.window.highest + epoch.blocks > this.#usageLimit && epoch.key.epoch < LAST_EPOCH) {
       this.#sealer.raise(epoch.key.epoch + 1);

@@ -21,6 +21,8 @@ export class Packet {
   segments = 1;
   /** Bytes of the headers that each segment of a superpacket repeats. */
   repeated = 0;
+  /** The length of each packet that comes out of a superpacket but the last. */
+  segmentLength = 0;
 
   constructor(bytes: Uint8Array, start = 0, end = bytes.length) {
     this.bytes = bytes;
@@ -30,6 +32,17 @@ export class Packet {
 
   get length(): number {
     return this.end - this.start;
+  }
+
+  /** Blocks of 16 bytes of all packets that come out of it, each rounded up. */
+  get blocks(): number {
+    if (this.segments === 1) return blocksOf(this.end - this.start);
+    return (this.segments - 1) * blocksOf(this.segmentLength) + blocksOf(this.lastLength);
+  }
+
+  /** The length of the last packet that comes out of it. */
+  get lastLength(): number {
+    return this.plainLength - (this.segments - 1) * this.segmentLength;
   }
 
   /** The lengths of all packets that come out of it. */
@@ -46,11 +59,17 @@ export class Packet {
     this.repeated = 0;
   }
 
-  /** The window is packet `number` of a table; see `segments` and `repeated`. */
-  place(number: number, segments: number, repeated: number): void {
+  /** The window is packet `number` of a table, and no superpacket. */
+  place(number: number): void {
+    this.number = number;
+  }
+
+  /** The window is superpacket `number` of a table; see the fields. */
+  placeSuperpacket(number: number, segments: number, repeated: number, segmentLength: number): void {
     this.number = number;
     this.segments = segments;
     this.repeated = repeated;
+    this.segmentLength = segmentLength;
   }
 
   /** Copies `content` into the own buffer behind the headroom; false when it does not fit. */
@@ -65,6 +84,10 @@ export class Packet {
   view(): Uint8Array {
     return this.bytes.subarray(this.start, this.end);
   }
+}
+
+function blocksOf(length: number): number {
+  return (length + 15) >>> 4;
 }
 
 /** A packet with a buffer of its own for contents of up to `size` bytes. */
