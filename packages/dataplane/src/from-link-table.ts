@@ -2,10 +2,13 @@
  * Datagrams of one link, whole tables at a time: each is assigned a peer and a key, all are opened in one call, then each
  * is judged in the order of arrival. The decisions are `ExternalMultiplexer`'s, the opener's and `FromLink.accept`'s.
  *
+ * Datagrams come in runs of one sender under one key (UDP_GRO). Who sent a run and what opens it is decided with its
+ * first datagram; another belongs to it if its sender, its header and what else chooses the key are the same.
+ *
  * A control packet, and a datagram whose key has no number, are dealt with when all before them are: a float is reported
  * before a later control packet.
  */
-import { type DataDrop, type Endpoint, type LinkId, type Millis, Opcode, Packet, readUint32 } from '@seikan/core';
+import { type Endpoint, type LinkId, type ManyOpener, type Millis, Packet, readUint16, readUint32 } from '@seikan/core';
 import type { PacketTable } from '@seikan/native';
 
 import { type Arrival, type ExternalMultiplexer, headerSizeOf } from './external-multiplexer.js';
@@ -22,10 +25,10 @@ export interface FromLinkTableOptions {
   readonly peers: Peers;
 }
 
-const FULL_HEADER_SIZE = 4;
-const NO_HEADER = 0;
-
 const nowhere: Endpoint = { family: 4, address: '0.0.0.0', port: 0 };
+const FULL_HEADER_SIZE = 4;
+const AUTHENTIC = 1;
+const NO_CHOOSER = -1;
 
 export class FromLinkTable {
   readonly #options: FromLinkTableOptions;
@@ -34,109 +37,159 @@ export class FromLinkTable {
   readonly #arrival: Arrival = { link: 0, from: nowhere };
   readonly #opened = new Packet(new Uint8Array(0));
   readonly #openedFrom: Arrival = { link: 0, from: nowhere };
-  /** Numbers of the datagrams that wait to be opened, their keys and the sizes of their headers. */
+  /** Numbers of the datagrams that wait to be opened. */
   readonly #order = new Uint32Array(MOST_PACKETS);
-  readonly #slots: KeySlot[] = [];
-  readonly #headerSizes = new Uint8Array(MOST_PACKETS);
   #waiting = 0;
-  /** The key of the last P_DATA_V2 datagram, its header and its sender. */
-  #lastSlot: KeySlot | undefined;
-  #lastHeader = NO_HEADER;
-  #lastFrom: Endpoint = nowhere;
+  readonly #runs: Run[] = [];
+  #runCount = 0;
 
   constructor(options: FromLinkTableOptions) {
     this.#options = options;
   }
 
   receive(table: PacketTable, count: number, from: readonly Endpoint[], link: LinkId, now: Millis): void {
-    const { external } = this.#options;
-    const { offsets, lengths, slab } = table;
-    const packet = this.#packet;
-    const arrival = this.#arrival;
-    arrival.link = link;
+    const { offsets, lengths, slab, slots } = table;
+    const order = this.#order;
+    this.#arrival.link = link;
+    let run: Run | undefined;
     for (let i = 0; i < count; i += 1) {
       const start = offsets[i] as number;
-      packet.set(slab, start, start + (lengths[i] as number));
-      packet.place(i);
-      arrival.from = from[i] as Endpoint;
-      if (!external.isControl(packet) && this.#assign(table, i)) continue;
-      this.#open(table, from, now);
-      this.#options.fromLink.receive(packet, arrival, now);
+      const length = lengths[i] as number;
+      const sender = from[i] as Endpoint;
+      if (run === undefined || !run.holds(slab, start, length, sender)) {
+        this.#packet.set(slab, start, start + length);
+        this.#packet.place(i);
+        this.#arrival.from = sender;
+        run = this.#begin(table, now);
+        if (run === undefined) continue;
+      }
+      slots[i] = run.key;
+      order[this.#waiting] = i;
+      this.#waiting += 1;
+      run.end = this.#waiting;
     }
-    this.#open(table, from, now);
+    this.#open(table, now);
   }
 
-  /** False: it is not opened with the others. */
-  #assign(table: PacketTable, i: number): boolean {
+  /** The run that begins with this datagram; `undefined`: it was dropped, or is dealt with. */
+  #begin(table: PacketTable, now: Millis): Run | undefined {
+    const { external, fromLink, peers } = this.#options;
     const packet = this.#packet;
-    const slot = this.#slotOf(packet);
+    const slot = external.isControl(packet) ? undefined : external.slotOf(packet, this.#arrival);
     if (typeof slot === 'string') {
-      this.#options.peers.counters.noPeer.addDrop(slot);
-      return true;
+      peers.counters.noPeer.addDrop(slot);
+      return undefined;
     }
-    const { many } = slot.opener;
-    if (many === undefined) return false;
+    const many = slot?.opener.many;
+    if (slot === undefined || many === undefined) {
+      this.#open(table, now);
+      fromLink.receive(packet, this.#arrival, now);
+      return undefined;
+    }
     const headerSize = headerSizeOf(slot, packet);
     const key = many.slotOf(packet, headerSize);
     if (typeof key === 'string') {
       slot.peer.counters.addDrop(key);
-      return true;
+      return undefined;
     }
-    table.slots[i] = key;
-    this.#order[this.#waiting] = i;
-    this.#slots[this.#waiting] = slot;
-    this.#headerSizes[this.#waiting] = headerSize;
-    this.#waiting += 1;
-    return true;
+    const run = this.#nextRun(slot, many);
+    run.begin(packet, this.#arrival.from, headerSize, key);
+    return run;
   }
 
-  /** Datagrams of one sender come in runs under one key: what was found out for the one before holds for the next. */
-  #slotOf(packet: Packet): KeySlot | DataDrop {
-    const { from } = this.#arrival;
-    const header = packet.length < FULL_HEADER_SIZE ? NO_HEADER : readUint32(packet.bytes, packet.start);
-    const full = header >>> 27 === Opcode.dataV2;
-    if (full && header === this.#lastHeader && from === this.#lastFrom && this.#lastSlot !== undefined) {
-      return this.#lastSlot;
-    }
-    const slot = this.#options.external.slotOf(packet, this.#arrival);
-    this.#lastSlot = full && typeof slot !== 'string' ? slot : undefined;
-    this.#lastHeader = header;
-    this.#lastFrom = from;
-    return slot;
+  #nextRun(slot: KeySlot, many: ManyOpener): Run {
+    const run = (this.#runs[this.#runCount] ??= new Run(slot, many));
+    this.#runCount += 1;
+    run.slot = slot;
+    run.many = many;
+    return run;
   }
 
-  #open(table: PacketTable, from: readonly Endpoint[], now: Millis): void {
-    // What follows may move peers and change keys.
-    this.#lastSlot = undefined;
+  #open(table: PacketTable, now: Millis): void {
     const count = this.#waiting;
     if (count === 0) return;
+    const runs = this.#runCount;
     this.#waiting = 0;
-    const { keys, fromLink } = this.#options;
-    const { offsets, lengths, slab, verdicts } = table;
-    const arrival = this.#openedFrom;
-    arrival.link = this.#arrival.link;
-    keys.ring.open(table, this.#order, 0, count);
-    for (let k = 0; k < count; k += 1) {
-      const i = this.#order[k] as number;
-      const slot = this.#slots[k] as KeySlot;
-      const { many } = slot.opener;
-      if (many === undefined || slot.wiped) continue;
-      if (verdicts[i] === 1) {
-        const start = offsets[i] as number;
-        const size = lengths[i] as number;
-        const packet = this.#opened;
-        packet.set(slab, start, start + size);
-        packet.place(i);
-        const drop = many.accept(packet, this.#headerSizes[k] as number, now);
-        if (drop === undefined) {
-          arrival.from = from[i] as Endpoint;
-          fromLink.accept(slot, packet, size, arrival, now);
-        } else slot.peer.counters.addDrop(drop);
-      } else {
-        many.refuse();
-        slot.peer.counters.addDrop('bad-auth');
-      }
-      fromLink.reportLimit(slot);
+    this.#runCount = 0;
+    this.#openedFrom.link = this.#arrival.link;
+    this.#options.keys.ring.open(table, this.#order, 0, count);
+    let first = 0;
+    for (let r = 0; r < runs; r += 1) {
+      const run = this.#runs[r] as Run;
+      this.#judge(table, run, first, now);
+      first = run.end;
     }
+  }
+
+  #judge(table: PacketTable, { slot, many, from, headerSize, end }: Run, first: number, now: Millis): void {
+    const { fromLink } = this.#options;
+    const { offsets, lengths, slab, verdicts } = table;
+    const { counters } = slot.peer;
+    const packet = this.#opened;
+    const arrival = this.#openedFrom;
+    arrival.from = from;
+    for (let k = first; k < end && !slot.wiped; k += 1) {
+      const i = this.#order[k] as number;
+      if (verdicts[i] !== AUTHENTIC) {
+        many.refuse();
+        counters.addDrop('bad-auth');
+        continue;
+      }
+      const start = offsets[i] as number;
+      const size = lengths[i] as number;
+      packet.set(slab, start, start + size);
+      packet.place(i);
+      const drop = many.accept(packet, headerSize, now);
+      if (drop === undefined) fromLink.accept(slot, packet, size, arrival, now);
+      else counters.addDrop(drop);
+    }
+    if (!slot.wiped) fromLink.reportLimit(slot);
+  }
+}
+
+/** Datagrams that wait to be opened, from one sender under one key. An object is used again for many runs. */
+class Run {
+  slot: KeySlot;
+  many: ManyOpener;
+  from: Endpoint;
+  headerSize = 0;
+  /** The number of the key. */
+  key = 0;
+  /** The run ends before this place of the order. */
+  end = 0;
+  /** No shorter datagram belongs to it. */
+  #least = 0;
+  /** The first four bytes of each datagram, as far as they are its header. */
+  #header = 0;
+  #headerMask = 0;
+  /** What stands behind the header and chooses the key. */
+  #chooser = NO_CHOOSER;
+
+  constructor(slot: KeySlot, many: ManyOpener) {
+    this.slot = slot;
+    this.many = many;
+    this.from = nowhere;
+  }
+
+  /** The datagram in `packet`, which `key` opens, is its first. */
+  begin({ bytes, start }: Packet, from: Endpoint, headerSize: number, key: number): void {
+    const { many } = this;
+    this.from = from;
+    this.headerSize = headerSize;
+    this.key = key;
+    this.#least = many.least(headerSize);
+    this.#headerMask = headerSize === 0 ? 0 : -1 << (8 * (FULL_HEADER_SIZE - headerSize));
+    // Four bytes are there: no key opens less.
+    this.#header = readUint32(bytes, start) & this.#headerMask;
+    this.#chooser = many.keyedByEpoch ? readUint16(bytes, start + headerSize) : NO_CHOOSER;
+  }
+
+  holds(bytes: Uint8Array, start: number, length: number, from: Endpoint): boolean {
+    return (
+      from === this.from &&
+      length >= this.#least &&
+      (readUint32(bytes, start) & this.#headerMask) === this.#header &&
+      (this.#chooser === NO_CHOOSER || readUint16(bytes, start + this.headerSize) === this.#chooser)
+    );
   }
 }

@@ -129,6 +129,7 @@ export class AeadOpener implements DataOpener, ManyOpener {
   readonly #limited: boolean;
   readonly #window: ReplayWindow;
   readonly many: ManyOpener | undefined;
+  readonly keyedByEpoch = false;
   #blocks = 0;
   #forgeries: number;
   #limit: KeyLimit | undefined;
@@ -165,6 +166,10 @@ export class AeadOpener implements DataOpener, ManyOpener {
     return this.accept(packet, headerSize, now);
   }
 
+  least(headerSize: number): number {
+    return headerSize + AEAD_PACKET_ID_SIZE + TAG_SIZE + 1;
+  }
+
   slotOf(packet: Packet, headerSize: number): number | DataDrop {
     return this.#check(packet, headerSize) ?? slotIn(this.#key, headerSize);
   }
@@ -194,8 +199,8 @@ export class AeadOpener implements DataOpener, ManyOpener {
     this.#nonce.fill(0);
   }
 
-  #check({ start, end }: Packet, headerSize: number): DataDrop | undefined {
-    if (end <= start + headerSize + AEAD_PACKET_ID_SIZE + TAG_SIZE) return 'too-short';
+  #check(packet: Packet, headerSize: number): DataDrop | undefined {
+    if (packet.length < this.least(headerSize)) return 'too-short';
     return this.#limit?.hard === true ? 'key-exhausted' : undefined;
   }
 }

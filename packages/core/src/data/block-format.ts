@@ -192,6 +192,7 @@ export class BlockSealer implements DataSealer, ManySealer {
 
 export class BlockOpener implements DataOpener, ManyOpener {
   readonly many: ManyOpener | undefined;
+  readonly keyedByEpoch = false;
   readonly #layout: BlockLayout;
   readonly #window: ReplayWindow;
   readonly #longWindow: LongReplayWindow;
@@ -214,7 +215,7 @@ export class BlockOpener implements DataOpener, ManyOpener {
     const macAt = start + headerSize;
     const ivAt = macAt + layout.digestSize;
     const textAt = ivAt + layout.ivSize;
-    if (end <= textAt) return 'too-short';
+    if (packet.length < this.least(headerSize)) return 'too-short';
 
     if (layout.digest !== undefined) {
       const mac = layout.crypto.hmac(layout.digest, layout.hmacKey, bytes.subarray(ivAt, end));
@@ -230,9 +231,12 @@ export class BlockOpener implements DataOpener, ManyOpener {
     return this.#judge(packet, layout.idInIv ? ivAt : textAt, now);
   }
 
-  slotOf({ start, end }: Packet, headerSize: number): number | DataDrop {
-    const { digestSize, ivSize } = this.#layout;
-    return end <= start + headerSize + digestSize + ivSize ? 'too-short' : this.#layout.slot(headerSize);
+  slotOf(packet: Packet, headerSize: number): number | DataDrop {
+    return packet.length < this.least(headerSize) ? 'too-short' : this.#layout.slot(headerSize);
+  }
+
+  least(headerSize: number): number {
+    return headerSize + this.#layout.digestSize + this.#layout.ivSize + 1;
   }
 
   accept(packet: Packet, headerSize: number, now: Millis): DataDrop | undefined {

@@ -57,6 +57,10 @@ export interface DataOpener {
 export interface ManyOpener {
   /** The number of the key (`AeadKey.slots`, `BlockKey.slots`) that opens the datagram, or why none will. */
   slotOf(packet: Packet, headerSize: number): number | DataDrop;
+  /** Whether the two bytes behind the header choose the key, beside the header. */
+  readonly keyedByEpoch: boolean;
+  /** The length of the shortest datagram that holds anything. */
+  least(headerSize: number): number;
   /** Of an authentic datagram, in the order of arrival: replays are refused, and `packet` becomes the plaintext. */
   accept(packet: Packet, headerSize: number, now: Millis): DataDrop | undefined;
   /** Of a forged one. */

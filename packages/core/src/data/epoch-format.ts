@@ -228,6 +228,7 @@ interface ReceiveEpoch {
 
 export class EpochOpener implements DataOpener, ManyOpener {
   readonly many: ManyOpener | undefined;
+  readonly keyedByEpoch = true;
   readonly #chain: EpochChain;
   readonly #sealer: EpochSealer;
   readonly #replay: ReplayWindowOptions;
@@ -281,6 +282,10 @@ export class EpochOpener implements DataOpener, ManyOpener {
       return 'bad-auth';
     }
     return this.accept(packet, headerSize, now);
+  }
+
+  least(headerSize: number): number {
+    return headerSize + EPOCH_PACKET_ID_SIZE + TAG_SIZE + 1;
   }
 
   slotOf(packet: Packet, headerSize: number): number | DataDrop {
@@ -346,10 +351,9 @@ export class EpochOpener implements DataOpener, ManyOpener {
     if (epoch.key.epoch >= EPOCH_SOFT) this.#limit ??= epochSoft;
   }
 
-  #epochOf({ bytes, start, end }: Packet, headerSize: number): ReceiveEpoch | DataDrop {
-    const idAt = start + headerSize;
-    if (end <= idAt + EPOCH_PACKET_ID_SIZE + TAG_SIZE) return 'too-short';
+  #epochOf(packet: Packet, headerSize: number): ReceiveEpoch | DataDrop {
+    if (packet.length < this.least(headerSize)) return 'too-short';
     if (this.#limit?.hard === true) return 'key-exhausted';
-    return this.#find(readUint16(bytes, idAt)) ?? 'bad-epoch';
+    return this.#find(readUint16(packet.bytes, packet.start + headerSize)) ?? 'bad-epoch';
   }
 }
