@@ -87,7 +87,7 @@ export class Packet {
 }
 
 function blocksOf(length: number): number {
-  return (length + 15) >>> 4;
+  return Math.ceil(length / 16);
 }
 
 /** A packet with a buffer of its own for contents of up to `size` bytes. */
