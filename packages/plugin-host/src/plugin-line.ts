@@ -6,6 +6,7 @@
  *
  * Source: OpenVPN 2.6 src/openvpn/options.c (`plugin`), plugin.c plugin_init_item(). One argument is split again by the
  * rules of a configuration line; two or more are taken as they are.
+ * Differs from OpenVPN 2.x: one argument that does not split keeps us from starting; there the plugin gets none.
  */
 import { existsSync } from 'node:fs';
 import { isAbsolute, join, resolve } from 'node:path';

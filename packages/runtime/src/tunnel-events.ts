@@ -41,7 +41,15 @@ export function configuredPlugins(
   const [major = 0, minor = 0, patch = 0] = openvpnVersion.split('.').map(Number);
   const place = { pluginDir: pluginFolder(), folder, version: { major, minor, patch: `.${patch}` } };
   return new PluginSet(
-    plugins.map((line) => createMember(line, place, log)),
+    plugins.map((line) => {
+      const { name } = line;
+      if (name.startsWith('.'))
+        log(
+          'warn',
+          `WARNING: plugin '${name}' specified by a relative pathname -- using an absolute pathname would be more secure`,
+        );
+      return createMember(line, place, log);
+    }),
     log,
   );
 }

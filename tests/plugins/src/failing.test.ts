@@ -98,9 +98,14 @@ interface Visit {
   readonly seen: readonly string[];
 }
 
-async function visit(witness: Witness): Promise<Visit> {
+async function visit(witness: Witness, lines: readonly string[] = []): Promise<Visit> {
   const from = witness.seen().length;
-  const client = network.startClient('ada', 'secret', ['explicit-exit-notify 1', 'tls-exit', 'hand-window 8']);
+  const client = network.startClient('ada', 'secret', [
+    'explicit-exit-notify 1',
+    'tls-exit',
+    'hand-window 8',
+    ...lines,
+  ]);
   await until(
     () => client.ended || /Initialization Sequence Completed/.test(client.log),
     'the client is in or sent away',
@@ -258,6 +263,37 @@ for (const witness of [plugin, script])
       assert.deepEqual([theirs.status, theirs.connected], [status, connected], title);
     }
   });
+
+test("an address behind a tap client that learn-address refuses is nobody's, as in a stock server", {
+  skip,
+}, async () => {
+  /** The addresses that learn-address was asked about, each once, as `add MAC@0 client`. */
+  const learned = (): string[] => {
+    const asked = readRecording(record).filter(({ call }) => call === 'learn-address');
+    const shapes = asked.map(({ argv }) =>
+      argv
+        .slice(1)
+        .join(' ')
+        .replace(/(?:[\da-f]{2}:){5}[\da-f]{2}/, 'MAC'),
+    );
+    return [...new Set(shapes)];
+  };
+  const run = async (program: string): Promise<object> => {
+    begin(plugin);
+    const server = await network.server([...plugin.lines('server'), 'dev tap'], program);
+    const allowed = await visit(plugin, ['dev tap']);
+    plugin.fail('learn-address');
+    const refused = await visit(plugin, ['dev tap']);
+    const adds = learned().filter((shape) => !shape.startsWith('delete'));
+    await server.stop();
+    assert.deepEqual(learned(), [...adds, 'delete MAC@0']);
+    return { allowed: [allowed.outcome, allowed.reachable], refused: [refused.outcome, refused.reachable], adds };
+  };
+  const theirs = await run(stock);
+  const mine = await run(ours);
+  assert.deepEqual(mine, theirs);
+  assert.deepEqual(theirs, { allowed: ['in', true], refused: ['in', false], adds: ['add MAC@0 client'] });
+});
 
 const outcomes: Readonly<Record<string, string>> = {
   'tls-verify': 'no session false',

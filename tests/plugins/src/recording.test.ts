@@ -132,7 +132,11 @@ for (const { title, lines, order } of clients)
     ]);
     const record = async (program: string): Promise<RecordedCall[]> => {
       rmSync(path, { force: true });
-      const plugin = [`plugin ${recorder} ${path}`, 'setenv greeting hello', 'tls-export-cert .'];
+      const plugin = [
+        `plugin ${recorder} "${path} 'two words' \\"quoted\\""`,
+        'setenv greeting hello',
+        'tls-export-cert .',
+      ];
       const client = network.startClient('ada', 'secret', [...plugin, ...lines], program);
       await connected(client, 1);
       client.process.kill('SIGUSR1');

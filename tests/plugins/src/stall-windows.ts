@@ -6,7 +6,7 @@
 import { type Pings, pluginKinds, quantile, Stall } from './stall.js';
 import { missing, StockNetwork } from './stock.js';
 
-const [rounds = 5, count = 1_500] = process.argv.slice(2).map(Number);
+const [rounds = 5, count = 1_200] = process.argv.slice(2).map(Number);
 /** Seconds: a window is shorter than the sleep. */
 const interval = 0.005;
 
