@@ -7,8 +7,11 @@
  *
  * Source: OpenVPN 2.6 `socket.c` (stream_buf_*), engine table 1.2, 1.4.
  */
+import { constants } from 'node:os';
+
 import { type Endpoint, HEADROOM, readUint16, TAILROOM, writeUint16 } from '@seikan/core';
 import {
+  type Descriptor,
   OUTBOX_LEAST,
   Outbox,
   PacketTable,
@@ -319,12 +322,12 @@ export interface TcpListenLinkOptions {
   readonly queueLimit?: number;
   /** Of its connections. */
   readonly packetwise?: boolean;
-  /** What accept() refuses: no descriptors left, a connection that was gone already. For the log. */
-  readonly onError?: (errno: number) => void;
 }
 
 /** Connections taken in one turn of the event loop. */
 const ACCEPTED_AT_ONCE = 16;
+/** accept() has no descriptor for the connection, which stays in the queue. */
+const NO_DESCRIPTOR: ReadonlySet<number> = new Set([-constants.errno.EMFILE, -constants.errno.ENFILE]);
 
 /** A listening socket as a link: it gives connections and carries no packets. Owns the socket. */
 export class TcpListenLink implements PacketLink {
@@ -334,11 +337,14 @@ export class TcpListenLink implements PacketLink {
   readonly #options: TcpListenLinkOptions;
   readonly #workspace: TcpWorkspace;
   #receiver: LinkReceiver | undefined;
+  /** Given up for a moment to refuse a connection when there is no other descriptor: left waiting, it would wake us for ever. */
+  #spare: Descriptor;
   #closed = false;
 
   constructor(listener: TcpListener, options: TcpListenLinkOptions = {}) {
     this.#listener = listener;
     this.#options = options;
+    this.#spare = listener.descriptor.duplicate();
     this.#workspace = options.workspace ?? new TcpWorkspace();
     const { readiness = eventLoop } = options;
     this.#watch = readiness.watch(listener.descriptor.fd, () => this.#accept());
@@ -362,18 +368,30 @@ export class TcpListenLink implements PacketLink {
     this.#closed = true;
     this.#watch.close();
     this.#listener.close();
+    this.#spare.close();
   }
 
   #accept(): void {
     for (let i = 0; i < ACCEPTED_AT_ONCE && !this.#closed; i += 1) {
       const accepted = this.#listener.accept();
       if (typeof accepted === 'number') {
-        if (accepted !== WOULD_BLOCK) this.#options.onError?.(-accepted);
+        if (NO_DESCRIPTOR.has(accepted)) this.#refuse();
         return;
       }
       const { socket, remote } = accepted;
       const connection = new TcpLink(socket, { ...this.#options, remote, workspace: this.#workspace });
       this.#receiver?.accepted(connection, remote);
+    }
+  }
+
+  #refuse(): void {
+    this.#spare.close();
+    const accepted = this.#listener.accept();
+    if (typeof accepted !== 'number') accepted.socket.close();
+    try {
+      this.#spare = this.#listener.descriptor.duplicate();
+    } catch {
+      // Another thread was quicker: the next refusal tries again.
     }
   }
 }
