@@ -21,9 +21,11 @@ import { PollLoop } from './poll-loop.js';
 import {
   ANSWERED,
   type ChannelStart,
+  type CommandBatch,
   type EventMessage,
   FIRST_DESCRIPTOR,
   joinKey,
+  NEWS,
   POSTED,
   TAKEN,
   type ThreadMessage,
@@ -58,6 +60,7 @@ export class ChannelThread<Link, Tun> {
   readonly #ends: Ends<Link, Tun>;
   readonly #commandWake: Wake;
   readonly #eventWake: Wake;
+  readonly #commands: ControlRing;
   #open: OpenChannel | undefined;
   /** Something was posted or written since the event wake was raised. */
   #news = false;
@@ -70,6 +73,7 @@ export class ChannelThread<Link, Tun> {
     this.#ends = ends(this.#loop);
     this.#commandWake = new Wake(start.commandWake);
     this.#eventWake = new Wake(start.eventWake);
+    this.#commands = new ControlRing(start.commands);
   }
 
   /** Blocks the thread until the end. */
@@ -95,11 +99,24 @@ export class ChannelThread<Link, Tun> {
     this.#commandWake.clear();
     // Before the messages are looked at: what is posted from here on wakes again.
     Atomics.store(this.#state, WOKEN, 0);
+    // What is in the ring now was written after the messages that came before it were posted.
+    const position = this.#commands.published;
     for (;;) {
       const received = receiveMessageOnPort(this.#start.port);
-      if (received === undefined) return;
-      this.#take(received.message as ThreadMessage<Link, Tun>);
+      if (received === undefined) break;
+      for (const { message, ring } of received.message as CommandBatch<Link, Tun>) {
+        this.#sendControl(ring);
+        this.#take(message);
+      }
     }
+    this.#sendControl(position);
+  }
+
+  /** The control packets that were written before `position`, all in one call of the kernel. */
+  #sendControl(position: number): void {
+    const { channel } = this.#open ?? {};
+    this.#commands.readTo(position, (link, to, bytes) => channel?.queueControl(link, to, bytes));
+    channel?.settle();
   }
 
   #take(message: ThreadMessage<Link, Tun>): void {
@@ -188,7 +205,7 @@ export class ChannelThread<Link, Tun> {
     // A message would carry the whole slab that a view shows a part of.
     const owned = event.event === 'message' ? { ...event, plaintext: event.plaintext.slice() } : event;
     Atomics.add(this.#state, POSTED, 1);
-    const message: EventMessage = { channel: number, event: owned, ring: ring.written };
+    const message: EventMessage = { channel: number, event: owned, ring: ring.position };
     this.#start.port.postMessage(message, []);
   }
 
@@ -205,7 +222,8 @@ export class ChannelThread<Link, Tun> {
   #raise(): void {
     if (!this.#news) return;
     this.#news = false;
-    this.#eventWake.raise();
+    this.#open?.ring.publish();
+    if (Atomics.exchange(this.#state, NEWS, 1) === 0) this.#eventWake.raise();
   }
 }
 

@@ -1,12 +1,14 @@
 /**
- * Control datagrams on their way from the channel's thread to the control thread: a ring of fixed size in shared memory
- * with one writer and one reader, so that a flood of them costs a bounded amount of memory and no message each.
+ * Control datagrams on their way between the channel's thread and the control thread, one ring for each direction: of
+ * fixed size in shared memory, with one writer and one reader, so that a flood of them costs a bounded amount of memory
+ * and no message each.
  *
  *   memory   | written u32 | read u32 | … 64 | capacity bytes, used round and round |
  *   record   | size u32 | link i32 | scope u32 | packet size u32 | port u16 | family u8 | address size u8 | address | packet | 0-3 |
  *
  * Positions count bytes and wrap at 2^32. A record never crosses the end: a size of 0 there means "go on at the start".
- * Strangers may fill the ring to a half only: who has a peer gets through while others flood.
+ * The reader sees records when they are published. Strangers may fill the ring to a half only: who has a peer gets
+ * through while others flood.
  */
 import type { Endpoint, LinkId } from '@seikan/core';
 
@@ -26,6 +28,8 @@ export class ControlRing {
   readonly #bytes: Uint8Array;
   /** The reader's: packets are lent from here and not from memory that the writer reuses. */
   readonly #packet = new Uint8Array(LONGEST);
+  /** The writer's: where the next record will begin. */
+  #position = 0;
 
   /** Both threads make one, over the same memory of `ControlRing.bytes`. */
   constructor(memory: SharedArrayBuffer) {
@@ -36,9 +40,19 @@ export class ControlRing {
 
   static readonly bytes: number = FIRST + CAPACITY;
 
-  /** Where the next record will begin: what was written before has been read when `readTo` has come here. */
-  get written(): number {
+  /** The writer's: what was written before has been read when `readTo` has come here. */
+  get position(): number {
+    return this.#position;
+  }
+
+  /** The reader's: up to here everything is published. */
+  get published(): number {
     return Atomics.load(this.#positions, WRITTEN);
+  }
+
+  /** The writer's: what was written becomes visible. */
+  publish(): void {
+    Atomics.store(this.#positions, WRITTEN, this.#position);
   }
 
   /** The writer's. False: there is no room for it. */
@@ -46,7 +60,7 @@ export class ControlRing {
     const { address, family, port, scope = 0 } = from;
     const size = (HEAD + address.length + packet.length + 3) & ~3;
     if (packet.length > LONGEST) return false;
-    const written = this.written;
+    const written = this.#position;
     const used = (written - Atomics.load(this.#positions, READ)) >>> 0;
     let at = written % CAPACITY;
     const skipped = at + size > CAPACITY ? CAPACITY - at : 0;
@@ -65,7 +79,7 @@ export class ControlRing {
     view.setUint8(at + 19, address.length);
     for (let i = 0; i < address.length; i += 1) this.#bytes[at + HEAD + i] = address.charCodeAt(i);
     this.#bytes.set(packet, at + HEAD + address.length);
-    Atomics.store(this.#positions, WRITTEN, written + skipped + size);
+    this.#position = (written + skipped + size) >>> 0;
     return true;
   }
 

@@ -4,17 +4,22 @@
  *
  *   idle ──start()──▶ running ──dies──▶ idle          ended, for good
  *
+ * What is said in one turn of the control thread leaves at its end, in one message and with one wake-up.
  * When the thread dies, the descriptors that it had open are closed here.
  */
 import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from 'node:worker_threads';
 
+import type { Endpoint, LinkId } from '@seikan/core';
 import { Descriptor, Wake, Watch } from '@seikan/native';
 
+import { ControlRing } from './control-ring.js';
 import type { LinkSource, TunSource } from './descriptor-ends.js';
 import {
   ANSWERED,
+  type CommandMessage,
   type EventMessage,
   FIRST_DESCRIPTOR,
+  NEWS,
   STATE_BYTES,
   TAKEN,
   type ThreadMessage,
@@ -39,7 +44,7 @@ export interface ThreadListener {
 /** A thread that does not answer for so long hangs, and is ended. */
 const PATIENCE = 10_000;
 
-interface Running {
+interface Running<Link, Tun> {
   readonly worker: Worker;
   readonly port: MessagePort;
   readonly commandWake: Wake;
@@ -47,11 +52,16 @@ interface Running {
   readonly watch: Watch;
   readonly state: Int32Array;
   readonly exited: Promise<void>;
+  readonly commands: ControlRing;
+  /** Said in this turn and not posted yet. */
+  unsent: CommandMessage<Link, Tun>[];
+  /** It will be flushed at the end of the turn. */
+  flushes: boolean;
 }
 
 export class DataThread<Link = LinkSource, Tun = TunSource> {
   readonly #options: DataThreadOptions;
-  #running: Running | undefined;
+  #running: Running<Link, Tun> | undefined;
   #listener: ThreadListener | undefined;
   #tickets = 0;
   #channels = 0;
@@ -72,17 +82,22 @@ export class DataThread<Link = LinkSource, Tun = TunSource> {
     const commandWake = new Wake();
     const eventWake = new Wake();
     const state = new SharedArrayBuffer(STATE_BYTES);
+    const words = new Int32Array(state);
+    const commands = new SharedArrayBuffer(ControlRing.bytes);
     const start: ThreadStart = {
       port: port2,
       commandWake: commandWake.descriptor.fd,
       eventWake: eventWake.descriptor.fd,
       state,
+      commands,
       extra: this.#options.extra,
     };
     const entry = this.#options.entry ?? new URL('./worker-main.js', import.meta.url);
     const worker = new Worker(entry, { workerData: start, transferList: [port2] });
     const watch = new Watch(eventWake.descriptor.fd, { readable: true }, () => {
       eventWake.clear();
+      // Before anything is looked at: what is posted from here on wakes again.
+      Atomics.store(words, NEWS, 0);
       this.#listener?.news();
     });
     let reason = 'ended';
@@ -95,14 +110,17 @@ export class DataThread<Link = LinkSource, Tun = TunSource> {
         resolve();
       });
     });
-    const running: Running = {
+    const running: Running<Link, Tun> = {
       worker,
       port: port1,
       commandWake,
       eventWake,
       watch,
-      state: new Int32Array(state),
+      state: words,
       exited,
+      commands: new ControlRing(commands),
+      unsent: [],
+      flushes: false,
     };
     this.#running = running;
     this.#tickets = 0;
@@ -110,7 +128,10 @@ export class DataThread<Link = LinkSource, Tun = TunSource> {
   }
 
   /** The process waits for its threads when it ends, and one that blocks in the kernel would not hear of that. */
-  readonly #leave = (): void => this.post({ do: 'end' });
+  readonly #leave = (): void => {
+    this.post({ do: 'end' });
+    this.flush();
+  };
 
   /** A number for a channel that no earlier one had. */
   nextChannel(): number {
@@ -127,8 +148,16 @@ export class DataThread<Link = LinkSource, Tun = TunSource> {
   post(message: ThreadMessage<Link, Tun>): void {
     const running = this.#running;
     if (running === undefined) return;
-    running.port.postMessage(message, []);
-    if (Atomics.exchange(running.state, WOKEN, 1) === 0) running.commandWake.raise();
+    running.unsent.push({ message, ring: running.commands.position });
+    this.#flushLater(running);
+  }
+
+  /** A control packet, copied: in order with what is posted, and without a message where the ring has room. */
+  sendControl(link: LinkId, to: Endpoint, bytes: Uint8Array): void {
+    const running = this.#running;
+    if (running === undefined) return;
+    if (running.commands.write(link, to, bytes, true)) this.#flushLater(running);
+    else this.post({ do: 'handle', command: { verb: 'sendControl', link, to, bytes: bytes.slice() } });
   }
 
   /** Posts and blocks until the thread has done it, which takes one turn of its loop: a port or a device is free then. */
@@ -138,6 +167,7 @@ export class DataThread<Link = LinkSource, Tun = TunSource> {
     this.#tickets += 1;
     const ticket = this.#tickets;
     this.post(makeMessage(ticket));
+    this.#flush(running);
     const end = performance.now() + PATIENCE;
     for (;;) {
       const answered = Atomics.load(running.state, ANSWERED);
@@ -174,7 +204,28 @@ export class DataThread<Link = LinkSource, Tun = TunSource> {
     await running.exited;
   }
 
-  #buried(running: Running, reason: string): void {
+  #flushLater(running: Running<Link, Tun>): void {
+    if (running.flushes) return;
+    running.flushes = true;
+    queueMicrotask(() => this.#flush(running));
+  }
+
+  /** Posts what was said, without waiting for the end of the turn. */
+  flush(): void {
+    this.#flush(this.#running);
+  }
+
+  #flush(running: Running<Link, Tun> | undefined): void {
+    if (running?.flushes !== true || this.#running !== running) return;
+    running.flushes = false;
+    if (running.unsent.length > 0) running.port.postMessage(running.unsent, []);
+    running.unsent = [];
+    // After the messages: a packet is not seen before what was said before it.
+    running.commands.publish();
+    if (Atomics.exchange(running.state, WOKEN, 1) === 0) running.commandWake.raise();
+  }
+
+  #buried(running: Running<Link, Tun>, reason: string): void {
     process.removeListener('exit', this.#leave);
     running.watch.close();
     running.commandWake.close();

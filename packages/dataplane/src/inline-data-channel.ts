@@ -176,9 +176,20 @@ export class InlineDataChannel implements DataChannel<PacketLink, PacketTun> {
 
   handle(command: DataChannelCommand): void {
     if (this.#closed) return;
-    if (command.verb === 'sendControl') this.#sendControl(command.link, command.to, command.bytes);
+    if (command.verb === 'sendControl') this.queueControl(command.link, command.to, command.bytes);
     else this.#plane.handle(command, this.#clock.now());
     this.#endTurn();
+  }
+
+  /** The command `sendControl` for one of several packets, which leave together with `settle`. */
+  queueControl(id: LinkId, to: Endpoint, bytes: Uint8Array): void {
+    if (this.#closed) return;
+    const drop = this.#toLink(id, to, new Packet(bytes));
+    if (drop !== undefined) this.#plane.peers.counters.noPeer.addDrop(drop);
+  }
+
+  settle(): void {
+    if (!this.#closed) this.#endTurn();
   }
 
   readCounters(ref: PeerRef): PeerCounters | undefined {
@@ -323,11 +334,6 @@ export class InlineDataChannel implements DataChannel<PacketLink, PacketTun> {
     if (!this.#tun.write(packet.bytes, packet.start, packet.end)) return 'tun-full';
     this.#tunUnflushed = true;
     return undefined;
-  }
-
-  #sendControl(id: LinkId, to: Endpoint, bytes: Uint8Array): void {
-    const drop = this.#toLink(id, to, new Packet(bytes));
-    if (drop !== undefined) this.#plane.peers.counters.noPeer.addDrop(drop);
   }
 
   /** An event of the ends themselves, outside the packet path. */

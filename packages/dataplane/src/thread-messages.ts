@@ -2,7 +2,7 @@
  * What the control thread and the channel's thread say to each other. Each direction is one MessagePort, and a Wake that
  * is raised when something was posted; control datagrams cross in a ring beside it (control-ring.ts).
  *
- *   state   | tickets answered | events posted | events taken | woken | … 16 | descriptors that the thread has open, 0: a free cell |
+ *   state   | tickets answered | events posted | events taken | woken | news | … 16 | descriptors that the thread has open, 0: a free cell |
  */
 import type { MessagePort } from 'node:worker_threads';
 
@@ -13,6 +13,8 @@ export const POSTED = 1;
 export const TAKEN = 2;
 /** 1 while the thread has been woken and has not looked at its messages since: it need not be woken again. */
 export const WOKEN = 3;
+/** The same for the control thread. */
+export const NEWS = 4;
 export const FIRST_DESCRIPTOR = 16;
 /** Descriptors beyond that are not written down, and are lost with a thread that dies. */
 const DESCRIPTORS = 16_384;
@@ -26,6 +28,8 @@ export interface ThreadStart {
   readonly commandWake: number;
   readonly eventWake: number;
   readonly state: SharedArrayBuffer;
+  /** Control datagrams to be sent. */
+  readonly commands: SharedArrayBuffer;
   /** For other entries than ours. */
   readonly extra: unknown;
 }
@@ -54,6 +58,15 @@ export type ThreadMessage<Link, Tun> =
   | { readonly do: 'detachTun'; readonly ticket: number }
   | { readonly do: 'close'; readonly ticket: number }
   | { readonly do: 'end' };
+
+/** What is posted at once: everything that was said in one turn of the control thread. */
+export type CommandBatch<Link, Tun> = readonly CommandMessage<Link, Tun>[];
+
+export interface CommandMessage<Link, Tun> {
+  readonly message: ThreadMessage<Link, Tun>;
+  /** The command ring's position when it was said: what was written before comes first. */
+  readonly ring: number;
+}
 
 export interface EventMessage {
   readonly channel: number;

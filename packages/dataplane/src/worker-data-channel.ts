@@ -2,9 +2,10 @@
  * The `worker` data channel as the control thread has it: it posts commands to the channel's thread and delivers what
  * comes back. Everything that moves packets is an `InlineDataChannel` in that thread (channel-thread.ts).
  *
- *   handle ──port──▶ thread ──port (events), ring (control datagrams), shared memory (counters)──▶ onEvent, readCounters
+ *   handle ──port, ring (control datagrams)──▶ thread ──port (events), ring, shared memory (counters)──▶ onEvent, readCounters
  *
- * Events of the port and packets of the ring are one sequence: each event names the ring's position at which it happened.
+ * What comes by the port and the packets of the ring beside it are one sequence: each message names the ring's position
+ * at which it happened.
  * When the thread dies, its keys, links and tun are gone with it, which is reported as one event; a new thread begins with
  * the next link or tun.
  */
@@ -87,6 +88,9 @@ export class WorkerDataChannel<Link = LinkSource, Tun = TunSource> implements Da
   handle(command: DataChannelCommand): void {
     if (this.#closed) return;
     switch (command.verb) {
+      case 'sendControl':
+        this.#thread.sendControl(command.link, command.to, command.bytes);
+        return;
       case 'delPeer':
         if (this.#deletePeer(command.peer)) return;
         break;
@@ -140,7 +144,7 @@ export class WorkerDataChannel<Link = LinkSource, Tun = TunSource> implements Da
     const life = this.#life;
     if (life === undefined) return;
     // What is in the ring now was written after the events that came before it were posted.
-    const position = life.ring.written;
+    const position = life.ring.published;
     for (let i = 0; i < AT_ONCE; i += 1) {
       const message = this.#thread.receive();
       if (message === undefined) {
@@ -211,8 +215,6 @@ function keyOf({ index, generation }: PeerRef): string {
 /** A message carries the whole memory behind a view: views are copied first. */
 function compact(command: DataChannelCommand): DataChannelCommand {
   switch (command.verb) {
-    case 'sendControl':
-      return { ...command, bytes: command.bytes.slice() };
     case 'sendMessage':
       return { ...command, plaintext: command.plaintext.slice() };
     case 'addRoute':

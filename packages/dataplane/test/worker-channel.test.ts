@@ -1,5 +1,7 @@
 /** What only a channel in a thread of its own can get wrong: death, a control thread that is late, ports, descriptors. */
 import assert from 'node:assert/strict';
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
 import { openSync, readdirSync, readlinkSync } from 'node:fs';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -199,6 +201,30 @@ test('while control is late strangers fill half of the ring at most, peers get t
   await until(() => events.length === room + 21);
   stranger.socket.close();
   peer.socket.close();
+  await setup.close();
+});
+
+test('what is said in one turn is done in its order, packets and other commands', async () => {
+  const setup = new Setup();
+  const { channel } = setup;
+  channel.openLink(1, openUdp().source);
+  const socket = createSocket('udp4').bind(0, '127.0.0.1');
+  await once(socket, 'listening');
+  const to: Endpoint = { family: 4, address: '127.0.0.1', port: socket.address().port };
+  const got: number[] = [];
+  socket.on('message', (bytes) => got.push(bytes[1] ?? 0));
+  const control = (bytes: Uint8Array): void => channel.handle({ verb: 'sendControl', link: 1, to, bytes });
+
+  const lent = Uint8Array.of(0x28, 101);
+  control(lent);
+  lent.fill(0);
+  // A sealed packet carries the peer's id 0 in its second byte.
+  setup.addPeer(0, to);
+  channel.handle({ verb: 'sendMessage', peer: { index: 0, generation: 1 }, plaintext: Uint8Array.of(1) });
+  control(Uint8Array.of(0x28, 102));
+  await until(() => got.length === 3);
+  assert.deepEqual(got, [101, 0, 102]);
+  socket.close();
   await setup.close();
 });
 

@@ -95,7 +95,12 @@ export class TunnelProcess {
   readonly #ended: Promise<EndCause>;
   #end: (cause: EndCause) => void = () => undefined;
   #timer: NodeJS.Timeout | undefined;
+  /** When the timer rings. It may be too early, and then is set again. */
+  #timerAt = Number.POSITIVE_INFINITY;
+  /** The machine's deadline will be looked at when everything of this turn is done. */
+  #rearms = false;
   #pumping = false;
+  #over = false;
 
   constructor(settings: TunnelProcessSettings) {
     this.#settings = settings;
@@ -154,6 +159,7 @@ export class TunnelProcess {
     this.#machine.handleStart(this.#time);
     this.#pump();
     const cause = await this.#ended;
+    this.#over = true;
     clearTimeout(this.#timer);
     for (const cancel of this.#running.values()) cancel();
     await this.#tun.close();
@@ -179,6 +185,7 @@ export class TunnelProcess {
   }
 
   #handleTimeout(): void {
+    this.#timerAt = Number.POSITIVE_INFINITY;
     this.#machine.handleTimeout(this.#time);
     this.#pump();
   }
@@ -189,9 +196,18 @@ export class TunnelProcess {
     this.#pumping = true;
     for (let output = this.#machine.poll(); output !== undefined; output = this.#machine.poll()) this.#execute(output);
     this.#pumping = false;
-    clearTimeout(this.#timer);
+    if (this.#rearms || this.#over) return;
+    this.#rearms = true;
+    queueMicrotask(() => this.#rearm());
+  }
+
+  /** Deadlines mostly move away: only one that is nearer than the timer sets it. */
+  #rearm(): void {
+    this.#rearms = false;
     const next = this.#machine.nextTimeout();
-    if (next === undefined) return;
+    if (next === undefined || next >= this.#timerAt || this.#over) return;
+    clearTimeout(this.#timer);
+    this.#timerAt = next;
     const delay = Math.min(Math.max(0, Math.ceil(next - performance.now())), LONGEST_DELAY);
     this.#timer = setTimeout(() => this.#handleTimeout(), delay);
   }

@@ -103,6 +103,8 @@ export function workerHarness(): HarnessFactory {
       handle: (command) => {
         remotes.expect(command);
         channel.handle(command);
+        // The suite does not return to the event loop between a command and the packets that come after it.
+        thread.flush();
       },
       openLink: (id) => {
         const socket = UdpSocket.open({ family: 4, bind: { address: HOST, port: 0 } });
