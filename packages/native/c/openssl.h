@@ -44,6 +44,9 @@ int seikan_offer_passphrase(char *into, int size, int writing, void *passphrase)
 /* A certificate as the PeerCertificate of core/tls (x509.c). */
 napi_value seikan_certificate(napi_env env, X509 *certificate, int depth);
 
+/* The same for a certificate above the peer's own, made once for those that come with every peer (tls-context.c). */
+napi_value seikan_issuer_certificate(napi_env env, SSL *ssl, X509 *certificate, int depth);
+
 /* `2048 bits RSA`, `256 bits ECprime256v1`, `253 bits X25519` (x509.c). */
 void seikan_describe_key(EVP_PKEY *key, char *into, size_t size);
 

@@ -89,7 +89,8 @@ static bool accepts(struct connection *connection, X509 *certificate, int depth)
     bool accepted = false;
 
     napi_get_undefined(env, &undefined);
-    arguments[0] = seikan_certificate(env, certificate, depth);
+    arguments[0] = depth > 0 ? seikan_issuer_certificate(env, connection->ssl, certificate, depth)
+                             : seikan_certificate(env, certificate, depth);
     arguments[1] = arguments[2] = undefined;
     if (error != X509_V_OK) {
         napi_create_int32(env, error, &arguments[1]);
@@ -171,11 +172,10 @@ static void shake_hands(struct connection *connection)
     else judge(connection, result);
 }
 
-/* Every record that has arrived, as an array of Uint8Array, or NULL when there is none. */
-static napi_value read_records(napi_env env, struct connection *connection)
+/* Every record that has arrived, to the end of `records`, each a Uint8Array. */
+static void read_records(napi_env env, struct connection *connection, napi_value records)
 {
     unsigned char record[RECORD_LIMIT];
-    napi_value records = NULL;
     uint32_t count = 0;
 
     while (connection->state == SECURED) {
@@ -187,12 +187,11 @@ static napi_value read_records(napi_env env, struct connection *connection)
             judge(connection, length);
             break;
         }
-        if (records == NULL) napi_create_array(env, &records);
+        if (count == 0) napi_get_array_length(env, records, &count);
         napi_set_element(env, records, count, seikan_copy_bytes(env, record, (size_t)length));
         OPENSSL_cleanse(record, (size_t)length);
         count += 1;
     }
-    return records;
 }
 
 static struct connection *unwrap(napi_env env, napi_value value)
@@ -239,6 +238,12 @@ static napi_value number(napi_env env, size_t value)
     return result;
 }
 
+/* What every call that moves a connection on gives back: state + 4 * bytes that wait to be sent. */
+static napi_value standing(napi_env env, struct connection *connection)
+{
+    return number(env, (size_t)connection->state + 4 * BIO_ctrl_pending(SSL_get_wbio(connection->ssl)));
+}
+
 /* openTls(context, server) */
 static napi_value open_connection(napi_env env, napi_callback_info info)
 {
@@ -280,48 +285,44 @@ static napi_value open_connection(napi_env env, napi_callback_info info)
     return object;
 }
 
-/* startTls(connection): the client's first flight. */
+/* startTls(connection): the client's first flight. The standing. */
 static napi_value start(napi_env env, napi_callback_info info)
 {
     napi_value arguments[4];
     struct connection *connection = enter(env, info, arguments);
 
-    if (connection != NULL && connection->state == HANDSHAKING) shake_hands(connection);
-    return NULL;
+    if (connection == NULL) return NULL;
+    if (connection->state == HANDSHAKING) shake_hands(connection);
+    return standing(env, connection);
 }
 
-/* receiveTls(connection, ciphertext, verify(certificate, code, text) => boolean): records or undefined */
+/*
+ * receiveTls(connection, ciphertext, verify(certificate, code, text) => boolean, records): the standing; what was
+ * decrypted is added to the array `records`. Undefined when `verify` has closed the connection.
+ */
 static napi_value receive(napi_env env, napi_callback_info info)
 {
-    napi_value arguments[4], records;
+    napi_value arguments[4];
     struct connection *connection = enter(env, info, arguments);
     uint8_t *ciphertext;
     size_t length;
 
     if (connection == NULL || !seikan_bytes(env, arguments[1], &ciphertext, &length)) return NULL;
-    if (length == 0 || connection->state == CLOSED || connection->state == FAILED) return NULL;
+    if (length == 0 || connection->state == CLOSED || connection->state == FAILED) return standing(env, connection);
     if (BIO_write(SSL_get_rbio(connection->ssl), ciphertext, (int)length) != (int)length) {
         connection->state = FAILED;
         snprintf(connection->reason, sizeof connection->reason, "out of memory");
-        return NULL;
+        return standing(env, connection);
     }
     connection->busy = true;
     connection->env = env;
     connection->verify = arguments[2];
     if (connection->state == HANDSHAKING) shake_hands(connection);
-    records = read_records(env, connection);
+    read_records(env, connection, arguments[3]);
     connection->busy = false;
-    if (connection->doomed) free_ssl(env, connection);
-    return records;
-}
-
-/* pendingTls(connection) */
-static napi_value pending(napi_env env, napi_callback_info info)
-{
-    napi_value arguments[4];
-    struct connection *connection = enter(env, info, arguments);
-
-    return connection == NULL ? NULL : number(env, BIO_ctrl_pending(SSL_get_wbio(connection->ssl)));
+    if (!connection->doomed) return standing(env, connection);
+    free_ssl(env, connection);
+    return NULL;
 }
 
 /* takeTls(connection, into) */
@@ -347,7 +348,7 @@ static napi_value take(napi_env env, napi_callback_info info)
     return number(env, taken > 0 ? (size_t)taken : 0);
 }
 
-/* writeTls(connection, plaintext): one record */
+/* writeTls(connection, plaintext): one record. The standing. */
 static napi_value write_record(napi_env env, napi_callback_info info)
 {
     napi_value arguments[4];
@@ -364,7 +365,7 @@ static napi_value write_record(napi_env env, napi_callback_info info)
     ERR_clear_error();
     result = SSL_write(connection->ssl, plaintext, (int)length);
     if (result <= 0) judge(connection, result);
-    return NULL;
+    return standing(env, connection);
 }
 
 /* exportTlsKeyingMaterial(connection, label, length) */
@@ -431,15 +432,6 @@ static napi_value describe(napi_env env, napi_callback_info info)
     return text;
 }
 
-/* tlsState(connection): 0 handshaking, 1 secured, 2 closed, 3 failed */
-static napi_value get_state(napi_env env, napi_callback_info info)
-{
-    napi_value arguments[4];
-    struct connection *connection = enter(env, info, arguments);
-
-    return connection == NULL ? NULL : number(env, connection->state);
-}
-
 /* OpenSSL 3.0 has no text for those that came with TLS 1.3. */
 static const char *alert_name(int alert)
 {
@@ -472,7 +464,7 @@ static napi_value get_failure(napi_env env, napi_callback_info info)
     return failure;
 }
 
-/* shutdownTls(connection) */
+/* shutdownTls(connection): the standing */
 static napi_value shut_down(napi_env env, napi_callback_info info)
 {
     napi_value arguments[4];
@@ -484,7 +476,7 @@ static napi_value shut_down(napi_env env, napi_callback_info info)
         ERR_clear_error();
         connection->state = CLOSED;
     }
-    return NULL;
+    return standing(env, connection);
 }
 
 /* closeTls(connection): from inside its own verification it takes effect when that returns. */
@@ -507,11 +499,10 @@ static napi_value close_connection(napi_env env, napi_callback_info info)
 bool seikan_register_tls_connection(napi_env env, napi_value exports)
 {
     return seikan_export(env, exports, "openTls", open_connection) && seikan_export(env, exports, "startTls", start)
-        && seikan_export(env, exports, "receiveTls", receive) && seikan_export(env, exports, "pendingTls", pending)
-        && seikan_export(env, exports, "takeTls", take) && seikan_export(env, exports, "writeTls", write_record)
+        && seikan_export(env, exports, "receiveTls", receive) && seikan_export(env, exports, "takeTls", take) && seikan_export(env, exports, "writeTls", write_record)
         && seikan_export(env, exports, "exportTlsKeyingMaterial", export_keying_material)
         && seikan_export(env, exports, "tlsPeerCertificate", peer_certificate)
-        && seikan_export(env, exports, "describeTls", describe) && seikan_export(env, exports, "tlsState", get_state)
+        && seikan_export(env, exports, "describeTls", describe)
         && seikan_export(env, exports, "tlsFailure", get_failure)
         && seikan_export(env, exports, "shutdownTls", shut_down)
         && seikan_export(env, exports, "closeTls", close_connection);

@@ -14,16 +14,61 @@
 
 static const napi_type_tag context_tag = { 0x7365696b616e746c, 0x73636f6e74657874 };
 
+/* Certificates above a peer's own are the same for most peers: the last few are told with the object made before. */
+#define ISSUERS 4
+
+struct issuer {
+    X509 *certificate;
+    int depth;
+    napi_ref told;
+};
+
 struct tls_context {
     SSL_CTX *ssl;
     char *authorities; /* PEM text */
     char *directory;
+    struct issuer issuers[ISSUERS];
+    unsigned next_issuer;
 };
 
-static void free_context(struct tls_context *context)
+static void forget_issuer(napi_env env, struct issuer *issuer)
 {
+    if (issuer->told != NULL) napi_delete_reference(env, issuer->told);
+    X509_free(issuer->certificate);
+    *issuer = (struct issuer){ NULL, 0, NULL };
+}
+
+napi_value seikan_issuer_certificate(napi_env env, SSL *ssl, X509 *certificate, int depth)
+{
+    struct tls_context *context = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+    struct issuer *issuer;
+    napi_value told = NULL;
+
+    if (context == NULL) return seikan_certificate(env, certificate, depth);
+    for (int i = 0; i < ISSUERS; i += 1) {
+        issuer = &context->issuers[i];
+        /* What the store holds is one object for all connections, and an X509 does not change. */
+        if (issuer->certificate == certificate && issuer->depth == depth
+            && napi_get_reference_value(env, issuer->told, &told) == napi_ok && told != NULL)
+            return told;
+    }
+    told = seikan_certificate(env, certificate, depth);
+    issuer = &context->issuers[context->next_issuer++ % ISSUERS];
+    forget_issuer(env, issuer);
+    if (told == NULL || napi_create_reference(env, told, 1, &issuer->told) != napi_ok) return told;
+    X509_up_ref(certificate);
+    issuer->certificate = certificate;
+    issuer->depth = depth;
+    return told;
+}
+
+static void free_context(napi_env env, struct tls_context *context)
+{
+    /* Connections that stand keep the SSL_CTX. */
+    if (context->ssl != NULL) SSL_CTX_set_app_data(context->ssl, NULL);
     SSL_CTX_free(context->ssl);
     context->ssl = NULL;
+    for (int i = 0; i < ISSUERS; i += 1) forget_issuer(env, &context->issuers[i]);
     free(context->authorities);
     context->authorities = NULL;
     free(context->directory);
@@ -32,9 +77,8 @@ static void free_context(struct tls_context *context)
 
 static void finalize_context(napi_env env, void *data, void *hint)
 {
-    (void)env;
     (void)hint;
-    free_context(data);
+    free_context(env, data);
     free(data);
 }
 
@@ -330,6 +374,7 @@ static napi_value create_context(napi_env env, napi_callback_info info)
     context->directory = seikan_text(env, options, "caPath");
     context->ssl = SSL_CTX_new(server ? TLS_server_method() : TLS_client_method());
     if (context->ssl == NULL) seikan_throw_openssl(env, "memory");
+    else SSL_CTX_set_app_data(context->ssl, context);
     if (context->ssl == NULL || !configure(env, context, options, server)
         || napi_create_object(env, &object) != napi_ok
         || napi_type_tag_object(env, object, &context_tag) != napi_ok
@@ -388,7 +433,7 @@ static napi_value close_context(napi_env env, napi_callback_info info)
 
     if (napi_get_cb_info(env, info, &count, &argument, NULL, NULL) == napi_ok
         && (context = unwrap(env, argument)) != NULL)
-        free_context(context);
+        free_context(env, context);
     return NULL;
 }
 

@@ -6,6 +6,15 @@ import { loadAddon } from './addon.js';
 export type NativeContext = object & { readonly __context: never };
 export type NativeConnection = object & { readonly __connection: never };
 
+/** A connection's state (0 handshaking, 1 secured, 2 closed, 3 failed) and 4 times the bytes that wait to be sent. */
+export type Standing = number;
+
+export type NativeVerify = (
+  certificate: PeerCertificate,
+  code: number | undefined,
+  text: string | undefined,
+) => boolean;
+
 /** `options` of c/tls-context.c: texts that are absent are left out, numbers are OpenSSL's own. */
 export interface NativeTlsOptions {
   readonly server: 0 | 1;
@@ -43,21 +52,21 @@ export interface OpensslRoom {
   opensslCipherName(standardName: string): string | undefined;
 
   openTls(context: NativeContext, server: boolean): NativeConnection;
-  startTls(connection: NativeConnection): void;
+  startTls(connection: NativeConnection): Standing;
+  /** Adds what was decrypted to `records`. Undefined: `verify` has closed the connection. */
   receiveTls(
     connection: NativeConnection,
     ciphertext: Uint8Array,
-    verify: (certificate: PeerCertificate, code: number | undefined, text: string | undefined) => boolean,
-  ): Uint8Array[] | undefined;
-  pendingTls(connection: NativeConnection): number;
+    verify: NativeVerify,
+    records: Uint8Array[],
+  ): Standing | undefined;
   takeTls(connection: NativeConnection, into: Uint8Array): number;
-  writeTls(connection: NativeConnection, plaintext: Uint8Array): void;
+  writeTls(connection: NativeConnection, plaintext: Uint8Array): Standing;
   exportTlsKeyingMaterial(connection: NativeConnection, label: string, length: number): Uint8Array;
   tlsPeerCertificate(connection: NativeConnection): PeerCertificate | undefined;
   describeTls(connection: NativeConnection): string;
-  tlsState(connection: NativeConnection): 0 | 1 | 2 | 3;
   tlsFailure(connection: NativeConnection): { reason: string; alert?: string; sent?: boolean };
-  shutdownTls(connection: NativeConnection): void;
+  shutdownTls(connection: NativeConnection): Standing;
   closeTls(connection: NativeConnection): void;
 
   readCertificate(bytes: Uint8Array): PeerCertificate;

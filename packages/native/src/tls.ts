@@ -8,8 +8,10 @@ import {
   type NativeCipher,
   type NativeConnection,
   type NativeContext,
+  type NativeVerify,
   type OpensslRoom,
   opensslRoom,
+  type Standing,
 } from './openssl-room.js';
 import { toOpensslCipherList, toOpensslGroups } from './tls-names.js';
 
@@ -143,16 +145,27 @@ const STATES = ['handshaking', 'secured', 'closed', 'failed'] as const;
 class Connection implements TlsConnection {
   readonly #openssl: OpensslRoom;
   readonly #native: NativeConnection;
-  readonly #verify: VerifyCertificate;
+  readonly #verify: NativeVerify;
   #state: TlsConnection['state'] = 'handshaking';
+  #pending = 0;
   #failure: TlsFailure | undefined;
-  #unread: Uint8Array[] = [];
+  /** What `verify` threw. */
+  #thrown: { readonly cause: unknown } | undefined;
+  readonly #unread: Uint8Array[] = [];
   #open = true;
 
   constructor(openssl: OpensslRoom, native: NativeConnection, verify: VerifyCertificate) {
     this.#openssl = openssl;
     this.#native = native;
-    this.#verify = verify;
+    this.#verify = (certificate, code, text) => {
+      try {
+        const error = code === undefined || text === undefined ? undefined : { code, text };
+        return verify(certificate, error) === 'accept';
+      } catch (cause) {
+        this.#thrown = { cause };
+        return false;
+      }
+    };
   }
 
   get state(): TlsConnection['state'] {
@@ -164,36 +177,25 @@ class Connection implements TlsConnection {
   }
 
   start(): void {
-    this.#openssl.startTls(this.#native);
-    this.#settle(undefined);
+    this.#settle(this.#openssl.startTls(this.#native));
   }
 
   receive(ciphertext: Uint8Array): void {
-    let thrown: { cause: unknown } | undefined;
-    const records = this.#openssl.receiveTls(this.#native, ciphertext, (certificate, code, text) => {
-      try {
-        const error = code === undefined || text === undefined ? undefined : { code, text };
-        return this.#verify(certificate, error) === 'accept';
-      } catch (cause) {
-        thrown = { cause };
-        return false;
-      }
-    });
-    if (records !== undefined) this.#unread.push(...records);
-    this.#settle(thrown);
+    this.#settle(this.#openssl.receiveTls(this.#native, ciphertext, this.#verify, this.#unread));
   }
 
   get pending(): number {
-    return this.#openssl.pendingTls(this.#native);
+    return this.#pending;
   }
 
   take(into: Uint8Array): number {
-    return this.#openssl.takeTls(this.#native, into);
+    const taken = this.#openssl.takeTls(this.#native, into);
+    this.#pending -= taken;
+    return taken;
   }
 
   write(plaintext: Uint8Array): void {
-    this.#openssl.writeTls(this.#native, plaintext);
-    this.#settle(undefined);
+    this.#settle(this.#openssl.writeTls(this.#native, plaintext));
   }
 
   read(): Uint8Array | undefined {
@@ -213,26 +215,26 @@ class Connection implements TlsConnection {
   }
 
   shutdown(): void {
-    this.#openssl.shutdownTls(this.#native);
-    this.#settle(undefined);
+    this.#settle(this.#openssl.shutdownTls(this.#native));
   }
 
   close(): void {
     this.#open = false;
-    for (const record of this.#unread) record.fill(0);
-    this.#unread = [];
+    this.#pending = 0;
+    for (const record of this.#unread.splice(0)) record.fill(0);
     this.#openssl.closeTls(this.#native);
   }
 
-  #settle(thrown: { cause: unknown } | undefined): void {
-    if (!this.#open) return;
-    this.#state = STATES[this.#openssl.tlsState(this.#native)];
+  #settle(standing: Standing | undefined): void {
+    if (!this.#open || standing === undefined) return;
+    this.#state = STATES[(standing & 3) as 0 | 1 | 2 | 3];
+    this.#pending = standing >>> 2;
     if (this.#state !== 'failed' || this.#failure !== undefined) return;
     const { reason, alert, sent } = this.#openssl.tlsFailure(this.#native);
     this.#failure = {
       reason,
       ...(alert === undefined ? {} : { alert: { direction: sent === true ? 'sent' : 'received', name: alert } }),
-      ...thrown,
+      ...this.#thrown,
     };
   }
 }
