@@ -150,6 +150,16 @@ export class Context {
     this.#drain(time);
   }
 
+  /** Lets the peer know that it is refused, before the key or all of the session is closed. */
+  dismiss(key: KeyState, { now, wallClock }: Time): void {
+    key.dismiss(now);
+    for (;;) {
+      const bytes = this.session.pollPacket(now, wallClock);
+      if (bytes === undefined) return;
+      this.#owner.command({ verb: 'sendControl', link: this.#link, to: this.#remote, bytes });
+    }
+  }
+
   grant(key: KeyState, time: Time): void {
     this.session.grant(key, time.now);
     this.#drain(time);

@@ -198,6 +198,12 @@ export class KeyState {
     this.#events({ event: 'failed', key: this, failure });
   }
 
+  /** The peer is refused although TLS is up: a fatal alert tells it, as one from within the handshake would. */
+  dismiss(now: Millis): void {
+    if (this.connection.state === 'secured') this.connection.receive(BROKEN_RECORD);
+    this.#queueCiphertext(now);
+  }
+
   nextTimeout(): Millis | undefined {
     if (this.#state === 'failed') return undefined;
     const retransmit = this.send.nextTimeout();
@@ -288,6 +294,10 @@ export class KeyState {
     }
   }
 }
+
+/** A TLS record (handshake, 784 bytes) that no peer can have sent: a connection that receives it fails with an alert. */
+const BROKEN_RECORD = new Uint8Array(5 + 0x0310);
+BROKEN_RECORD.set([0x16, 0x03, 0x03, 0x03, 0x10]);
 
 /** opcode 1, session id 8, ack count 1, four acks of 4, peer session id 8, message id 4. */
 const PACKET_OVERHEAD = 1 + 8 + 1 + 16 + 8 + 4;

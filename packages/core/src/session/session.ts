@@ -34,8 +34,6 @@ export class Session {
   #active: TlsSession | undefined;
   #initial: TlsSession | undefined;
   #lameDuck: TlsSession | undefined;
-  #now: Millis = 0;
-  #wallClock: UnixSeconds = 0;
 
   constructor(settings: SessionSettings) {
     this.#settings = settings;
@@ -162,15 +160,17 @@ export class Session {
   }
 
   poll(now: Millis, wallClock: UnixSeconds): SessionOutput | undefined {
-    this.#now = now;
-    this.#wallClock = wallClock;
     const event = this.#queue.shift();
     if (event !== undefined) return event;
-    for (const session of [this.#active, this.#initial, this.#lameDuck]) {
-      const bytes = session?.poll(this.#now, this.#wallClock);
-      if (bytes !== undefined) return { output: 'transmit', bytes };
-    }
-    return undefined;
+    const bytes = this.pollPacket(now, wallClock);
+    return bytes === undefined ? undefined : { output: 'transmit', bytes };
+  }
+
+  /** The next packet alone, before whatever else `poll` has to say: for the last word to a peer. */
+  pollPacket(now: Millis, wallClock: UnixSeconds): Uint8Array | undefined {
+    return (
+      this.#active?.poll(now, wallClock) ?? this.#initial?.poll(now, wallClock) ?? this.#lameDuck?.poll(now, wallClock)
+    );
   }
 
   nextTimeout(): Millis | undefined {

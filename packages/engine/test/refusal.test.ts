@@ -1,0 +1,55 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { World } from './world.js';
+
+const SERVER = `mode server
+tls-server
+dev tun
+topology subnet
+server 10.8.0.0 255.255.255.0
+dh none
+ca ca.crt
+cert server.crt
+key server.key
+`;
+const CLIENT = `client
+dev tun
+proto udp
+nobind
+remote 198.51.100.1 1194
+ca ca.crt
+cert client.crt
+key client.key
+`;
+
+/** How long the client waited until it knew that it was refused, and the server's log. */
+function refusedAfter(config: string, refuses: boolean): { readonly millis: number; readonly log: readonly string[] } {
+  const world = new World(3);
+  world.asked.add('tls-verify');
+  world.events = (host) => ({ result: refuses && host.name === 'server' ? 'failure' : 'success' });
+  const server = world.add('server', SERVER + config, '198.51.100.1');
+  const client = world.add('client', CLIENT, '198.51.100.2');
+  const from = world.now;
+  const told = (): boolean => client.log.some((line) => /TLS handshake failed: .*\(received alert: /.test(line));
+  while (!told() && world.now - from < 60_000) world.run(world.now + 100);
+  return { millis: world.now - from, log: server.log };
+}
+
+test('a client that tls-verify refuses is told by an alert, not by silence', () => {
+  const { millis, log } = refusedAfter('', true);
+  assert.ok(
+    log.some((line) => line.startsWith('VERIFY SCRIPT ERROR: depth=0')),
+    log.join('\n'),
+  );
+  assert.ok(millis < 2_000, `${millis} ms\n${log.join('\n')}`);
+});
+
+test('so is one whose certificate the policy refuses inside the handshake', () => {
+  const { millis, log } = refusedAfter('verify-x509-name somebody-else name\n', false);
+  assert.ok(
+    log.some((line) => line.startsWith('VERIFY X509NAME ERROR')),
+    log.join('\n'),
+  );
+  assert.ok(millis < 2_000, `${millis} ms\n${log.join('\n')}`);
+});
