@@ -1,15 +1,39 @@
 /** The questions that are open: each has one answer, and whoever asked can take them all back. */
 import type { AskId, AskMap, AskName, EngineOutput, Time } from './output.js';
 
+/** The numbers of all questions of one engine, and in whose table each of them is. */
+export class AskBook {
+  readonly #holders = new Map<AskId, Asks>();
+  #next: AskId = 1;
+
+  enter(holder: Asks): AskId {
+    const id = this.#next;
+    this.#next += 1;
+    this.#holders.set(id, holder);
+    return id;
+  }
+
+  strike(id: AskId): void {
+    this.#holders.delete(id);
+  }
+
+  /** False: the question is not (or no more) open. */
+  handleAnswer(id: AskId, answer: unknown, interim: boolean, time: Time): boolean {
+    return this.#holders.get(id)?.handleAnswer(id, answer, interim, time) ?? false;
+  }
+}
+
 export class Asks {
   readonly #emit: (output: EngineOutput) => void;
   readonly #open = new Map<AskId, (answer: never, time: Time) => void>();
-  readonly #ids: { next: AskId };
+  readonly #book: AskBook;
+  readonly #answered: () => void;
 
-  /** `ids` is shared by all tables of one engine, so that an id names one question. */
-  constructor(emit: (output: EngineOutput) => void, ids: { next: AskId }) {
+  /** `answered` comes before an answer is handed on. */
+  constructor(emit: (output: EngineOutput) => void, book: AskBook, answered: () => void = () => undefined) {
     this.#emit = emit;
-    this.#ids = ids;
+    this.#book = book;
+    this.#answered = answered;
   }
 
   ask<Name extends AskName>(
@@ -17,7 +41,7 @@ export class Asks {
     ask: AskMap[Name]['ask'],
     then: (answer: AskMap[Name]['answer'], time: Time) => void,
   ): AskId {
-    const id = this.#ids.next++;
+    const id = this.#book.enter(this);
     this.#open.set(id, then);
     this.#emit({ output: 'ask', id, ask: name, ...ask } as EngineOutput);
     return id;
@@ -27,13 +51,21 @@ export class Asks {
   handleAnswer(id: AskId, answer: unknown, interim: boolean, time: Time): boolean {
     const then = this.#open.get(id);
     if (then === undefined) return false;
-    if (!interim) this.#open.delete(id);
+    if (!interim) this.#close(id);
+    this.#answered();
     then(answer as never, time);
     return true;
   }
 
   cancelAll(): void {
-    for (const id of this.#open.keys()) this.#emit({ output: 'cancel', id });
-    this.#open.clear();
+    for (const id of this.#open.keys()) {
+      this.#emit({ output: 'cancel', id });
+      this.#close(id);
+    }
+  }
+
+  #close(id: AskId): void {
+    this.#open.delete(id);
+    this.#book.strike(id);
   }
 }

@@ -31,7 +31,7 @@ import {
   type UnixSeconds,
 } from '@seikan/core';
 
-import { Asks } from './asks.js';
+import { AskBook, Asks } from './asks.js';
 import { type RevokedSerials, sanitizeSubject } from './certificate-policy.js';
 import { type Agreement, agreeAsPeers, agreeOnPush, agreeOnStaticKey } from './client/agreement.js';
 import { ConnectionList } from './client/connection-list.js';
@@ -149,7 +149,7 @@ export class PointToPoint implements ContextOwner {
     this.#options = settings.options;
     const emit = (output: EngineOutput): void => void this.#outputs.push(output);
     this.#log = new TunnelLog(emit);
-    this.#asks = new Asks(emit, { next: 1 });
+    this.#asks = new Asks(emit, new AskBook());
     const { options, revokedSerials, formatTime } = settings;
     this.#chains = new PeerChains({ verify: options.verify, revokedSerials }, this.#log);
     this.#statistics = new Statistics({

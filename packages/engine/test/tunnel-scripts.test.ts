@@ -3,7 +3,7 @@ import { test } from 'node:test';
 
 import type { EngineOutput } from '@seikan/engine';
 
-import { Asks } from '#src/asks.js';
+import { AskBook, Asks } from '#src/asks.js';
 import { TunnelScripts } from '#src/tunnel-scripts.js';
 
 const time = { now: 0, wallClock: 0 };
@@ -11,12 +11,9 @@ const peer = { family: 4, address: '198.51.100.1', port: 1194 } as const;
 
 test('scripts of a tunnel run one after the other, in the order of their occasions', () => {
   const asked: (EngineOutput & { output: 'ask'; ask: 'event' })[] = [];
-  const asks = new Asks(
-    (output) => {
-      if (output.output === 'ask' && output.ask === 'event') asked.push(output);
-    },
-    { next: 1 },
-  );
+  const asks = new Asks((output) => {
+    if (output.output === 'ask' && output.ask === 'event') asked.push(output);
+  }, new AskBook());
   const scripts = new TunnelScripts(asks, () => true, { verb: '3' });
   const events = (): string[] => asked.map(({ request }) => request.event);
   const finish = (index: number, result: 'success' | 'failure'): void => {

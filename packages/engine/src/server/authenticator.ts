@@ -98,7 +98,7 @@ export class Authenticator {
       this.#ask(instance, key, login, { session_state: state, ...session }, current ? token : undefined);
     } else if (current) {
       instance.log.info(1, `TLS: Username/auth-token authentication succeeded for username '${login.username}'`);
-      instance.setEnvironment({ username: login.username });
+      instance.setEnvironment(() => ({ username: login.username }));
       const final = this.#finalCheck(instance, key, (at) =>
         this.#succeed(instance, key, login.username, { sessionId: token.sessionId, token }, at),
       );
@@ -125,14 +125,14 @@ export class Authenticator {
       auth.genToken?.externalAuth === true && session['session_state'] === undefined
         ? { session_id: toBase64(sessionId), session_state: 'Initial' }
         : {};
-    instance.setEnvironment({ username, ...initial, ...session });
+    instance.setEnvironment(() => ({ username, ...initial, ...session }));
     const env = { ...instance.environment, password };
     const final = this.#finalCheck(instance, key, (at) =>
       this.#succeed(instance, key, username, { sessionId, token }, at),
     );
     // Upstream gives the name as soon as nobody has said no; who the client is is decided at the end.
     const nameIt = (): void => {
-      if (auth.usernameAsCommonName) instance.setEnvironment({ common_name: username });
+      if (auth.usernameAsCommonName) instance.setEnvironment(() => ({ common_name: username }));
     };
     instance.ask({ event: 'auth-user-pass-verify', argv: [], env, deadline: 1000 * window }, (verdict, at) => {
       switch (verdict.result) {

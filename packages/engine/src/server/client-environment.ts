@@ -6,6 +6,28 @@ import { type Endpoint, type PeerCertificate, toHex, type UnixSeconds } from '@s
 
 import { sanitizeSubject } from '../certificate-policy.js';
 import { bitsNetmask, formatIpv4 } from '../options/address.js';
+import type { Environment } from '../tunnel-environment.js';
+
+/** The variables of one client over those of the server, gathered only where somebody will be told of them. */
+export class ClientEnvironment {
+  readonly #server: Environment;
+  readonly #own: Record<string, string> | undefined;
+
+  constructor(server: Environment, wanted: boolean) {
+    this.#server = server;
+    this.#own = wanted ? {} : undefined;
+  }
+
+  /** A name that is set again keeps its place. */
+  set(make: () => Environment): void {
+    if (this.#own !== undefined) Object.assign(this.#own, make());
+  }
+
+  /** As they stand now. */
+  get all(): Environment {
+    return { ...this.#server, ...this.#own };
+  }
+}
 
 /** `tls_id_0`, `tls_serial_0`, `X509_0_CN` … of a whole chain, and the address it came from. */
 export function certificateEnvironment(

@@ -152,7 +152,7 @@ export class Connecting {
     instance.virtualAddressIpv6 = byHandIpv6?.local ?? instance.lease?.ipv6;
     const netmask = parseIpv4(this.#top.options.addresses.ipv4?.remoteOrNetmask ?? '');
     const isSubnet = this.#top.options.device.type === 'tap' || this.#top.options.device.topology === 'subnet';
-    instance.setEnvironment(
+    instance.setEnvironment(() =>
       poolEnvironment({
         ipv4: instance.virtualAddress,
         ipv4Peer: isSubnet ? undefined : (instance.lease?.ipv4Peer ?? this.#top.options.addresses.ipv4?.local),

@@ -9,15 +9,15 @@
  */
 import type { PeerCounters, PeerRef } from '@seikan/core';
 
-import { Asks } from '../asks.js';
-import type { AskId, EngineOutput, Time } from '../output.js';
+import { type AskBook, Asks } from '../asks.js';
+import type { EngineOutput, Time } from '../output.js';
 import type { Instance } from './instance.js';
 import type { Top } from './top.js';
 
 export interface FarewellsSettings {
   readonly top: Top;
   readonly emit: (output: EngineOutput) => void;
-  readonly ids: { next: AskId };
+  readonly book: AskBook;
   readonly addressesOf: (instance: Instance) => readonly string[];
 }
 
@@ -31,7 +31,7 @@ export class Farewells {
 
   constructor(settings: FarewellsSettings) {
     this.#settings = settings;
-    this.asks = new Asks(settings.emit, settings.ids);
+    this.asks = new Asks(settings.emit, settings.book);
   }
 
   /** A client is being closed; whoever was connected is asked about with its final counters. */

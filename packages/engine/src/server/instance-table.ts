@@ -11,6 +11,8 @@ export class InstanceTable {
   readonly #capacity: number;
   readonly #instances: (Instance | undefined)[] = [];
   readonly #generations: number[] = [];
+  /** Indices below the end of the table that are free again, the lowest first. */
+  readonly #vacant = new Deadlines();
   readonly #deadlines = new Deadlines();
   /** Instances that something was done to since their deadlines were last asked. */
   readonly #touched = new Set<Instance>();
@@ -22,13 +24,11 @@ export class InstanceTable {
 
   /** The lowest free index (12.18) in a generation of its own; `undefined` when the server is full. */
   free(): PeerRef | undefined {
-    for (let index = 0; index < this.#capacity; index += 1) {
-      if (this.#instances[index] !== undefined) continue;
-      const generation = (this.#generations[index] ?? 0) + 1;
-      this.#generations[index] = generation;
-      return { index, generation };
-    }
-    return undefined;
+    const index = this.#vacant.earliest ?? this.#instances.length;
+    if (index >= this.#capacity) return undefined;
+    const generation = (this.#generations[index] ?? 0) + 1;
+    this.#generations[index] = generation;
+    return { index, generation };
   }
 
   get count(): number {
@@ -36,8 +36,10 @@ export class InstanceTable {
   }
 
   add(instance: Instance): void {
+    const { index } = instance.peer;
     this.#count += 1;
-    this.#instances[instance.peer.index] = instance;
+    this.#instances[index] = instance;
+    this.#vacant.set(index, undefined);
     this.#touched.add(instance);
   }
 
@@ -47,6 +49,7 @@ export class InstanceTable {
     if (this.#instances[index] !== instance) return false;
     this.#instances[index] = undefined;
     this.#count -= 1;
+    this.#vacant.set(index, index);
     this.#deadlines.set(index, undefined);
     return true;
   }

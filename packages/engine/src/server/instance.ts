@@ -17,25 +17,27 @@ import {
   type KeyState,
   type LinkId,
   type Millis,
-  type PeerCertificate,
   type PeerRef,
   parsePeerInfo,
   type Session,
+  toHex,
 } from '@seikan/core';
 import type { EventContext, EventRequest, EventVerdict, PendingAuth } from '@seikan/plugin-sdk';
 
-import { Asks } from '../asks.js';
-import { commonNameOf, sanitizeSubject } from '../certificate-policy.js';
+import { type AskBook, Asks } from '../asks.js';
+import { commonNameOf } from '../certificate-policy.js';
 import { Context, type ContextOwner, earliest } from '../context.js';
 import { Capability, can, capabilitiesOf, type PeerInfo } from '../negotiation.js';
 import type { ClientConfig } from '../options/client-config.js';
 import type { Connection } from '../options/options.js';
 import { logDifferences } from '../options-string.js';
-import type { AskId, EngineOutput, Time } from '../output.js';
+import type { EngineOutput, Time } from '../output.js';
 import { PeerChains } from '../peer-chains.js';
 import { SessionLimits } from '../session-limits.js';
+import type { Environment } from '../tunnel-environment.js';
 import { afInet, TunnelLog } from '../tunnel-log.js';
-import { addressEnvironment, certificateEnvironment, linkAddress } from './client-environment.js';
+import { addressEnvironment, ClientEnvironment, linkAddress } from './client-environment.js';
+import { verifyClient } from './client-verification.js';
 import type { Lease } from './pool.js';
 import type { Top } from './top.js';
 
@@ -57,7 +59,9 @@ export interface InstanceHost {
   connect(instance: Instance, time: Time): void;
   /** Closes and forgets the instance. */
   close(instance: Instance, why: string, time: Time): void;
-  nextAskId(): { next: AskId };
+  readonly askBook: AskBook;
+  /** Something is done to the instance: its deadlines may move. */
+  touch(instance: Instance): void;
 }
 
 /** How long a refused client's AUTH_FAILED may take to arrive; upstream schedules the exit after 5 s. */
@@ -80,11 +84,11 @@ export class Instance implements ContextOwner {
   pushSentAt: Millis | undefined;
   readonly #host: InstanceHost;
   readonly #protection: ControlProtection;
+  readonly #environment: ClientEnvironment;
   #phase: InstancePhase = 'handshaking';
   #commonName: string | undefined;
   #username: string | undefined;
   #peerInfo: PeerInfo = new Map();
-  #environment: Readonly<Record<string, string>> = {};
   #leafHash: string | undefined;
   #closeAt: Millis | undefined;
   #limits: SessionLimits | undefined;
@@ -120,9 +124,9 @@ export class Instance implements ContextOwner {
     this.connectedAt = time.wallClock;
     const emit = (output: EngineOutput): void => host.emit(output);
     this.log = new TunnelLog(emit, () => this.prefix);
-    this.asks = new Asks(emit, host.nextAskId());
-    this.#environment = host.environment;
-    const { options: configured, revokedSerials } = host.top;
+    this.asks = new Asks(emit, host.askBook, () => host.touch(this));
+    const { options: configured, revokedSerials, tellsOfClients } = host.top;
+    this.#environment = new ClientEnvironment(host.environment, tellsOfClients);
     this.chains = new PeerChains({ verify: configured.verify, revokedSerials }, this.log);
     this.context = new Context(host.top.childSettings(this, options), this);
   }
@@ -181,11 +185,12 @@ export class Instance implements ContextOwner {
 
   /** What scripts see of this client: certificate, peer info, addresses; set piece by piece. */
   get environment(): Readonly<Record<string, string>> {
-    return this.#environment;
+    return this.#environment.all;
   }
 
-  setEnvironment(variables: Readonly<Record<string, string>>): void {
-    this.#environment = { ...this.#environment, ...variables };
+  /** `make` is called only where a script or plugin will see the variables. */
+  setEnvironment(make: () => Environment): void {
+    this.#environment.set(make);
   }
 
   /** `CN/198.51.100.7:1194`, or the address alone while nobody knows the name. */
@@ -301,7 +306,7 @@ export class Instance implements ContextOwner {
         );
         return;
       }
-      const hash = Array.from(leaf.sha256, (byte) => byte.toString(16).padStart(2, '0')).join('');
+      const hash = toHex(leaf.sha256);
       if (this.#leafHash !== undefined && (this.#leafHash !== hash || this.#commonName !== name)) {
         // A session keeps its identity: another certificate under a running one is refused (6.6).
         this.#fail(
@@ -314,13 +319,12 @@ export class Instance implements ContextOwner {
       this.#commonName = name;
       this.#leafHash = hash;
     }
-    this.#verifyClientKey(key, time, (at) =>
-      this.#runTlsVerify(
-        key,
-        chain.toSorted((a, b) => b.depth - a.depth),
-        at,
-      ),
-    );
+    const papers = { metadata: key.keyId === 0 ? this.#protection.clientMetadata : undefined, chain };
+    const then = (refusal: string | undefined, at: Time): void => {
+      if (refusal === undefined) this.context.admit(key, at);
+      else this.#fail(key, refusal, at);
+    };
+    verifyClient(this.#host.top, this, papers, then, time);
   }
 
   exchanged(key: KeyState, time: Time): void {
@@ -329,7 +333,7 @@ export class Instance implements ContextOwner {
     this.#peerInfo = parsePeerInfo(peerHello.peerInfo ?? '');
     for (const [name, value] of this.#peerInfo) {
       if (this.#phase === 'handshaking') this.log.info(1, `peer info: ${name}=${value}`);
-      if (name.startsWith('IV_') || name.startsWith('UV_')) this.setEnvironment({ [name]: value });
+      if (name.startsWith('IV_') || name.startsWith('UV_')) this.setEnvironment(() => ({ [name]: value }));
     }
     const { options, expectedOptions } = this.#host.top;
     if (this.#phase === 'handshaking' && options.data.occ) logDifferences(expectedOptions, peerHello.options, this.log);
@@ -355,7 +359,8 @@ export class Instance implements ContextOwner {
     this.#username = result.username;
     if (result.commonName !== undefined) {
       this.#commonName = result.commonName;
-      this.setEnvironment({ common_name: result.commonName });
+      const name = result.commonName;
+      this.setEnvironment(() => ({ common_name: name }));
     }
     this.context.grant(key, time);
     if (this.#phase === 'authenticating') {
@@ -389,7 +394,7 @@ export class Instance implements ContextOwner {
     if (this.#initiated !== 'no' || !this.#loginHeard) return;
     if (this.context.session.active?.primary.isActive !== true) return;
     this.log.info(1, `[${this.#commonName ?? ''}] Peer Connection Initiated with ${afInet(this.remote)}`);
-    this.setEnvironment(addressEnvironment('trusted', this.remote));
+    this.setEnvironment(() => addressEnvironment('trusted', this.remote));
     const told = (at: Time): void => {
       this.#initiated = 'told';
       this.#connect(at);
@@ -426,6 +431,7 @@ export class Instance implements ContextOwner {
   failed(key: KeyState, failure: KeyFailure, time: Time): void {
     this.log.error(`TLS Error: ${failure.reason}`);
     this.log.error('TLS Error: TLS handshake failed');
+    if (failure.fault !== 'timeout') this.context.dismiss(key, time);
     if (this.context.session.isInitial(key)) {
       this.context.session.dropInitial();
       return;
@@ -468,56 +474,6 @@ export class Instance implements ContextOwner {
       this.context.send(`PUSH_REPLY,auth-token ${this.#authToken}`, time);
     }
     this.#host.top.push(this, time);
-  }
-
-  /** `tls-crypt-v2-verify`: what a client's key was issued with must be acceptable before anything of it is read. */
-  #verifyClientKey(key: KeyState, time: Time, then: (time: Time) => void): void {
-    const metadata = this.#protection.clientMetadata;
-    if (key.keyId !== 0 || metadata === undefined || !this.#host.top.asksFor('tls-crypt-v2-verify')) {
-      then(time);
-      return;
-    }
-    const env = { ...this.environment, metadata_type: String(metadata.type) };
-    this.ask({ event: 'tls-crypt-v2-verify', argv: [], env, metadata: metadata.data }, (verdict, at) => {
-      if (verdict.result === 'success') {
-        this.log.info(1, 'TLS CRYPT V2 VERIFY SCRIPT OK');
-        then(at);
-      } else this.#fail(key, 'TLS CRYPT V2 VERIFY SCRIPT ERROR', at);
-    });
-  }
-
-  #runTlsVerify(key: KeyState, chain: readonly PeerCertificate[], time: Time): void {
-    const [certificate, ...rest] = chain;
-    if (certificate === undefined) {
-      this.context.admit(key, time);
-      return;
-    }
-    const { depth, der } = certificate;
-    this.setEnvironment({
-      ...certificateEnvironment([certificate], this.remote, this.#host.top.options.verify.track),
-      ...(depth === 0 && this.#commonName !== undefined ? { common_name: this.#commonName } : {}),
-    });
-    if (!this.#host.top.asksFor('tls-verify')) {
-      this.#runTlsVerify(key, rest, time);
-      return;
-    }
-    const subject = sanitizeSubject(certificate.subject);
-    this.ask(
-      {
-        event: 'tls-verify',
-        argv: [String(depth), subject],
-        env: this.environment,
-        certificate: { depth, der },
-      },
-      (verdict, at) => {
-        if (verdict.result === 'success') {
-          this.log.info(1, `VERIFY SCRIPT OK: depth=${depth}, ${subject}`);
-          this.#runTlsVerify(key, rest, at);
-        } else {
-          this.#fail(key, `VERIFY SCRIPT ERROR: depth=${depth}, ${subject}`, at);
-        }
-      },
-    );
   }
 
   #fail(key: KeyState, reason: string, time: Time): void {

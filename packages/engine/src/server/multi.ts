@@ -9,17 +9,15 @@
  */
 import {
   type DataChannelEvent,
-  type DropReason,
   type Endpoint,
   formatEndpoint,
   type LinkId,
   type Millis,
   OccType,
   type PeerRef,
-  SessionCookie,
 } from '@seikan/core';
 
-import { Asks } from '../asks.js';
+import { AskBook, Asks } from '../asks.js';
 import { earliest } from '../context.js';
 import type { Connection } from '../options/options.js';
 import type { AskId, EngineOutput, SignalSource, Time } from '../output.js';
@@ -30,13 +28,13 @@ import { type Refusal, TunnelScripts } from '../tunnel-scripts.js';
 import { Authenticator } from './authenticator.js';
 import { timeEnvironment } from './client-environment.js';
 import { Connecting } from './connecting.js';
-import { ExternalMultiplexer, RateLimit } from './external-multiplexer.js';
 import { Farewells } from './farewells.js';
-import { Instance, type InstanceHost } from './instance.js';
+import type { Instance, InstanceHost } from './instance.js';
 import { InstanceTable } from './instance-table.js';
 import { AddressPool } from './pool.js';
 import { PoolFile } from './pool-file.js';
 import { pushToClient } from './push.js';
+import { Reception } from './reception.js';
 import { ServerLinks } from './server-links.js';
 import { Status } from './status.js';
 import { Top, type TopSettings } from './top.js';
@@ -47,17 +45,15 @@ const SHUTDOWN_NOTICE: Millis = 1_000;
 
 export class Multi implements InstanceHost {
   readonly top: Top;
+  readonly askBook = new AskBook();
   readonly #settings: TopSettings;
   readonly #outputs: EngineOutput[] = [];
   readonly #log: TunnelLog;
-  readonly #ids: { next: AskId } = { next: 1 };
   readonly #asks: Asks;
-  readonly #multiplexer: ExternalMultiplexer<Instance>;
   readonly #pool: AddressPool;
-  /** `connect-freq`. */
-  readonly #newSessions: RateLimit | undefined;
   readonly #connecting: Connecting;
   readonly #instances: InstanceTable;
+  readonly #reception: Reception;
   readonly #addresses: VirtualAddresses;
   readonly #status: Status;
   readonly #poolFile: PoolFile;
@@ -65,9 +61,7 @@ export class Multi implements InstanceHost {
   readonly #links: ServerLinks;
   readonly #scripts: TunnelScripts;
   readonly #device: TunnelDevice;
-  readonly #drops = new Map<string, number>();
   #nextLink: LinkId = 1;
-  #nextClientId = 0;
   #phase: 'idle' | 'starting' | 'running' | 'leaving' | 'ended' = 'idle';
   #endAt: { readonly at: Millis; readonly signal: 'SIGTERM' | 'SIGINT'; readonly source: SignalSource } | undefined;
 
@@ -76,7 +70,7 @@ export class Multi implements InstanceHost {
     const { options, crypto, random } = settings;
     const emit = (output: EngineOutput): void => this.emit(output);
     this.#log = new TunnelLog(emit);
-    this.#asks = new Asks(emit, this.#ids);
+    this.#asks = new Asks(emit, this.askBook);
     const authenticator = new Authenticator(options, (event) => settings.asksFor(event), {
       secret: { crypto, hmacKey: settings.authTokenKey },
       random,
@@ -114,17 +108,15 @@ export class Multi implements InstanceHost {
       ...this.#connecting.routesOf(instance),
       ...this.#addresses.forget(instance),
     ];
-    this.#farewells = new Farewells({ top: this.top, emit, ids: this.#ids, addressesOf });
+    this.#farewells = new Farewells({ top: this.top, emit, book: this.askBook, addressesOf });
     this.#status = new Status({ top: this.top, instances: this.#instances, connecting: this.#connecting, emit });
-    const { connectFreq } = options.server;
-    this.#newSessions = connectFreq === undefined ? undefined : new RateLimit(connectFreq);
-    const secret = new Uint8Array(32);
-    random(secret);
-    this.#multiplexer = new ExternalMultiplexer({
-      cookies: new SessionCookie({ crypto, secret, handWindow: options.tls.handWindow }),
-      protection: () => settings.protection(this.#connection),
-      limit: new RateLimit(options.server.connectFreqInitial),
-      forceCookie: this.#connection.wrap.tlsCryptV2?.forceCookie ?? false,
+    this.#reception = new Reception({
+      host: this,
+      connection: this.#connection,
+      instances: this.#instances,
+      links: this.#links,
+      log: this.#log,
+      emit,
     });
   }
 
@@ -145,10 +137,6 @@ export class Multi implements InstanceHost {
 
   emit(output: EngineOutput): void {
     this.#outputs.push(output);
-  }
-
-  nextAskId(): { next: AskId } {
-    return this.#ids;
   }
 
   handleStart(time: Time): void {
@@ -176,13 +164,7 @@ export class Multi implements InstanceHost {
   }
 
   handleAnswer(id: AskId, answer: unknown, interim: boolean, time: Time): boolean {
-    if (this.#asks.handleAnswer(id, answer, interim, time)) return true;
-    if (this.#farewells.asks.handleAnswer(id, answer, interim, time)) return true;
-    return this.#instances.all().some((instance) => {
-      if (!instance.asks.handleAnswer(id, answer, interim, time)) return false;
-      this.#instances.touch(instance);
-      return true;
-    });
+    return this.askBook.handleAnswer(id, answer, interim, time);
   }
 
   handleEvent(event: DataChannelEvent, time: Time): void {
@@ -261,15 +243,19 @@ export class Multi implements InstanceHost {
     );
   }
 
-  /** Drops of control packets that belong to no instance, by reason. */
+  /** Drops of control packets, by reason. */
   get drops(): ReadonlyMap<string, number> {
-    return this.#drops;
+    return this.#reception.drops;
   }
 
   // InstanceHost.
 
+  touch(instance: Instance): void {
+    this.#instances.touch(instance);
+  }
+
   connect(instance: Instance, time: Time): void {
-    instance.setEnvironment(timeEnvironment(time.wallClock, this.#settings.formatTime));
+    instance.setEnvironment(() => timeEnvironment(time.wallClock, this.#settings.formatTime));
     this.#connecting.start(instance, time);
   }
 
@@ -277,7 +263,7 @@ export class Multi implements InstanceHost {
     if (!this.#instances.remove(instance)) return;
     instance.log.write('notice', 0, why);
     const was = { connected: instance.phase === 'established', hadPeer: instance.context.peer !== undefined };
-    this.#multiplexer.remove(instance.context.link, instance.remote, instance);
+    this.#reception.forget(instance);
     const { link } = instance.context;
     // At once, so that the same client, which may be why this one is closed, gets its address again.
     if (instance.lease !== undefined) this.#pool.release(instance.lease.handle, time.now);
@@ -362,92 +348,9 @@ export class Multi implements InstanceHost {
   // Packets and links.
 
   #control(link: LinkId, from: Endpoint, bytes: Uint8Array, time: Time): void {
-    const known = this.#multiplexer.find(link, from);
-    if (known !== undefined) {
-      this.#instances.touch(known);
-      const drop = known.context.handleControl(bytes, time);
-      if (drop !== undefined) this.#drop(drop);
-      return;
-    }
+    if (this.#reception.handle(link, from, bytes, time)) return;
     const open = this.#links.get(link);
-    if (open === undefined || this.#phase !== 'running') return;
-    const verdict = this.#multiplexer.judge(bytes, from, open.transport, time);
-    switch (verdict.verdict) {
-      case 'drop':
-        this.#drop(verdict.reason);
-        this.#logRefused(verdict.reason, from);
-        this.#links.closeConnection(link);
-        return;
-      case 'reply':
-        this.emit({ output: 'command', command: { verb: 'sendControl', link, to: from, bytes: verdict.bytes } });
-        return;
-      case 'create': {
-        if (this.#newSessions?.take(time.now) === false) {
-          this.#log.warning(
-            'MULTI: Connection attempt from ' +
-              afInet(from) +
-              ' ignored while current initial packet limit is exceeded (--connect-freq)',
-          );
-          this.#drop('rate-limited');
-          this.#links.closeConnection(link);
-          return;
-        }
-        const peer = this.#instances.free();
-        if (peer === undefined) {
-          this.#log.warning(
-            `MULTI: new incoming connection would exceed maximum number of clients (${this.top.options.server.maxClients})`,
-          );
-          this.#links.closeConnection(link);
-          return;
-        }
-        const instance = new Instance(
-          this,
-          {
-            clientId: this.#nextClientId,
-            peer,
-            link,
-            remote: from,
-            transport: open.transport,
-            connection: open.connection,
-            protection: verdict.protection,
-          },
-          time,
-        );
-        this.#nextClientId += 1;
-        this.emit({ output: 'context', context: instance.eventContext, change: 'opened' });
-        this.#instances.add(instance);
-        this.#links.known(link);
-        this.#multiplexer.add(link, from, instance);
-        instance.log.info(3, 'MULTI: multi_create_instance called');
-        instance.log.info(1, `TLS: Initial packet from ${afInet(from)}`);
-        const { cookie, accepted } = verdict;
-        const drop = instance.begin(
-          (session) =>
-            cookie === undefined
-              ? session.startFromReset(accepted, time.now)
-              : session.startFromCookie(cookie, accepted, time.now),
-          time,
-        );
-        if (drop !== undefined) this.#drop(drop);
-        return;
-      }
-      default:
-        verdict satisfies never;
-    }
-  }
-
-  /** A wrong key is worth a line: it is how people find out that theirs does not match. */
-  #logRefused(reason: DropReason | 'rate-limited', from: Endpoint): void {
-    const { tlsAuth, tlsCryptV2 } = this.#connection.wrap;
-    if (reason === 'bad-client-key' && tlsCryptV2 !== undefined) {
-      this.#log.error(`tls-crypt-v2: client key authentication error (packet from ${afInet(from)})`);
-    } else if (reason === 'bad-hmac' && tlsAuth !== undefined) {
-      this.#log.error('Authenticate/Decrypt packet error: packet HMAC authentication failed');
-      this.#log.error(`TLS Error: incoming packet authentication failed from ${afInet(from)}`);
-    } else if (reason === 'bad-hmac') {
-      this.#log.error('tls-crypt unwrap error: packet authentication failed');
-      this.#log.error(`TLS Error: tls-crypt unwrapping failed from ${afInet(from)}`);
-    }
+    if (open !== undefined && this.#phase === 'running') this.#reception.greet(open, from, bytes, time);
   }
 
   #linkUp(link: LinkId, listener: LinkId | undefined, remote: Endpoint, time: Time): void {
@@ -474,9 +377,7 @@ export class Multi implements InstanceHost {
       1,
       `peer ${peer.index} (${instance.commonName ?? 'UNDEF'}) floated from ${afInet(instance.remote)} to ${afInet(to)}`,
     );
-    this.#multiplexer.remove(instance.context.link, instance.remote, instance);
-    instance.context.moveTo(link, to);
-    this.#multiplexer.add(link, to, instance);
+    this.#reception.move(instance, link, to);
   }
 
   /** The address belongs to somebody: only the same certificate may take it over. */
@@ -559,9 +460,5 @@ export class Multi implements InstanceHost {
     };
     if (signal === undefined) closeDevice(time);
     else this.#farewells.whenDone(closeDevice, time);
-  }
-
-  #drop(reason: DropReason | 'rate-limited'): void {
-    this.#drops.set(reason, (this.#drops.get(reason) ?? 0) + 1);
   }
 }

@@ -49,10 +49,26 @@ export interface TopSettings {
   readonly formatTime: (time: UnixSeconds) => string;
 }
 
+/** What scripts and plugins are told of a client, with its environment. */
+const CLIENT_EVENTS: readonly EventName[] = [
+  'tls-crypt-v2-verify',
+  'tls-verify',
+  'auth-user-pass-verify',
+  'tls-final',
+  'ipchange',
+  'client-connect',
+  'client-connect-v2',
+  'client-connect-script',
+  'client-disconnect',
+  'learn-address',
+  'client-crresponse',
+];
+
 export class Top {
   readonly settings: TopSettings;
   readonly authenticator: Authenticator;
   readonly push: (instance: Instance, time: Time) => void;
+  #optionsStrings: { readonly connection: Connection; readonly own: string; readonly expected: string } | undefined;
 
   constructor(settings: TopSettings, authenticator: Authenticator, push: (instance: Instance, time: Time) => void) {
     this.settings = settings;
@@ -62,9 +78,13 @@ export class Top {
 
   /** The options string that a client is expected to send. */
   get expectedOptions(): string {
-    const { options, crypto } = this.settings;
-    const [connection] = options.connections;
-    return connection === undefined ? '' : optionsStrings(options, connection, crypto).expected;
+    const [connection] = this.options.connections;
+    return connection === undefined ? '' : this.#stringsOf(connection).expected;
+  }
+
+  /** Whether scripts or plugins are told anything of clients. */
+  get tellsOfClients(): boolean {
+    return CLIENT_EVENTS.some((event) => this.asksFor(event));
   }
 
   get options(): Options {
@@ -103,9 +123,18 @@ export class Top {
       remote: child.remote,
       counters: () => this.settings.readCounters(instance.peer),
       renegotiateAfter: this.#renegotiateAfter(),
-      hello: () => ({ options: optionsStrings(options, child.connection, crypto).own }),
+      hello: () => ({ options: this.#stringsOf(child.connection).own }),
       verify: (key, certificate, error) => instance.chains.verify(key, certificate, error),
     });
+  }
+
+  /** Made once: all clients of a listening place are told the same. */
+  #stringsOf(connection: Connection): { readonly own: string; readonly expected: string } {
+    if (this.#optionsStrings?.connection !== connection) {
+      const { options, crypto } = this.settings;
+      this.#optionsStrings = { connection, ...optionsStrings(options, connection, crypto) };
+    }
+    return this.#optionsStrings;
   }
 
   /** A server draws from the last tenth, so that its clients do not all come at once (6.1). */
