@@ -210,6 +210,7 @@ class OpenvpnProcess {
       warn(this.#privileges === undefined ? checkFiles(configuration, fileProbe) : []);
     } catch (error) {
       if (!(error instanceof ConfigError)) throw error;
+      log.flush();
       sayUsage(error);
       return EXIT_ERROR;
     }

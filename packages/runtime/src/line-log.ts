@@ -5,6 +5,8 @@
  *   1795223308.123456 40 [prefix] text                              machine-readable-output
  *   <29>Nov 21 02:49:36 openvpn[123]: [prefix] text                 syslog, a datagram each
  *
+ * Lines of one turn are written together, at its end or the end of the process.
+ *
  * upstream: error.c `x_msg_va` (2.6).
  */
 import { closeSync, openSync, writeSync } from 'node:fs';
@@ -34,6 +36,9 @@ export class LineLog {
   readonly #programName: string;
   readonly #file: number | undefined;
   #syslog: UnixSocket | undefined;
+  /** Lines that are not written yet, and to where. */
+  #waiting = '';
+  #waitingFor = 0;
   #verb: number;
   #last: { readonly verb: number; count: number } | undefined;
 
@@ -62,6 +67,7 @@ export class LineLog {
       destination.to === 'file'
         ? openSync(destination.path, destination.append || again ? 'a' : 'w', 0o600)
         : undefined;
+    process.on('exit', this.flush);
   }
 
   get verb(): number {
@@ -79,10 +85,13 @@ export class LineLog {
 
   /** Lists and keys: text as it is, to where the log goes. */
   print(text: string): void {
+    this.flush();
     writeWhole(this.#file ?? this.#outlets.output, text);
   }
 
   close(): void {
+    this.flush();
+    process.off('exit', this.flush);
     if (this.#file !== undefined) closeSync(this.#file);
     this.#syslog?.close();
     this.#syslog = undefined;
@@ -114,12 +123,23 @@ export class LineLog {
     }
     const toErrors = line.severity === 'error' && line.verb === 0 && this.#options.errorsToStderr;
     const fd = this.#file ?? (toErrors ? this.#outlets.errors : this.#outlets.output);
+    if (fd !== this.#waitingFor) this.flush();
+    if (this.#waiting === '') queueMicrotask(this.flush);
+    this.#waitingFor = fd;
+    this.#waiting += this.#format(line);
+  }
+
+  /** Writes what waits for the end of the turn: call it before something else is written to the same place. */
+  readonly flush = (): void => {
+    if (this.#waiting === '') return;
+    const text = this.#waiting;
+    this.#waiting = '';
     try {
-      writeWhole(fd, this.#format(line));
+      writeWhole(this.#waitingFor, text);
     } catch {
       // A full disk or a closed pipe at the log is no reason to end the tunnel, and there is nowhere to say so.
     }
-  }
+  };
 
   #format({ severity, prefix, text }: LogLine): string {
     // What a peer says may stand in a line, but not begin one or steer a terminal.
