@@ -74,7 +74,7 @@ export class Lane {
   }
 
   async ping(from: Role, to: string, count = 5): Promise<Pings> {
-    const words = ['netns', 'exec', this.name(from), 'ping', '-n', '-c', String(count), '-i', '0.5', '-W', '30', to];
+    const words = ['netns', 'exec', this.name(from), 'ping', '-n', '-c', String(count), '-i', '0.5', '-W', '20', to];
     const child = spawn('ip', words, { stdio: ['ignore', 'pipe', 'ignore'] });
     let text = '';
     child.stdout.on('data', (data: Buffer) => {
@@ -82,6 +82,13 @@ export class Lane {
     });
     await new Promise((resolve) => child.on('close', resolve));
     return readPings(text);
+  }
+
+  /** Waits for the first answer: what is asked at once after it is counted. */
+  async carries(): Promise<boolean> {
+    for (const end = Date.now() + LONG; Date.now() < end; )
+      if ((await this.ping('client', '10.8.0.1', 1)).received === 1) return true;
+    return false;
   }
 
   /** Kernel links of both kinds of offload in a namespace. */
@@ -217,6 +224,7 @@ export async function runCase(which: Case, lane: Lane): Promise<void> {
       lane.offloadedLinks('server').length === 1 && lane.offloadedLinks('client').length === 1,
     );
 
+    report('the tunnel carries', await lane.carries());
     const pings = await lane.ping('client', '10.8.0.1');
     report('ping to the server', pings.received === pings.sent, JSON.stringify(pings));
     const back = await lane.ping('server', '10.8.0.2');
@@ -241,7 +249,7 @@ export async function runCase(which: Case, lane: Lane): Promise<void> {
 
     if (!p2p) {
       client.kill('SIGUSR1');
-      report('reconnects', await connected(server, client, 2));
+      report('reconnects', (await connected(server, client, 2)) && (await lane.carries()));
       const afterwards = await lane.ping('client', '10.8.0.1');
       report('ping after it', afterwards.received === afterwards.sent, JSON.stringify(afterwards));
 

@@ -88,7 +88,7 @@ export class Tree {
     const unshare = ['unshare', '--mount', '--pid', '--fork', '--kill-child', '--propagation', 'private'] as const;
     const command = [...unshare, 'bash', '-c', HOLDER, 'holder', root, place, house, process.execPath] as const;
     const holder = new Program({ name: 'tree', command, namespace, teardown });
-    await holder.waitFor(/^ready$/, { timeout: 60_000 });
+    await holder.waitFor(/^ready$/, { timeout: 120_000 });
     const children = readFileSync(`/proc/${holder.pid}/task/${holder.pid}/children`, 'utf8');
     const tree = new Tree(options, holder, Number(children.trim().split(' ')[0]));
     await tree.#install();
@@ -100,7 +100,7 @@ export class Tree {
       '--nosyslog',
       '--print-address=1',
     ]);
-    await bus.waitFor(/^unix:/, { timeout: 20_000 });
+    await bus.waitFor(/^unix:/, { timeout: 60_000 });
     tree.#bus = bus;
     return tree;
   }
@@ -160,6 +160,6 @@ export class Tree {
     rmSync(this.path('/usr/share/dbus-1/system.d/net.openvpn.v3.netcfg.conf'));
     rmSync(this.path('/usr/share/polkit-1/rules.d/net.openvpn.v3.rules'));
     const to = ['--root', this.path(''), '--program', '/opt/seikan/bin/seikan-netcfg'];
-    await execute([join(house, 'tools/install-netcfg'), ...to]);
+    await execute([join(house, 'tools/install-netcfg'), ...to], { timeout: 120_000 });
   }
 }
