@@ -89,7 +89,7 @@ interface ChannelOfSuiteOptions {
 }
 
 /** What the channel itself drops; everything else is dropped by the kernel, which counts it for itself or not at all. */
-const COUNTED: ReadonlySet<string> = new Set(['stale-command', 'too-short']);
+const COUNTED: ReadonlySet<string> = new Set(['stale-command', 'too-short', 'no-link']);
 
 class ChannelOfSuite implements Harness {
   readonly #options: ChannelOfSuiteOptions;
