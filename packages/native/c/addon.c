@@ -154,37 +154,80 @@ napi_value seikan_result(napi_env env, int64_t result)
     return seikan_make_number(env, result == -1 ? -errno : result);
 }
 
-static void finalize_handle(napi_env env, void *data, void *hint)
+struct handle {
+    const char *kind;
+    void *data;
+    void (*destroy)(void *data);
+    struct handles *known;
+    struct handle *next; /* in its place */
+};
+
+/* The handles of one environment; it outlives the environment until the last of them is gone. */
+struct handles {
+    uint32_t count;
+    bool closed;
+    struct handle *places[1024];
+};
+
+static struct handle **place_of(struct handles *known, const void *handle)
 {
-    void (*destroy)(void *) = (void (*)(void *))(uintptr_t)hint;
-    (void)env;
-    destroy(data);
+    return &known->places[((uintptr_t)handle * 0x9e3779b97f4a7c15u >> 32) % 1024];
 }
 
-napi_value seikan_handle_new(napi_env env, const napi_type_tag *tag, void *data, void (*destroy)(void *data))
+static void close_handles(napi_env env, void *data, void *hint)
 {
-    napi_value object;
-    if (napi_create_object(env, &object) != napi_ok || napi_type_tag_object(env, object, tag) != napi_ok
-        || napi_wrap(env, object, data, finalize_handle, (void *)(uintptr_t)destroy, NULL) != napi_ok) {
+    struct handles *known = data;
+    (void)env;
+    (void)hint;
+    known->closed = true;
+    if (known->count == 0) free(known);
+}
+
+static void finalize_handle(napi_env env, void *data, void *hint)
+{
+    struct handle *handle = data;
+    struct handles *known = handle->known;
+    struct handle **from = place_of(known, handle);
+    (void)env;
+    (void)hint;
+    while (*from != handle) from = &(*from)->next;
+    *from = handle->next;
+    handle->destroy(handle->data);
+    free(handle);
+    known->count--;
+    if (known->closed && known->count == 0) free(known);
+}
+
+napi_value seikan_handle_new(napi_env env, const char *kind, void *data, void (*destroy)(void *data))
+{
+    void *known = NULL;
+    napi_value value;
+    struct handle *handle = malloc(sizeof *handle);
+    if (handle == NULL || napi_get_instance_data(env, &known) != napi_ok || known == NULL
+        || napi_create_external(env, handle, finalize_handle, NULL, &value) != napi_ok) {
+        free(handle);
         destroy(data);
         return NULL;
     }
-    return object;
+    struct handle **place = place_of(known, handle);
+    *handle = (struct handle){ kind, data, destroy, known, *place };
+    *place = handle;
+    handle->known->count++;
+    return value;
 }
 
-void *seikan_handle(napi_env env, napi_value value, const napi_type_tag *tag)
+void *seikan_handle(napi_env env, napi_value value, const char *kind)
 {
-    napi_valuetype type;
-    bool tagged = false;
-    void *data = NULL;
+    void *known = NULL, *carried = NULL;
+    char message[64];
 
-    if (napi_typeof(env, value, &type) != napi_ok || type != napi_object
-        || napi_check_object_type_tag(env, value, tag, &tagged) != napi_ok || !tagged
-        || napi_unwrap(env, value, &data) != napi_ok) {
-        wrong_type(env, "expected a handle of this addon");
-        return NULL;
-    }
-    return data;
+    if (napi_get_value_external(env, value, &carried) == napi_ok && napi_get_instance_data(env, &known) == napi_ok
+        && known != NULL)
+        for (struct handle *handle = *place_of(known, carried); handle != NULL; handle = handle->next)
+            if (handle == carried && handle->kind == kind) return handle->data;
+    snprintf(message, sizeof message, "expected a handle of this addon: %s", kind);
+    wrong_type(env, message);
+    return NULL;
 }
 
 NAPI_MODULE_INIT()
@@ -209,6 +252,12 @@ NAPI_MODULE_INIT()
         seikan_register_unix,
         seikan_register_x509,
     };
+    struct handles *known = calloc(1, sizeof *known);
+    if (known == NULL || napi_set_instance_data(env, known, close_handles, NULL) != napi_ok) {
+        free(known);
+        napi_throw_error(env, "ENOMEM", "out of memory");
+        return NULL;
+    }
     for (size_t i = 0; i < sizeof rooms / sizeof *rooms; i++)
         if (!rooms[i](env, exports)) return NULL;
     return exports;

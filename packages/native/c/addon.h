@@ -73,10 +73,11 @@ napi_value seikan_make_number(napi_env env, int64_t number);
 napi_value seikan_result(napi_env env, int64_t result);
 
 /*
- * Handles: plain JavaScript objects that carry a C structure under a type tag, so that a handle of another kind
- * (or any other object) is refused. `destroy` runs when the object is collected or its thread ends.
+ * Handles: JavaScript externals that carry a C structure of a `kind` (compared by address). Each thread's addon knows the
+ * handles that it has made, so that any other external, of node's or of another kind, is refused without a look into it.
+ * `destroy` runs when the handle is collected or its thread ends.
  */
-napi_value seikan_handle_new(napi_env env, const napi_type_tag *tag, void *data, void (*destroy)(void *data));
-void *seikan_handle(napi_env env, napi_value value, const napi_type_tag *tag);
+napi_value seikan_handle_new(napi_env env, const char *kind, void *data, void (*destroy)(void *data));
+void *seikan_handle(napi_env env, napi_value value, const char *kind);
 
 #endif

@@ -12,11 +12,13 @@
 #include "aead.h"
 #include "batch.h"
 
+#include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/err.h>
+#include <openssl/params.h>
 #include <stdlib.h>
 
-static const napi_type_tag aead_tag = { 0x5e1ca9d00aead001, 0x3b7e41d9c8f2605a };
+static const char aead_kind[] = "AEAD key";
 
 static const EVP_CIPHER *cipher_named(const char *name)
 {
@@ -41,6 +43,42 @@ static void destroy(void *data)
     free(data);
 }
 
+static OSSL_PARAM tag_parameter(uint8_t *tag)
+{
+    return OSSL_PARAM_construct_octet_string(OSSL_CIPHER_PARAM_AEAD_TAG, tag, SEIKAN_TAG_SIZE);
+}
+
+/*
+ * What each packet begins with: its nonce and, when it is to be opened, its tag. `quick` is a parameter of GCM that takes a
+ * nonce without what EVP's Init does around it (in OpenSSL 3.0 it asks the provider for the nonce's length each time).
+ */
+static bool begin_packet(EVP_CIPHER_CTX *ctx, bool quick, const uint8_t *nonce, uint8_t *tag)
+{
+    OSSL_PARAM params[3];
+    size_t count = 0;
+    const size_t whole = (size_t)-1;
+
+    if (quick) params[count++] = OSSL_PARAM_construct_octet_string(OSSL_CIPHER_PARAM_AEAD_TLS1_IV_FIXED, (void *)nonce, whole);
+    else if (EVP_CipherInit_ex(ctx, NULL, NULL, NULL, nonce, -1) != 1) return false;
+    if (tag != NULL) params[count++] = tag_parameter(tag);
+    params[count] = OSSL_PARAM_construct_end();
+    return count == 0 || EVP_CIPHER_CTX_set_params(ctx, params) == 1;
+}
+
+/* Whether this OpenSSL's cipher takes a nonce the quick way: the same keystream comes out of it. */
+static bool takes_quick_nonce(EVP_CIPHER_CTX *ctx)
+{
+    const uint8_t nonce[SEIKAN_NONCE_SIZE] = { 1, 2, 3 }, zeros[16] = { 0 };
+    uint8_t usual[16], quick[16];
+    int written;
+    bool same = begin_packet(ctx, false, nonce, NULL) && EVP_CipherUpdate(ctx, usual, &written, zeros, sizeof zeros) == 1
+        && begin_packet(ctx, false, zeros, NULL) && begin_packet(ctx, true, nonce, NULL)
+        && EVP_CipherUpdate(ctx, quick, &written, zeros, sizeof zeros) == 1 && memcmp(usual, quick, sizeof usual) == 0;
+    if (!same) ERR_clear_error();
+    OPENSSL_cleanse(usual, sizeof usual);
+    return same;
+}
+
 EVP_CIPHER_CTX *seikan_aead_context(napi_env env, struct seikan_aead *aead, bool sealing)
 {
     EVP_CIPHER_CTX **slot = sealing ? &aead->sealing : &aead->opening;
@@ -57,34 +95,35 @@ EVP_CIPHER_CTX *seikan_aead_context(napi_env env, struct seikan_aead *aead, bool
             return NULL;
         }
         *slot = made;
+        aead->quick = EVP_CIPHER_get_mode(aead->cipher) == EVP_CIPH_GCM_MODE && takes_quick_nonce(made);
     }
     return *slot;
 }
 
-static bool seal_one(EVP_CIPHER_CTX *ctx, const uint8_t *nonce, const uint8_t *aad, int aad_length, const uint8_t *in,
-    uint8_t *out, int length, uint8_t *tag)
+static bool seal_one(const struct seikan_aead *aead, EVP_CIPHER_CTX *ctx, const uint8_t *nonce, const uint8_t *aad,
+    int aad_length, const uint8_t *in, uint8_t *out, int length, uint8_t *tag)
 {
     int written;
     uint8_t rest[SEIKAN_TAG_SIZE]; /* an AEAD's Final writes nothing, but wants somewhere to write it */
-    return EVP_EncryptInit_ex(ctx, NULL, NULL, NULL, nonce) == 1
+    OSSL_PARAM wanted[] = { tag_parameter(tag), OSSL_PARAM_END };
+    return begin_packet(ctx, aead->quick, nonce, NULL)
         && (aad_length == 0 || EVP_EncryptUpdate(ctx, NULL, &written, aad, aad_length) == 1)
         && (length == 0 || EVP_EncryptUpdate(ctx, out, &written, in, length) == 1)
         && EVP_EncryptFinal_ex(ctx, rest, &written) == 1
-        && EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_GET_TAG, SEIKAN_TAG_SIZE, tag) == 1;
+        && EVP_CIPHER_CTX_get_params(ctx, wanted) == 1;
 }
 
 /* False: forged; `out` is cleared, so that nothing unauthenticated stays where a packet was. */
-static bool open_one(EVP_CIPHER_CTX *ctx, const uint8_t *nonce, const uint8_t *aad, int aad_length, const uint8_t *in,
-    uint8_t *out, int length, const uint8_t *tag)
+static bool open_one(const struct seikan_aead *aead, EVP_CIPHER_CTX *ctx, const uint8_t *nonce, const uint8_t *aad,
+    int aad_length, const uint8_t *in, uint8_t *out, int length, const uint8_t *tag)
 {
     int written;
     uint8_t expected[SEIKAN_TAG_SIZE], rest[SEIKAN_TAG_SIZE];
 
     memcpy(expected, tag, SEIKAN_TAG_SIZE);
-    if (EVP_DecryptInit_ex(ctx, NULL, NULL, NULL, nonce) == 1
+    if (begin_packet(ctx, aead->quick, nonce, expected)
         && (aad_length == 0 || EVP_DecryptUpdate(ctx, NULL, &written, aad, aad_length) == 1)
         && (length == 0 || EVP_DecryptUpdate(ctx, out, &written, in, length) == 1)
-        && EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_TAG, SEIKAN_TAG_SIZE, expected) == 1
         && EVP_DecryptFinal_ex(ctx, rest, &written) == 1)
         return true;
     ERR_clear_error();
@@ -105,7 +144,7 @@ bool seikan_aead_seal_packet(
     uint8_t *tag = packet + (aead->tag_behind ? length - SEIKAN_TAG_SIZE : aead->tag_offset);
 
     nonce_of(aead, packet, nonce);
-    return seal_one(ctx, nonce, packet + aead->aad_offset, (int)aead->aad_length, body, packet + aead->body_offset,
+    return seal_one(aead, ctx, nonce, packet + aead->aad_offset, (int)aead->aad_length, body, packet + aead->body_offset,
         (int)(length - seikan_aead_overhead(aead)), tag);
 }
 
@@ -116,7 +155,7 @@ bool seikan_aead_open_packet(const struct seikan_aead *aead, EVP_CIPHER_CTX *ctx
 
     if (length < seikan_aead_overhead(aead) || length > INT32_MAX) return false;
     nonce_of(aead, packet, nonce);
-    return open_one(ctx, nonce, packet + aead->aad_offset, (int)aead->aad_length, body, body,
+    return open_one(aead, ctx, nonce, packet + aead->aad_offset, (int)aead->aad_length, body, body,
         (int)(length - seikan_aead_overhead(aead)), tag);
 }
 
@@ -180,7 +219,7 @@ static napi_value aead_create(napi_env env, napi_callback_info info)
         free(aead);
         return NULL;
     }
-    return seikan_handle_new(env, &aead_tag, aead, destroy);
+    return seikan_handle_new(env, aead_kind, aead, destroy);
 }
 
 /* (handle): the key is gone from memory; every later use throws. Idempotent. */
@@ -189,7 +228,7 @@ static napi_value aead_wipe(napi_env env, napi_callback_info info)
     napi_value argv[1];
     struct seikan_aead *aead;
 
-    if (!seikan_arguments(env, info, argv, 1) || (aead = seikan_handle(env, argv[0], &aead_tag)) == NULL) return NULL;
+    if (!seikan_arguments(env, info, argv, 1) || (aead = seikan_handle(env, argv[0], aead_kind)) == NULL) return NULL;
     seikan_aead_wipe(aead);
     return NULL;
 }
@@ -202,7 +241,7 @@ static napi_value single(napi_env env, napi_callback_info info, bool sealing)
     uint8_t *nonce, *aad, *in, *out, *tag;
     size_t nonce_length, aad_length, length, room, tag_length;
 
-    if (!seikan_arguments(env, info, argv, 6) || (aead = seikan_handle(env, argv[0], &aead_tag)) == NULL
+    if (!seikan_arguments(env, info, argv, 6) || (aead = seikan_handle(env, argv[0], aead_kind)) == NULL
         || !seikan_bytes(env, argv[1], &nonce, &nonce_length) || !seikan_bytes(env, argv[2], &aad, &aad_length)
         || !seikan_bytes(env, argv[3], &in, &length) || !seikan_bytes(env, argv[4], &out, &room)
         || !seikan_bytes(env, argv[5], &tag, &tag_length))
@@ -217,11 +256,11 @@ static napi_value single(napi_env env, napi_callback_info info, bool sealing)
     EVP_CIPHER_CTX *ctx = seikan_aead_context(env, aead, sealing);
     if (ctx == NULL) return NULL;
     if (!sealing)
-        return napi_get_boolean(env, open_one(ctx, nonce, aad, (int)aad_length, in, out, (int)length, tag), &verdict)
+        return napi_get_boolean(env, open_one(aead, ctx, nonce, aad, (int)aad_length, in, out, (int)length, tag), &verdict)
                 == napi_ok
             ? verdict
             : NULL;
-    if (!seal_one(ctx, nonce, aad, (int)aad_length, in, out, (int)length, tag))
+    if (!seal_one(aead, ctx, nonce, aad, (int)aad_length, in, out, (int)length, tag))
         napi_throw_error(env, "ERR_CRYPTO", "OpenSSL could not seal");
     return NULL;
 }
@@ -249,7 +288,7 @@ static napi_value packets(napi_env env, napi_callback_info info, bool sealing)
     size_t result_count = 0;
     uint32_t authentic = 0;
 
-    if (!seikan_arguments(env, info, argv, 7) || (aead = seikan_handle(env, argv[0], &aead_tag)) == NULL
+    if (!seikan_arguments(env, info, argv, 7) || (aead = seikan_handle(env, argv[0], aead_kind)) == NULL
         || !seikan_batch(env, argv + 1, &run) || (!sealing && !seikan_bytes(env, argv[6], &results, &result_count)))
         return NULL;
     if (!sealing && (size_t)run.first + run.count > result_count)

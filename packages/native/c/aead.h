@@ -21,6 +21,7 @@ struct seikan_aead {
     uint8_t iv[SEIKAN_NONCE_SIZE];
     uint32_t aad_offset, aad_length, counter_offset, counter_length, tag_offset, body_offset;
     bool packets, tag_behind;
+    bool quick; /* its contexts take a nonce without an Init */
 };
 
 /*

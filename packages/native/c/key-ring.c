@@ -25,7 +25,7 @@
 /* Bytes of IVs that are drawn at once: a draw costs more than what it gives. */
 #define IVS 1024
 
-static const napi_type_tag ring_tag = { 0x5e1ca9d00cafe217, 0x9d40b86fe1a2c753 };
+static const char ring_kind[] = "key ring";
 
 struct ring_key {
     enum { AEAD, CBC } kind;
@@ -79,13 +79,13 @@ static napi_value key_ring_create(napi_env env, napi_callback_info info)
         return NULL;
     }
     ring->slots = (uint32_t)slots;
-    return seikan_handle_new(env, &ring_tag, ring, destroy);
+    return seikan_handle_new(env, ring_kind, ring, destroy);
 }
 
 /* Reads (ring, slot) from argv. */
 static struct ring *slot_arguments(napi_env env, const napi_value *argv, uint32_t *slot)
 {
-    struct ring *ring = seikan_handle(env, argv[0], &ring_tag);
+    struct ring *ring = seikan_handle(env, argv[0], ring_kind);
     int64_t number;
     if (ring == NULL || !seikan_integer(env, argv[1], 0, ring->slots - 1, "slot", &number)) return NULL;
     *slot = (uint32_t)number;
@@ -303,7 +303,7 @@ static napi_value key_ring_seal(napi_env env, napi_callback_info info)
     enum outcome outcome = TAKEN;
     uint32_t done = 0;
 
-    if (!seikan_arguments(env, info, argv, 8) || (ring = seikan_handle(env, argv[0], &ring_tag)) == NULL
+    if (!seikan_arguments(env, info, argv, 8) || (ring = seikan_handle(env, argv[0], ring_kind)) == NULL
         || !seikan_table(env, argv + 1, &table) || !seikan_order(env, argv + 3, &order)
         || !seikan_outbox(env, argv + 6, &box))
         return NULL;
@@ -331,7 +331,7 @@ static napi_value key_ring_open(napi_env env, napi_callback_info info)
     struct seikan_order order;
     uint32_t authentic = 0;
 
-    if (!seikan_arguments(env, info, argv, 6) || (ring = seikan_handle(env, argv[0], &ring_tag)) == NULL
+    if (!seikan_arguments(env, info, argv, 6) || (ring = seikan_handle(env, argv[0], ring_kind)) == NULL
         || !seikan_table(env, argv + 1, &table) || !seikan_order(env, argv + 3, &order))
         return NULL;
     for (uint32_t k = 0; k < order.count; k++) {

@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <uv.h>
 
-static const napi_type_tag poll_tag = { 0x5e1ca9d00a571e01, 0x8d5f0c2b94a67e13 };
+static const char poll_kind[] = "watch";
 
 struct watch {
     uv_poll_t *poll;
@@ -117,7 +117,7 @@ static napi_value poll_open(napi_env env, napi_callback_info info)
     }
     *watch = (struct watch){ .poll = poll, .env = env, .owners = 2 };
     uv_handle_set_data((uv_handle_t *)poll, watch);
-    self = seikan_handle_new(env, &poll_tag, watch, destroy);
+    self = seikan_handle_new(env, poll_kind, watch, destroy);
     if (self == NULL || napi_create_reference(env, self, 1, &watch->self) != napi_ok
         || napi_create_reference(env, argv[1], 1, &watch->callback) != napi_ok
         || napi_create_string_utf8(env, "seikan.poll", NAPI_AUTO_LENGTH, &name) != napi_ok
@@ -129,7 +129,7 @@ static napi_value poll_open(napi_env env, napi_callback_info info)
 
 static struct watch *open_watch(napi_env env, napi_value value)
 {
-    struct watch *watch = seikan_handle(env, value, &poll_tag);
+    struct watch *watch = seikan_handle(env, value, poll_kind);
     if (watch != NULL && uv_is_closing((uv_handle_t *)watch->poll)) {
         napi_throw_error(env, "ERR_CLOSED", "the watch is closed");
         return NULL;
@@ -172,7 +172,7 @@ static napi_value poll_close(napi_env env, napi_callback_info info)
     napi_value argv[1];
     struct watch *watch;
 
-    if (!seikan_arguments(env, info, argv, 1) || (watch = seikan_handle(env, argv[0], &poll_tag)) == NULL) return NULL;
+    if (!seikan_arguments(env, info, argv, 1) || (watch = seikan_handle(env, argv[0], poll_kind)) == NULL) return NULL;
     close_watch(watch);
     return NULL;
 }
