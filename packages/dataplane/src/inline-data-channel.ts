@@ -106,7 +106,7 @@ export class InlineDataChannel implements DataChannel<PacketLink, PacketTun> {
         link: (id) => this.#links.get(id),
         tun: () => this.#tun,
         server: settings.mode === 'server',
-        lost: (drop, count) => this.#plane.peers.counters.noPeer.addDrop(drop, count),
+        lost: (drop, count) => this.#lost(drop, count),
       });
     }
     this.#keys = keys;
@@ -226,7 +226,7 @@ export class InlineDataChannel implements DataChannel<PacketLink, PacketTun> {
   #startLink(id: LinkId, link: PacketLink): void {
     link.start({
       datagrams: (batch, count, from) => {
-        if (this.#links.get(id) === link) this.#fromLink(id, link, { batch, count, from });
+        if (this.#links.get(id) === link) this.#fromLink(id, link, batch, count, from);
       },
       accepted: (connection, remote) => {
         if (this.#links.get(id) !== link) {
@@ -249,11 +249,7 @@ export class InlineDataChannel implements DataChannel<PacketLink, PacketTun> {
     });
   }
 
-  #fromLink(
-    id: LinkId,
-    link: PacketLink,
-    { batch, count, from }: { readonly batch: PacketBatch; readonly count: number; readonly from: readonly Endpoint[] },
-  ): void {
+  #fromLink(id: LinkId, link: PacketLink, batch: PacketBatch, count: number, from: readonly Endpoint[]): void {
     const now = this.#clock.now();
     if (this.#tables !== undefined && batch instanceof PacketTable) {
       this.#lane?.work(batch);
@@ -344,7 +340,7 @@ export class InlineDataChannel implements DataChannel<PacketLink, PacketTun> {
 
   /** In order and one at a time, also when the listener causes more. */
   #deliverEvents(): void {
-    if (this.#delivering) return;
+    if (this.#delivering || this.#events.length === 0) return;
     this.#delivering = true;
     try {
       for (let event = this.#events.shift(); event !== undefined; event = this.#events.shift()) {
@@ -375,17 +371,20 @@ export class InlineDataChannel implements DataChannel<PacketLink, PacketTun> {
     this.#lane?.flush();
     this.#deliverEvents();
     if (this.#alarmIsLate) this.#setAlarm();
-    const { noPeer } = this.#plane.peers.counters;
-    for (const link of this.#unflushed) {
-      const lost = link.flush();
-      if (lost > 0) noPeer.addDrop('link-full', lost);
-    }
-    this.#unflushed.clear();
+    if (this.#unflushed.size > 0) this.#flushLinks();
     if (this.#tunUnflushed) {
       this.#tunUnflushed = false;
-      const lost = this.#tun?.flush() ?? 0;
-      if (lost > 0) noPeer.addDrop('tun-full', lost);
+      this.#lost('tun-full', this.#tun?.flush() ?? 0);
     }
     this.#keys?.reap();
+  }
+
+  #flushLinks(): void {
+    for (const link of this.#unflushed) this.#lost('link-full', link.flush());
+    this.#unflushed.clear();
+  }
+
+  #lost(drop: 'link-full' | 'tun-full', count: number): void {
+    if (count > 0) this.#plane.peers.counters.noPeer.addDrop(drop, count);
   }
 }

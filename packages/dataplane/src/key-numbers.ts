@@ -46,6 +46,7 @@ export class KeyNumbers {
 
   /** Wipes what was retired. No packet may wait for it. */
   reap(): void {
+    if (this.#retired.length === 0) return;
     for (let number = this.#retired.pop(); number !== undefined; number = this.#retired.pop()) {
       this.ring.clear(number);
       this.#free.push(number);

@@ -30,6 +30,8 @@ export class PollLoop implements Readiness, Clock {
   readonly #options: PollLoopOptions;
   #turn = 0;
   #now: Millis;
+  /** When the next alarm is due. */
+  #nextAt = Number.POSITIVE_INFINITY;
 
   constructor(options: PollLoopOptions) {
     this.#options = options;
@@ -60,7 +62,8 @@ export class PollLoop implements Readiness, Clock {
   alarm(delay: Millis, ring: () => void): () => void {
     const alarm: Alarm = { at: this.now() + delay, ring };
     this.#alarms.add(alarm);
-    return () => this.#alarms.delete(alarm);
+    this.#nextAt = Math.min(this.#nextAt, alarm.at);
+    return () => this.#drop(alarm);
   }
 
   /** Waits, then serves what is ready and due. */
@@ -101,17 +104,23 @@ export class PollLoop implements Readiness, Clock {
     if (cell >= 0) descriptors[cell] = fd;
   }
 
+  #drop(alarm: Alarm): void {
+    this.#alarms.delete(alarm);
+    this.#nextAt = Number.POSITIVE_INFINITY;
+    for (const { at } of this.#alarms) this.#nextAt = Math.min(this.#nextAt, at);
+  }
+
+  /** From the beginning of the turn: an alarm may be late by what the turn takes, and no clock is asked for it. */
   #delay(): Millis {
-    if (this.#alarms.size === 0) return -1;
-    let next = Number.POSITIVE_INFINITY;
-    for (const { at } of this.#alarms) next = Math.min(next, at);
-    return Math.min(LONGEST_WAIT, Math.max(0, Math.ceil(next - this.#options.now())));
+    if (this.#nextAt === Number.POSITIVE_INFINITY) return -1;
+    return Math.min(LONGEST_WAIT, Math.max(0, Math.ceil(this.#nextAt - this.#now)));
   }
 
   #ring(): void {
+    if (this.#nextAt > this.#now) return;
     for (const alarm of this.#alarms) {
       if (alarm.at > this.#now) continue;
-      this.#alarms.delete(alarm);
+      this.#drop(alarm);
       alarm.ring();
     }
   }

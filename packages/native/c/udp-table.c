@@ -11,8 +11,8 @@
 #include <string.h>
 
 /* Messages of one receiving call, and of one sending call. */
-#define MOST_RECEIVED 64
-#define MOST_SENT 256
+#define MOST_RECEIVED 16
+#define MOST_SENT 64
 /* Datagrams of one message that the kernel would not cut, sent alone. */
 #define MOST_PIECES 128
 #define LONGEST 0x10000

@@ -154,10 +154,10 @@ export class UdpSocket {
 
   /**
    * Receives datagrams into `table` from number 0 on, from a socket with or without `coalesce`: at most as many
-   * messages as the slab has room for, 64 KiB each, as `addresses` has records, and 64. Fills `offsets`, `lengths` and
+   * messages as the slab has room for, 64 KiB each, as `addresses` has records, and 16. Fills `offsets`, `lengths` and
    * `addresses` (the sender's record, one per message), and the columns of a plain packet. Returns how many datagrams,
    * 0 when none waits, or a negative errno, as receiveBatch. Datagrams beyond the table's packets are counted by
-   * `table.takeLost()`: give it 64 packets for each message.
+   * `table.takeLost()`: give it 128 packets for each message.
    */
   receiveTable(table: PacketTable, addresses: AddressTable, messages: number = addresses.size): number {
     return this.#native.udpReceiveTable(
@@ -172,7 +172,7 @@ export class UdpSocket {
   }
 
   /**
-   * Sends messages `first` to `first + count - 1` (at most 256) of `outbox` to the records that they name; a connected
+   * Sends messages `first` to `first + count - 1` (at most 64) of `outbox` to the records that they name; a connected
    * socket takes no `addresses`. Returns how many messages, which ends before the first that failed; or that one's
    * negative errno when it is the first: leave it out and go on behind it. 0: the socket takes nothing now.
    * A message that the kernel will not cut (MTU, its limits, no such device) goes datagram by datagram, and the outbox

@@ -23,13 +23,16 @@ export const OccType = {
 } as const;
 
 const MAGIC_SIZE = 16;
+/** No IP packet begins so: most packets are looked at no further. */
+const PING_FIRST = 0x2a;
+const OCC_FIRST = 0x28;
 
 export function isPing(bytes: Uint8Array, start: number, end: number): boolean {
-  return end - start === MAGIC_SIZE && beginsWith(bytes, start, pingPayload);
+  return bytes[start] === PING_FIRST && end - start === MAGIC_SIZE && beginsWith(bytes, start, pingPayload);
 }
 
 export function isOcc(bytes: Uint8Array, start: number, end: number): boolean {
-  return end - start > MAGIC_SIZE && beginsWith(bytes, start, occMagic);
+  return bytes[start] === OCC_FIRST && end - start > MAGIC_SIZE && beginsWith(bytes, start, occMagic);
 }
 
 function beginsWith(bytes: Uint8Array, start: number, magic: Uint8Array): boolean {
