@@ -86,12 +86,13 @@ export class Running {
 
   constructor(
     args: readonly string[],
-    options: { cwd: string; logFile: string; program?: string; env?: Record<string, string> },
+    options: { cwd: string; logFile: string; program?: string; env?: Record<string, string>; namespace?: string },
   ) {
-    const { cwd, logFile, program = ours, env = {} } = options;
+    const { cwd, logFile, program = ours, env = {}, namespace } = options;
     this.logFile = logFile;
-    const all = ['--log', logFile, ...args];
-    this.child = spawn(program, all, { cwd, stdio: 'ignore', env: { ...process.env, ...env } });
+    const inside = namespace === undefined ? [] : ['ip', 'netns', 'exec', namespace];
+    const [first = program, ...all] = [...inside, program, '--log', logFile, ...args];
+    this.child = spawn(first, all, { cwd, stdio: 'ignore', env: { ...process.env, ...env } });
   }
 
   get pid(): number {

@@ -7,6 +7,7 @@ import { TcpListener, TcpSocket, TunDevice, UdpSocket } from '@seikan/native';
 
 import type { PacketLink, PacketTun } from './ports.js';
 import type { Readiness } from './readiness.js';
+import { MOST_RELAYED, SocksUdpLink } from './socks-udp-link.js';
 import { TcpLink, TcpListenLink, TcpWorkspace } from './tcp-link.js';
 import { TunEnd } from './tun-end.js';
 import { UdpLink } from './udp-link.js';
@@ -20,6 +21,8 @@ export type LinkSource =
       readonly connecting: boolean;
       readonly queueLimit: number;
     }
+  /** UDP through a SOCKS proxy, for as long as the connection `control` stays. */
+  | { readonly kind: 'socks-udp'; readonly fd: number; readonly control: number; readonly relay: Endpoint }
   /** `queueLimit` is that of the connections. */
   | { readonly kind: 'tcp-listener'; readonly fd: number; readonly queueLimit: number };
 
@@ -45,6 +48,11 @@ export function descriptorEnds(readiness: Readiness, packetwise = false): Ends<L
         case 'tcp': {
           const { remote, connecting, queueLimit } = source;
           return new TcpLink(new TcpSocket(fd), { readiness, workspace, remote, connecting, queueLimit, packetwise });
+        }
+        case 'socks-udp': {
+          const { control, relay } = source;
+          const packets = new UdpLink(new UdpSocket(fd, relay.family), { readiness, capacity: MOST_RELAYED });
+          return new SocksUdpLink({ packets, control: new TcpSocket(control), relay, readiness });
         }
         case 'tcp-listener':
           return new TcpListenLink(new TcpListener(fd), {

@@ -12,6 +12,7 @@ export type { Peer } from './peer.js';
 export type { PollLoop } from './poll-loop.js';
 export type { Clock, LinkReceiver, LinkSocket, PacketBatch, PacketLink, PacketTun, TunReceiver } from './ports.js';
 export { type DescriptorWatch, eventLoop, type Readiness } from './readiness.js';
+export { SocksUdpLink, type SocksUdpLinkOptions } from './socks-udp-link.js';
 export { createSystemClock } from './system-clock.js';
 export { TcpLink, type TcpLinkOptions, TcpListenLink, type TcpListenLinkOptions, TcpWorkspace } from './tcp-link.js';
 export type { ThreadStart } from './thread-messages.js';

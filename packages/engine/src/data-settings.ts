@@ -42,11 +42,15 @@ export function peerSettings(input: PeerSettingsInput): Omit<PeerSettings, 'link
   };
 }
 
+/** Before each UDP packet to a SOCKS proxy. upstream: SOCKS_UDPv4_HEADROOM. */
+const SOCKS_HEADER_SIZE = 10;
+
 function packetShape({ options, connection, negotiated, remote, peerId, crypto }: PeerSettingsInput): PacketShape {
   const cipher = crypto.cipher(negotiated.cipher);
   return {
     family: remote.family,
     transport: connection.protocol === 'udp' ? 'udp' : 'tcp',
+    relayHeaderSize: connection.protocol === 'udp' && connection.proxy !== undefined ? SOCKS_HEADER_SIZE : 0,
     headerSize: options.tls.role === 'none' ? 0 : peerId === undefined ? 1 : 4,
     format: cipher?.mode !== 'aead' ? 'block' : negotiated.epoch ? 'epoch' : 'aead',
     cipher,

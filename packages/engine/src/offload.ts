@@ -36,6 +36,10 @@ export function offloadObstacle(options: Options): readonly string[] {
     return ['No tls-client or tls-server option in configuration detected. Disabling data channel offload.'];
   if (device.type !== 'tun') return ['Note: dev-type not tun, disabling data channel offload.'];
   if (connections.some(({ fragment }) => fragment > 0)) return ['Note: --fragment disables data channel offload.'];
+  if (connections.some(({ proxy }) => proxy?.kind === 'http'))
+    return ['Note: --http-proxy disables data channel offload.'];
+  if (connections.some(({ proxy }) => proxy?.kind === 'socks'))
+    return ['Note: --socks-proxy disables data channel offload.'];
   if (socket.bindDevice !== undefined) return ['Note: bind-dev not supported with DCO, disabling data channel offload'];
   if (routing.blockIpv6) return ['Note: --block-ipv6 disables data channel offload.'];
   if (options.mode === 'server' && device.topology !== 'subnet')

@@ -5,7 +5,7 @@
 import type { DataChannelCommand, Endpoint, LinkId, Millis, UnixSeconds } from '@seikan/core';
 import type { EventContext, EventRequest, EventVerdict } from '@seikan/plugin-sdk';
 
-import type { DnsOptions } from './options/options.js';
+import type { DnsOptions, HttpProxy, SocksProxy } from './options/options.js';
 
 /** The two clocks of one input: `now` for deadlines, `wallClock` for what is written down. */
 export interface Time {
@@ -77,8 +77,8 @@ export interface StateChange {
 /** What the engine needs from outside, with what comes back. */
 export interface AskMap {
   resolve: { ask: ResolveAsk; answer: { readonly addresses: readonly Endpoint[] } | AskFailure };
-  /** A TCP connection is only begun: the data channel says when it is up. */
-  'open-link': { ask: OpenLinkAsk; answer: { readonly local: Endpoint | undefined } | AskFailure };
+  /** A TCP connection is only begun: the data channel says when it is up. One through a proxy is up when this is answered. */
+  'open-link': { ask: OpenLinkAsk; answer: OpenedLink | LinkFailure };
   'open-tun': { ask: OpenTunAsk; answer: OpenedTun | AskFailure };
   /** Applies addresses and routes to the open tun; what was applied before and is not asked for any more is taken back. */
   'configure-tun': { ask: ConfigureTunAsk; answer: { readonly routeErrors: readonly string[] } | AskFailure };
@@ -136,8 +136,32 @@ export interface OpenLinkAsk {
         readonly ipv6Only: boolean;
       }
     | undefined;
-  /** Where to connect to, or the only peer of a UDP link; undefined on a server. */
+  /** Where to connect to, or the only peer of a UDP link; undefined on a server. With a proxy over TCP: where that is. */
   readonly remote: Endpoint | undefined;
+  readonly proxy?: ProxyAsk | undefined;
+}
+
+export interface ProxyAsk {
+  readonly options: HttpProxy | SocksProxy;
+  /** Where the proxy is. */
+  readonly endpoint: Endpoint;
+  /** The peer, as the proxy is told; a name may stay one. */
+  readonly host: string;
+  readonly port: number;
+  /** For all of it. */
+  readonly timeout: Millis;
+}
+
+export interface OpenedLink {
+  readonly local: Endpoint | undefined;
+  /** Where a proxy has UDP packets sent instead of to the peer. */
+  readonly relay?: Endpoint | undefined;
+}
+
+/** `error` was logged already where it is empty. */
+export interface LinkFailure extends AskFailure {
+  /** What the restart is named after; `init_instance` without. */
+  readonly reason?: 'connection-failed' | 'HTTP proxy error' | 'socks-error';
 }
 
 export interface OpenTunAsk {

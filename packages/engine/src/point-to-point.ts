@@ -639,7 +639,7 @@ export class PointToPoint implements ContextOwner {
       return;
     }
     this.#tun = { digest };
-    this.#device.open(options, connection.tunMtu, this.#context?.remote, opened);
+    this.#device.open(options, connection.tunMtu, this.#connector.relay ?? this.#context?.remote, opened);
   }
 
   #connected(routeErrors: readonly string[], time: Time): void {

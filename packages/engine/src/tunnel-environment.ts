@@ -31,6 +31,10 @@ export function configurationEnvironment(options: Options, { pid, startTime, dae
     if (connection.bind && connection.localPort !== 0) env[`local_port_${n}`] = String(connection.localPort);
     if (connection.remote !== undefined) env[`remote_${n}`] = connection.remote;
     env[`remote_port_${n}`] = String(connection.remotePort);
+    const { proxy } = connection;
+    if (proxy === undefined) continue;
+    env[`${proxy.kind}_proxy_server_${n}`] = proxy.host;
+    env[`${proxy.kind}_proxy_port_${n}`] = String(proxy.port);
   }
   for (const { name, value } of options.environment) env[name] = value;
   return env;

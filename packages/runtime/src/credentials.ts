@@ -30,9 +30,7 @@ export async function readCredentials(
       const answer = await prompt(`CHALLENGE: ${challenge.text}`, challenge.echo);
       return { username: challenge.username, password: `CRV1::${challenge.state}::${answer}` };
     }
-    const [name, secret] = linesOf(auth.userPass);
-    const username = name ?? (await prompt('Enter Auth Username:', true));
-    const password = secret ?? (await prompt('Enter Auth Password:', false));
+    const { username, password } = await askLogin(auth.userPass, 'Auth', prompt);
     const { staticChallenge } = auth;
     if (staticChallenge === undefined) return { username, password };
     const response = await prompt(`CHALLENGE: ${staticChallenge.text}`, staticChallenge.echo);
@@ -41,6 +39,26 @@ export async function readCredentials(
     if (error instanceof MaterialError) return { error: error.message };
     throw error;
   }
+}
+
+/** The login at a proxy, or at whatever `name` says. */
+export async function readLogin(
+  source: Credentials | undefined,
+  name: string,
+  prompt: Prompt = askAtTerminal,
+): Promise<UserPass | AskFailure> {
+  try {
+    return await askLogin(source, name, prompt);
+  } catch (error) {
+    if (error instanceof MaterialError) return { error: error.message };
+    throw error;
+  }
+}
+
+async function askLogin(source: Credentials | undefined, name: string, prompt: Prompt): Promise<UserPass> {
+  const [first, second] = linesOf(source);
+  const username = first ?? (await prompt(`Enter ${name} Username:`, true));
+  return { username, password: second ?? (await prompt(`Enter ${name} Password:`, false)) };
 }
 
 /** The passphrase of the private key, when it has one: `askpass`, or a person at the terminal. Throws MaterialError. */

@@ -40,6 +40,7 @@ import { formatLocalTime } from './line-log.js';
 import { openLink } from './links.js';
 import { type Materials, reasonOf } from './materials.js';
 import { type CarrierOptions, inKernel, inThread, type PacketCarrier } from './packet-carrier.js';
+import { ProxyLogins } from './proxy-logins.js';
 import { keepRevocations, revokedSerials } from './revocations.js';
 import type { TunnelHost } from './tunnel-tun.js';
 
@@ -92,6 +93,8 @@ export class TunnelProcess {
   readonly #channel: PacketCarrier['channel'];
   readonly #tun: TunnelHost;
   readonly #running = new Map<number, () => void>();
+  readonly #crypto = createCrypto();
+  readonly #proxyLogins: ProxyLogins;
   readonly #ended: Promise<EndCause>;
   #end: (cause: EndCause) => void = () => undefined;
   #timer: NodeJS.Timeout | undefined;
@@ -105,7 +108,8 @@ export class TunnelProcess {
   constructor(settings: TunnelProcessSettings) {
     this.#settings = settings;
     const { options, product, materials } = settings;
-    const crypto = createCrypto();
+    const crypto = this.#crypto;
+    this.#proxyLogins = new ProxyLogins(options.auth.noCache);
     const isServer = options.mode === 'server';
     this.#ended = new Promise((resolve) => {
       this.#end = resolve;
@@ -256,12 +260,9 @@ export class TunnelProcess {
       case 'resolve':
         this.#answerLater(ask.id, resolveHost(ask.host, ask.port, ask.family));
         return;
-      case 'open-link': {
-        const { options, offload } = this.#settings;
-        const protect = this.#tun.protect?.bind(this.#tun);
-        this.#answerLater(ask.id, openLink(this.#channel, ask, { options, coalesce: offload === undefined, protect }));
+      case 'open-link':
+        this.#openLink(ask);
         return;
-      }
       case 'open-tun':
         this.#answerLater(ask.id, this.#tun.open(ask));
         return;
@@ -299,6 +300,25 @@ export class TunnelProcess {
   #answer(id: number, answer: object, interim: boolean): void {
     this.#machine.handleAnswer(id, answer, interim, this.#time);
     this.#pump();
+  }
+
+  #openLink(ask: EngineOutput & { output: 'ask'; ask: 'open-link' }): void {
+    const { options, offload, log } = this.#settings;
+    const cancel = new AbortController();
+    this.#running.set(ask.id, () => cancel.abort());
+    const answer = openLink(this.#channel, ask, {
+      options,
+      coalesce: offload === undefined,
+      protect: this.#tun.protect?.bind(this.#tun),
+      logins: this.#proxyLogins,
+      crypto: this.#crypto,
+      log,
+      cancelled: cancel.signal,
+    });
+    this.#answerLater(
+      ask.id,
+      answer.finally(() => this.#running.delete(ask.id)),
+    );
   }
 
   #runEvent(id: number, request: EventRequest): void {

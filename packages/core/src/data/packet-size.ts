@@ -21,6 +21,8 @@ export interface PacketShape {
   /** Family and protocol of the link. */
   readonly family: 4 | 6;
   readonly transport: 'udp' | 'tcp';
+  /** Bytes before each packet on its way to a proxy. */
+  readonly relayHeaderSize?: number;
   /** 4 with peer-id (P_DATA_V2), 1 without, 0 with a static key. */
   readonly headerSize: 0 | 1 | 4;
   readonly format: DataFormat;
@@ -83,7 +85,7 @@ function plaintextRoom(limit: SizeLimit, shape: PacketShape): number {
 
 function headerOverhead(shape: PacketShape): number {
   const stream = shape.transport === 'tcp' ? 2 : 0;
-  return stream + shape.headerSize + cryptoOverhead(shape);
+  return stream + (shape.relayHeaderSize ?? 0) + shape.headerSize + cryptoOverhead(shape);
 }
 
 function cryptoOverhead({ format, cipher, digestSize, longPacketId }: PacketShape): number {

@@ -1,7 +1,8 @@
 /**
  * From the place whose turn it is to an open link:
  *
- *   idle ─▶ resolving ─▶ opening ─▶ open                      UDP to a known peer, or a static-key peer that may come
+ *   idle ─▶ resolving ─▶ opening ─▶ open                      UDP to a known peer, or a static-key peer that may come;
+ *                           │                                 through a proxy, which `opening` talks to
  *                           ├─────▶ dialling ──▶ open         TCP to a known peer
  *                           └─────▶ listening ─▶ open         the first who comes is the peer (a p2p server)
  *
@@ -12,7 +13,7 @@ import type { Endpoint, LinkId, Millis } from '@seikan/core';
 
 import type { Asks } from '../asks.js';
 import type { Connection } from '../options/options.js';
-import type { Time, TunnelState } from '../output.js';
+import type { ProxyAsk, ResolveAsk, Time, TunnelState } from '../output.js';
 import { afInet, type TunnelLog } from '../tunnel-log.js';
 import type { ConnectionList } from './connection-list.js';
 
@@ -39,8 +40,8 @@ type State =
   | { readonly name: 'idle' | 'resolving' | 'opening' }
   | { readonly name: 'dialling'; readonly link: LinkId; readonly remote: Endpoint; readonly deadline: Millis }
   | { readonly name: 'listening'; readonly link: LinkId; readonly expected: Endpoint | undefined }
-  /** `listener`: where the TCP connection of the peer came from. */
-  | { readonly name: 'open'; readonly listener: LinkId | undefined };
+  /** `listener`: where the TCP connection of the peer came from; `relay`: where a proxy has the packets sent. */
+  | { readonly name: 'open'; readonly listener: LinkId | undefined; readonly relay: Endpoint | undefined };
 
 export class Connector {
   readonly #host: ConnectorHost;
@@ -52,31 +53,23 @@ export class Connector {
   }
 
   start(time: Time): void {
-    const { asks, log, connections } = this.#host;
+    const { connections } = this.#host;
     const connection = connections.current;
-    if (connections.address !== undefined || connection.remote === undefined) {
-      this.#prepare(connection, connections.address, time);
+    const { remote, remotePort, proxy, family } = connection;
+    if (connections.address !== undefined || remote === undefined) {
+      this.#toAddress(connection, connections.address, time);
       return;
     }
-    this.#state = { name: 'resolving' };
-    this.#host.onState('RESOLVE');
-    const { remote: host, remotePort: port, family } = connection;
-    asks.ask('resolve', { host, port, family }, (answer, at) => {
-      if ('error' in answer || answer.addresses.length === 0) {
-        const why = 'error' in answer ? ` (${answer.error})` : '';
-        const line = `RESOLVE: Cannot resolve host address: ${host}:${port}${why}`;
-        if (!this.#host.retriesNames) {
-          const hint = '(I would have retried this name query if you had specified the --resolv-retry option.)';
-          this.#host.fatal(`${line} ${hint}`, at);
-          return;
-        }
-        log.error(line);
-        this.#host.failed('init_instance', 'remote', at);
-        return;
-      }
-      connections.resolved(answer.addresses);
-      this.#prepare(connection, connections.address, at);
+    const place = proxy === undefined ? { host: remote, port: remotePort } : { host: proxy.host, port: proxy.port };
+    this.#resolve({ ...place, family: proxy === undefined ? family : undefined }, (addresses, at) => {
+      connections.resolved(addresses);
+      this.#toAddress(connection, connections.address, at);
     });
+  }
+
+  /** Where the link's packets go, when that is not the peer's address. */
+  get relay(): Endpoint | undefined {
+    return this.#state.name === 'open' ? this.#state.relay : undefined;
   }
 
   /** A first packet on this link comes from the peer that was waited for. */
@@ -85,7 +78,7 @@ export class Connector {
   }
 
   handleFirstPacket(link: LinkId, from: Endpoint, time: Time): void {
-    this.#state = { name: 'open', listener: undefined };
+    this.#state = { name: 'open', listener: undefined, relay: undefined };
     this.#host.opened(this.#host.connections.current, link, from, time);
   }
 
@@ -94,7 +87,7 @@ export class Connector {
     const { log, connections } = this.#host;
     if (state.name === 'dialling' && state.link === link) {
       log.notice(`TCP connection established with ${afInet(state.remote)}`);
-      this.#state = { name: 'open', listener: undefined };
+      this.#state = { name: 'open', listener: undefined, relay: undefined };
       this.#host.opened(connections.current, link, state.remote, time);
     } else if (state.name === 'listening' && state.link === listener) {
       if (state.expected !== undefined && state.expected.address !== remote.address) {
@@ -103,7 +96,7 @@ export class Connector {
         return;
       }
       log.notice(`TCP connection established with ${afInet(remote)}`);
-      this.#state = { name: 'open', listener };
+      this.#state = { name: 'open', listener, relay: undefined };
       this.#host.opened(connections.current, link, remote, time);
     } else this.#host.closeLink(link);
   }
@@ -132,30 +125,70 @@ export class Connector {
     else if (state.name === 'open' && state.listener !== undefined) this.#host.closeLink(state.listener);
   }
 
-  #prepare(connection: Connection, remote: Endpoint | undefined, time: Time): void {
-    if (remote !== undefined)
-      this.#host.log.notice(`TCP/UDP: Preserving recently used remote address: ${afInet(remote)}`);
-    this.#host.prepare(remote, time, () => this.#open(connection, remote));
+  #resolve(place: ResolveAsk, then: (addresses: readonly Endpoint[], time: Time) => void): void {
+    const { asks, log } = this.#host;
+    this.#state = { name: 'resolving' };
+    this.#host.onState('RESOLVE');
+    asks.ask('resolve', place, (answer, at) => {
+      if (!('error' in answer) && answer.addresses.length > 0) {
+        then(answer.addresses, at);
+        return;
+      }
+      const why = 'error' in answer ? ` (${answer.error})` : '';
+      const line = `RESOLVE: Cannot resolve host address: ${place.host}:${place.port}${why}`;
+      if (!this.#host.retriesNames) {
+        const hint = '(I would have retried this name query if you had specified the --resolv-retry option.)';
+        this.#host.fatal(`${line} ${hint}`, at);
+        return;
+      }
+      log.error(line);
+      this.#host.failed('init_instance', 'remote', at);
+    });
   }
 
-  #open(connection: Connection, remote: Endpoint | undefined): void {
+  /** `address` is the peer's, or its proxy's: UDP packets through one bear the peer's own, which is then still to be found. */
+  #toAddress(connection: Connection, address: Endpoint | undefined, time: Time): void {
+    const { remote: host, remotePort: port, family, protocol, proxy } = connection;
+    if (proxy === undefined || address === undefined || host === undefined) {
+      this.#prepare(connection, address, undefined, time);
+      return;
+    }
+    const timeout = connection.connectTimeout * 1000;
+    const ask: ProxyAsk = { options: proxy, endpoint: address, host, port, timeout };
+    if (protocol !== 'udp') this.#prepare(connection, address, ask, time);
+    else this.#resolve({ host, port, family }, ([remote], at) => this.#prepare(connection, remote, ask, at));
+  }
+
+  #prepare(connection: Connection, remote: Endpoint | undefined, proxy: ProxyAsk | undefined, time: Time): void {
+    if (remote !== undefined)
+      this.#host.log.notice(`TCP/UDP: Preserving recently used remote address: ${afInet(remote)}`);
+    this.#host.prepare(remote, time, () => this.#open(connection, remote, proxy));
+  }
+
+  #open(connection: Connection, remote: Endpoint | undefined, proxy: ProxyAsk | undefined): void {
     const { asks, log, staticKey } = this.#host;
     const { protocol } = connection;
     this.#state = { name: 'opening' };
     const link = this.#nextLink;
     this.#nextLink = link + 1;
     const family = remote?.family ?? connection.family ?? 4;
-    if (protocol === 'tcp-client') {
+    const dialled = proxy?.endpoint ?? (protocol === 'tcp-client' ? remote : undefined);
+    if (dialled !== undefined) {
       this.#host.onState('TCP_CONNECT');
-      if (remote !== undefined) log.notice(`Attempting to establish TCP connection with ${afInet(remote)}`);
+      log.notice(`Attempting to establish TCP connection with ${afInet(dialled)}`);
     }
     const bind = connection.bind
-      ? { address: connection.localAddress, port: connection.localPort, family, ipv6Only: connection.ipv6Only }
+      ? {
+          address: connection.localAddress,
+          port: connection.localPort,
+          family: dialled?.family ?? family,
+          ipv6Only: connection.ipv6Only,
+        }
       : undefined;
-    asks.ask('open-link', { link, protocol, bind, remote }, (answer, time) => {
+    asks.ask('open-link', { link, protocol, bind, remote, proxy }, (answer, time) => {
       if ('error' in answer) {
-        log.error(answer.error);
-        this.#host.failed('init_instance', 'address', time);
+        if (answer.error !== '') log.error(answer.error);
+        this.#host.failed(answer.reason ?? 'init_instance', 'address', time);
         return;
       }
       const side = protocol === 'tcp-client' ? '_CLIENT' : protocol === 'tcp-server' ? '_SERVER' : '';
@@ -164,12 +197,12 @@ export class Connector {
         `${name} link local: ${answer.local === undefined ? '(not bound)' : `(bound) ${afInet(answer.local)}`}`,
       );
       log.notice(`${name} link remote: ${remote === undefined ? '[AF_UNSPEC]' : afInet(remote)}`);
-      if (protocol === 'tcp-client' && remote !== undefined) {
+      if (protocol === 'tcp-client' && remote !== undefined && proxy === undefined) {
         this.#state = { name: 'dialling', link, remote, deadline: time.now + connection.connectTimeout * 1000 };
       } else if (protocol === 'tcp-server' || (remote === undefined && !staticKey)) {
         this.#state = { name: 'listening', link, expected: connection.float ? undefined : remote };
       } else {
-        this.#state = { name: 'open', listener: undefined };
+        this.#state = { name: 'open', listener: undefined, relay: answer.relay };
         this.#host.opened(connection, link, remote, time);
       }
     });

@@ -4,7 +4,17 @@
  */
 import type { ClientConfig } from './client-config.js';
 import type { ConfigSpan, ConfigWarning } from './config-error.js';
-import type { Connection, KeyDirection, Material, Options, Protocol, TlsVersion } from './options.js';
+import type {
+  Connection,
+  Credentials,
+  HttpProxy,
+  KeyDirection,
+  Material,
+  Options,
+  Protocol,
+  SocksProxy,
+  TlsVersion,
+} from './options.js';
 
 export type Mutable<T> = T extends readonly (infer Element)[]
   ? Mutable<Element>[]
@@ -29,6 +39,9 @@ export interface DraftWrap {
   tlsCryptV2: Material | undefined;
 }
 
+/** Without a host while only its options were met. */
+export type DraftHttpProxy = Mutable<Omit<HttpProxy, 'kind' | 'host'>> & { host: string | undefined };
+
 /** What only a server's push says. */
 export interface DraftPull {
   peerId: number | undefined;
@@ -52,6 +65,8 @@ export interface DraftEntry {
   /** Only a block's own; the common keys stand in Draft.wrap. */
   wrap: DraftWrap;
   forceCookie: boolean;
+  httpProxy: DraftHttpProxy | undefined;
+  socksProxy: Omit<SocksProxy, 'kind'> | undefined;
   at: ConfigSpan | undefined;
 }
 
@@ -85,6 +100,10 @@ export interface Draft {
   cipher: string | undefined;
   deviceType: string | undefined;
   protocolForce: DraftProtocol | undefined;
+  /** `http-proxy-user-pass`: of every HTTP proxy. */
+  httpProxyLogin: Credentials | undefined;
+  /** `http-proxy-override`: in place of all others. */
+  httpProxyOverride: DraftHttpProxy | undefined;
   /** `compat-mode` as upstream counts versions: 2.4.9 is 20409; 0 is none. */
   compatible: number;
   forwardCompatible: boolean;
@@ -125,6 +144,7 @@ export function defaultEntry(): DraftEntry {
       fragmentIncludesTransport: false,
       mssfix: { size: 0, measure: 'mtu' },
       wrap: { tlsAuth: undefined, tlsCrypt: undefined, tlsCryptV2: undefined },
+      proxy: undefined,
       enabled: true,
     },
     protocol: 'udp',
@@ -135,7 +155,21 @@ export function defaultEntry(): DraftEntry {
     tunMtuExtraGiven: false,
     wrap: emptyWrap(),
     forceCookie: false,
+    httpProxy: undefined,
+    socksProxy: undefined,
     at: undefined,
+  };
+}
+
+export function newHttpProxy(): DraftHttpProxy {
+  return {
+    host: undefined,
+    port: 0,
+    authentication: 'none',
+    credentials: undefined,
+    version: '1.0',
+    agent: undefined,
+    headers: [],
   };
 }
 
@@ -144,6 +178,8 @@ export function copyEntry(entry: DraftEntry): DraftEntry {
     ...entry,
     settings: { ...entry.settings, mssfix: { ...entry.settings.mssfix } },
     wrap: { ...entry.wrap },
+    httpProxy:
+      entry.httpProxy === undefined ? undefined : { ...entry.httpProxy, headers: [...entry.httpProxy.headers] },
   };
 }
 
@@ -173,6 +209,8 @@ export function newDraft(tempDirectory: string): Draft {
     cipher: undefined,
     deviceType: undefined,
     protocolForce: undefined,
+    httpProxyLogin: undefined,
+    httpProxyOverride: undefined,
     compatible: 0,
     forwardCompatible: false,
     genTokenRenewalGiven: false,

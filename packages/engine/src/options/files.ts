@@ -93,7 +93,8 @@ function* needs(options: Options): Generator<Need> {
     yield* directory('crl-verify', '--crl-verify', inChroot(verify.crl.source.path), 'r');
   if (verify.exportDirectory !== undefined)
     yield* directory('tls-export-cert', '--tls-export-cert', inChroot(verify.exportDirectory), 'w');
-  for (const { wrap } of options.connections) {
+  for (const { wrap, proxy } of options.connections) {
+    yield* file(proxy?.kind === 'socks' ? 'socks-proxy' : 'http-proxy', proxy?.credentials, true);
     yield* file('tls-auth', wrap.tlsAuth?.key, true);
     yield* file('tls-crypt', wrap.tlsCrypt, true);
     yield* file('tls-crypt-v2', wrap.tlsCryptV2?.key, true);

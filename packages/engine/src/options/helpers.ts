@@ -11,7 +11,8 @@
 import { addIpv6, bitsNetmask, formatIpv4, formatIpv6, netmaskBits } from './address.js';
 import type { Draft } from './draft.js';
 import { checkPool } from './pool.js';
-import { deviceType, usage } from './resolve.js';
+import { deviceType } from './resolve.js';
+import { usage } from './usage.js';
 
 export function expandHelpers(draft: Draft): void {
   const { helpers, options } = draft;

@@ -105,8 +105,34 @@ export interface Connection {
   readonly fragmentIncludesTransport: boolean;
   readonly mssfix: Mssfix;
   readonly wrap: WrapOptions;
+  /** Through which the peer is reached. */
+  readonly proxy: HttpProxy | SocksProxy | undefined;
   /** False where `proto-force` leaves this entry out. */
   readonly enabled: boolean;
+}
+
+export interface HttpProxy {
+  readonly kind: 'http';
+  readonly host: string;
+  readonly port: number;
+  /** `auto`: what the proxy asks for; `auto-nct`: unless the password would cross in clear. */
+  readonly authentication: 'none' | 'basic' | 'auto' | 'auto-nct';
+  /** Undefined: a person is asked, if the proxy wants a login at all. */
+  readonly credentials: Credentials | undefined;
+  /** Of HTTP, `1.0`. */
+  readonly version: string;
+  readonly agent: string | undefined;
+  /** Whole lines, without their ends. */
+  readonly headers: readonly string[];
+}
+
+/** SOCKS5: a TCP connection through it, or UDP packets beside one. */
+export interface SocksProxy {
+  readonly kind: 'socks';
+  readonly host: string;
+  readonly port: number;
+  /** Undefined: the proxy asks for none. */
+  readonly credentials: Credentials | undefined;
 }
 
 /** Upstream's ce.mssfix: `size` 0 is off. */

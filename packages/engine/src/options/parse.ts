@@ -9,8 +9,9 @@ import { copyEntry, copyPlain, type Draft, draftOf, emptyWrap, type Mutable, new
 import { expandHelpers } from './helpers.js';
 import { type Directive, readArguments, readDirectives } from './lexer.js';
 import type { Action, Options, PluginOption } from './options.js';
-import { deviceType, resolveClientConfig, resolveOptions, usage } from './resolve.js';
+import { deviceType, resolveClientConfig, resolveOptions } from './resolve.js';
 import { directiveTable } from './table.js';
+import { usage } from './usage.js';
 import { verifyOptions } from './verify.js';
 
 export interface ConfigFiles {

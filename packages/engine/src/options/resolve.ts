@@ -3,25 +3,13 @@
  * Source: options.c options_postprocess_mutate and what it calls (2.6.14).
  */
 import type { ClientConfig } from './client-config.js';
-import { ConfigError, type ConfigSpan, wholeConfiguration } from './config-error.js';
+import { wholeConfiguration } from './config-error.js';
 import { compresses } from './directives/data.js';
 import type { Draft, DraftEntry, DraftWrap, Mutable } from './draft.js';
 import { copyEntry } from './draft.js';
 import type { Connection, WrapOptions } from './options.js';
-
-/** Throws a ConfigError at the last place of a directive; `line` is upstream's without `Options error: `. */
-export interface Fail {
-  (line: string, why: string, remedy: string): never;
-  readonly at: ConfigSpan;
-}
-
-export function usage(draft: Draft, directive: string): Fail {
-  const at = draft.given.get(directive) ?? wholeConfiguration;
-  const fail = (line: string, why: string, remedy: string): never => {
-    throw new ConfigError(at, { upstream: `Options error: ${line}`, why, remedy, directive });
-  };
-  return Object.assign(fail, { at });
-}
+import { overrideProxies, resolveProxy } from './proxies.js';
+import { usage } from './usage.js';
 
 /** `dev-type`, or how the name of `dev` starts. */
 export function deviceType(draft: Draft): 'tun' | 'tap' | 'null' {
@@ -175,7 +163,9 @@ function connections(draft: Draft): Mutable<Connection>[] {
             return entry;
           })
         : [draft.entry];
-  return entries.map((entry) => connection(draft, entry));
+  const all = entries.map((entry) => connection(draft, entry));
+  overrideProxies(draft, all);
+  return all;
 }
 
 function connection(draft: Draft, entry: DraftEntry): Mutable<Connection> {
@@ -195,7 +185,8 @@ function connection(draft: Draft, entry: DraftEntry): Mutable<Connection> {
   const wantsBind = settings.localAddress !== undefined || entry.localPortGiven || entry.bindGiven;
   if (entry.bindGiven && entry.nobindGiven)
     usage(draft, 'nobind')("--bind and --nobind can't be used together", 'They say opposite things.', 'Keep one.');
-  settings.bind = !entry.nobindGiven && (wantsBind || !(protocol === 'tcp-client' || options.pull));
+  const usesSocks = protocol === 'udp' && entry.socksProxy !== undefined;
+  settings.bind = !entry.nobindGiven && (wantsBind || !(protocol === 'tcp-client' || usesSocks || options.pull));
   if (entry.nobindGiven && settings.localAddress !== undefined)
     usage(draft, 'local')(
       "--local and --nobind don't make sense when used together",
@@ -209,6 +200,7 @@ function connection(draft: Draft, entry: DraftEntry): Mutable<Connection> {
       'Keep one.',
     );
   if (!settings.bind) settings.localPort = 0;
+  settings.proxy = resolveProxy(draft, entry, settings);
   if (draft.protocolForce !== undefined) settings.enabled = sameProtocol(draft.protocolForce, protocol);
   if (options.device.type === 'tap' && !entry.tunMtuExtraGiven) settings.tunMtuExtra = 32;
   if (!entry.mssfixGiven) {

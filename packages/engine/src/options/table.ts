@@ -6,6 +6,7 @@ import type { DirectiveRow } from './directive.js';
 import { dataDirectives } from './directives/data.js';
 import { linkDirectives } from './directives/link.js';
 import { processDirectives } from './directives/process.js';
+import { proxyDirectives } from './directives/proxy.js';
 import { serverDirectives } from './directives/server.js';
 import { structureDirectives } from './directives/structure.js';
 import { tlsDirectives } from './directives/tls.js';
@@ -17,6 +18,7 @@ export const directiveTable: ReadonlyMap<string, DirectiveRow> = new Map(
   [
     ...structureDirectives,
     ...linkDirectives,
+    ...proxyDirectives,
     ...tunnelDirectives,
     ...dataDirectives,
     ...tlsDirectives,

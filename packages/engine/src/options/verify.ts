@@ -6,7 +6,8 @@
 import { ConfigError, wholeConfiguration } from './config-error.js';
 import type { Draft } from './draft.js';
 import type { Connection } from './options.js';
-import { supportedCiphers, usage } from './resolve.js';
+import { supportedCiphers } from './resolve.js';
+import { usage } from './usage.js';
 
 export function verifyOptions(draft: Draft): void {
   for (const connection of draft.options.connections) verifyConnection(draft, connection);

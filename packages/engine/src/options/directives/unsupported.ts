@@ -28,11 +28,6 @@ export const refusedDirectives: readonly DirectiveRow[] = [
     ],
     'Not yet supported: the management interface.',
   ),
-  ...refuseAll(
-    ['http-proxy', 'http-proxy-option', 'http-proxy-override', 'http-proxy-user-pass'],
-    'Not yet supported: connecting through an HTTP proxy.',
-  ),
-  ...refuseAll(['socks-proxy'], 'Not yet supported: connecting through a SOCKS proxy.'),
   ...refuseAll(['replay-persist'], 'Not yet supported: packet ids that outlive the process.'),
   ...refuseAll(
     ['remote-random-hostname', 'ip-remote-hint'],
