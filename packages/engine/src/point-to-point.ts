@@ -174,6 +174,7 @@ export class PointToPoint implements ContextOwner {
       connections: this.#connections,
       staticKey: options.tls.role === 'none',
       retriesNames: options.connecting.resolvRetry !== 0,
+      randomizer: options.connecting.randomHostname ? settings.random : undefined,
       onState: (state) => this.#state(state),
       prepare: (remote, time, then) => this.#openTunFirst(remote, time, then),
       closeLink: (link) => this.#closeLink(link),

@@ -18,6 +18,7 @@ import type { Options } from './options/options.js';
 import type { Time } from './output.js';
 import type { TunFacts } from './tunnel-environment.js';
 import type { TunnelLog } from './tunnel-log.js';
+import { withAddresses } from './tunnel-names.js';
 import type { Refusal, TunnelScripts } from './tunnel-scripts.js';
 
 export interface TunnelDeviceSettings {
@@ -59,11 +60,24 @@ export class TunnelDevice {
   }
 
   open(options: Options, mtu: number, remote: Endpoint | undefined, then: Then): void {
-    const { asks, log, scripts, onState } = this.#settings;
-    const { name = 'tun', type, txQueueLength, macAddress } = options.device;
-    if (type === 'null') throw new TypeError('a null device is never opened');
+    const { asks, log, onState } = this.#settings;
     this.#state = 'opening';
     onState('ASSIGN_IP');
+    withAddresses(asks, options, (named) => {
+      if ('fatal' in named) {
+        this.#state = 'closed';
+        then(named, named.time);
+        return;
+      }
+      for (const problem of named.problems) log.warning(problem);
+      this.#open(named.options, mtu, remote, then);
+    });
+  }
+
+  #open(options: Options, mtu: number, remote: Endpoint | undefined, then: Then): void {
+    const { asks, log, scripts } = this.#settings;
+    const { name = 'tun', type, txQueueLength, macAddress } = options.device;
+    if (type === 'null') throw new TypeError('a null device is never opened');
     const { configure, problems } = planTun(options, mtu, remote);
     const ask = { device: name, type, mtu, txQueueLength, macAddress, plan: configure, dns: options.dns };
     asks.ask('open-tun', ask, (answer, time) => {

@@ -9,9 +9,10 @@
  * What is open but has no session yet is closed here; a session's own link by its owner.
  * upstream: socket.c `link_socket_init_phase1`, `link_socket_init_phase2` (2.6).
  */
-import type { Endpoint, LinkId, Millis } from '@seikan/core';
+import { type Endpoint, type LinkId, type Millis, type RandomFill, toHex } from '@seikan/core';
 
 import type { Asks } from '../asks.js';
+import { isHostName } from '../options/address.js';
 import type { Connection } from '../options/options.js';
 import type { ProxyAsk, ResolveAsk, Time, TunnelState } from '../output.js';
 import { afInet, type TunnelLog } from '../tunnel-log.js';
@@ -26,6 +27,8 @@ export interface ConnectorHost {
   /** False with `resolv-retry 0`: a name that cannot be resolved ends the process. */
   readonly retriesNames: boolean;
   onState(state: TunnelState): void;
+  /** `remote-random-hostname`. */
+  readonly randomizer: RandomFill | undefined;
   /** The peer's address is known, or nobody's is: what has to be there before the link. */
   prepare(remote: Endpoint | undefined, time: Time, then: () => void): void;
   closeLink(link: LinkId): void;
@@ -129,13 +132,14 @@ export class Connector {
     const { asks, log } = this.#host;
     this.#state = { name: 'resolving' };
     this.#host.onState('RESOLVE');
-    asks.ask('resolve', place, (answer, at) => {
+    const host = randomized(place.host, this.#host.randomizer);
+    asks.ask('resolve', { ...place, host }, (answer, at) => {
       if (!('error' in answer) && answer.addresses.length > 0) {
         then(answer.addresses, at);
         return;
       }
       const why = 'error' in answer ? ` (${answer.error})` : '';
-      const line = `RESOLVE: Cannot resolve host address: ${place.host}:${place.port}${why}`;
+      const line = `RESOLVE: Cannot resolve host address: ${host}:${place.port}${why}`;
       if (!this.#host.retriesNames) {
         const hint = '(I would have retried this name query if you had specified the --resolv-retry option.)';
         this.#host.fatal(`${line} ${hint}`, at);
@@ -212,4 +216,12 @@ export class Connector {
     this.#host.log.error(`TCP: connect to ${afInet(remote)} failed: ${reason}`);
     this.#host.failed('connection-failed', 'address', time);
   }
+}
+
+/** `9f86d081884c.vpn.example`: six random bytes in front of a name, nothing in front of an address. upstream: `hostname_randomize`. */
+function randomized(host: string, random: RandomFill | undefined): string {
+  if (random === undefined || !isHostName(host)) return host;
+  const bytes = new Uint8Array(6);
+  random(bytes);
+  return `${toHex(bytes)}.${host}`;
 }

@@ -82,9 +82,9 @@ export function addIpv6(address: Uint8Array, offset: number): Uint8Array {
   return sum;
 }
 
-/** A host name, or an address: the characters that upstream takes as safe in a name (dns_addr_safe). */
+/** A host name, of the characters that upstream takes in one (dns_addr_safe); an address is none. */
 export function isHostName(text: string): boolean {
-  return text.length <= 256 && /^[A-Za-z0-9_.-]+$/.test(text) && !/^[\d.]+$/.test(text);
+  return text.length <= 255 && /^[A-Za-z0-9.-]+$/.test(text) && !/^[\d.]+$/.test(text);
 }
 
 function hex(groups: readonly number[]): string {

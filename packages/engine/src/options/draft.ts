@@ -252,6 +252,7 @@ function defaultOptions(tempDirectory: string): Mutable<Options> {
     connections: [],
     connecting: {
       remoteRandom: false,
+      randomHostname: false,
       resolvRetry: 'infinite',
       connectRetryMax: 0,
     },
@@ -357,7 +358,7 @@ function defaultOptions(tempDirectory: string): Mutable<Options> {
       usernameAsCommonName: false,
       genToken: undefined,
     },
-    pulling: { filters: [], routeNoPull: false, ignoreUnknown: [] },
+    pulling: { filters: [], routeNoPull: false, allowNames: false, ignoreUnknown: [] },
     push: [],
     server: {
       pool: undefined,

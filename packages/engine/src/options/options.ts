@@ -156,6 +156,8 @@ export type KeyDirection = 0 | 1 | undefined;
 
 export interface ConnectingOptions {
   readonly remoteRandom: boolean;
+  /** `remote-random-hostname`: something random is put before each name, so that no cache answers. */
+  readonly randomHostname: boolean;
   /** Seconds, or infinite. */
   readonly resolvRetry: number | 'infinite';
   /** Rounds over all remotes; 0 is without end. */
@@ -194,7 +196,10 @@ export interface InterfaceAddresses {
   readonly noWarn: boolean;
 }
 
-/** `vpn_gateway`, `net_gateway`, `remote_host` stay words: only the one who applies routes knows them. */
+/**
+ * `vpn_gateway`, `net_gateway`, `remote_host` stay words: only the one who applies routes knows them. Other names are
+ * looked up when the tunnel is set up.
+ */
 export interface Route {
   readonly network: string;
   readonly netmask: string;
@@ -222,7 +227,7 @@ export interface RedirectGateway {
 export interface RoutingOptions {
   readonly routes: readonly Route[];
   readonly routesIpv6: readonly RouteIpv6[];
-  /** `route-gateway`: an address. */
+  /** `route-gateway`: an address or a name. */
   readonly gateway: string | undefined;
   readonly gatewayIpv6: string | undefined;
   readonly metric: number | undefined;
@@ -384,6 +389,8 @@ export interface GenToken {
 export interface PullOptions {
   readonly filters: readonly { readonly action: 'accept' | 'ignore' | 'reject'; readonly prefix: string }[];
   readonly routeNoPull: boolean;
+  /** `allow-pull-fqdn`: pushed addresses may be names; and names may stand in `ifconfig` and `route-gateway`. */
+  readonly allowNames: boolean;
   readonly ignoreUnknown: readonly string[];
 }
 

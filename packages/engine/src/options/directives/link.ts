@@ -40,6 +40,9 @@ export const linkDirectives: readonly DirectiveRow[] = [
   supported('remote-random', [0, 0], ['general'], (use) => {
     use.options.connecting.remoteRandom = true;
   }),
+  supported('remote-random-hostname', [0, 0], ['general'], (use) => {
+    use.options.connecting.randomHostname = true;
+  }),
   supported('resolv-retry', [1, 1], ['general'], (use) => {
     use.options.connecting.resolvRetry = use.word(0) === 'infinite' ? 'infinite' : use.positive(0);
   }),

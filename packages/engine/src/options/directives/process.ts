@@ -219,6 +219,7 @@ function setenv(use: Use): void {
       'Ask for a profile made for you.',
     );
   else if (name === 'PUSH_PEER_INFO' && value === undefined) use.options.tls.pushPeerInfo = true;
+  else if (name === 'REMOTE_RANDOM_HOSTNAME' && value === undefined) use.options.connecting.randomHostname = true;
   else if (name === 'SERVER_POLL_TIMEOUT' && value !== undefined) use.entry.settings.connectTimeout = use.positive(1);
   else {
     if (name === 'FORWARD_COMPATIBLE' && value === '1') use.draft.forwardCompatible = true;

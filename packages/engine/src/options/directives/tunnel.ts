@@ -1,5 +1,5 @@
 /** Directives about the host's side: device, addresses, routes, DNS. */
-import { formatIpv4, formatIpv6, parseIpv4, parseIpv6 } from '../address.js';
+import { formatIpv4, formatIpv6, isHostName, parseIpv4, parseIpv6 } from '../address.js';
 import { type DirectiveRow, supported, type Use } from '../directive.js';
 import type { Mutable } from '../draft.js';
 import type { DnsServer, RedirectGateway, Topology } from '../options.js';
@@ -66,7 +66,8 @@ export const tunnelDirectives: readonly DirectiveRow[] = [
   }),
   supported('ifconfig', [2, 2], ['up'], (use) => {
     const line = `ifconfig parms '${use.word(0)}' and '${use.word(1)}' must be valid addresses`;
-    use.options.addresses.ipv4 = { local: address(use, 0, line), remoteOrNetmask: address(use, 1, line) };
+    const names = use.options.pulling.allowNames;
+    use.options.addresses.ipv4 = { local: address(use, 0, line, names), remoteOrNetmask: address(use, 1, line, names) };
   }),
   supported('ifconfig-ipv6', [2, 2], ['up'], (use) => {
     const line = `ifconfig-ipv6 parms '${use.word(0)}' and '${use.word(1)}' must be valid addresses`;
@@ -87,7 +88,9 @@ export const tunnelDirectives: readonly DirectiveRow[] = [
     use.options.addresses.noWarn = true;
   }),
   supported('route', [1, 4], ['route'], (use) => {
-    const network = routeAddress(use, 0, `route parameter network/IP '${use.word(0)}' must be a valid address`);
+    // A configuration may always name them; what a server pushes is trusted less.
+    const names = use.context !== 'pull' || use.options.pulling.allowNames;
+    const network = routeAddress(use, 0, `route parameter network/IP '${use.word(0)}' must be a valid address`, names);
     const netmask = use.optional(1);
     if (netmask !== undefined && netmask !== 'default')
       use.ipv4(1, `route parameter netmask '${netmask}' must be an IP address`);
@@ -99,7 +102,7 @@ export const tunnelDirectives: readonly DirectiveRow[] = [
       gateway:
         gateway === undefined || gateway === 'default'
           ? undefined
-          : routeAddress(use, 2, `route parameter gateway '${gateway}' must be a valid address`),
+          : routeAddress(use, 2, `route parameter gateway '${gateway}' must be a valid address`, names),
       metric: metric === undefined || metric === 'default' ? undefined : use.positive(3),
     });
   }),
@@ -131,9 +134,9 @@ export const tunnelDirectives: readonly DirectiveRow[] = [
           'Write the address, and run a DHCP client on the tap device for the rest.',
           0,
         );
-      use.options.routing.gateway = routeAddress(use, 0, line);
+      use.options.routing.gateway = routeAddress(use, 0, line, use.options.pulling.allowNames);
     },
-    { note: 'Addresses only: `dhcp` is refused, and a warning when it is pushed.' },
+    { note: '`dhcp` is refused, and a warning when it is pushed.' },
   ),
   supported('route-ipv6-gateway', [1, 1], ['route-extras'], (use) => {
     use.options.routing.gatewayIpv6 = formatIpv6(
@@ -166,6 +169,9 @@ export const tunnelDirectives: readonly DirectiveRow[] = [
   }),
   supported('route-nopull', [0, 0], ['general'], (use) => {
     use.options.pulling.routeNoPull = true;
+  }),
+  supported('allow-pull-fqdn', [0, 0], ['general'], (use) => {
+    use.options.pulling.allowNames = true;
   }),
   supported('pull-filter', [2, 2], ['general'], (use) => {
     const action = use.choice(0, ['accept', 'ignore', 'reject'], `Unknown --pull-filter type: ${use.word(0)}`);
@@ -300,15 +306,15 @@ function dnsAddress(text: string): { address: string; port: number | undefined }
   return ipv4 === undefined ? undefined : { address: formatIpv4(ipv4), port: number };
 }
 
-/** An IPv4 address. Differs from OpenVPN 2.x, which looks names up here; a route to a name is a route to whatever it was. */
-function address(use: Use, index: number, line: string): string {
+/** An IPv4 address, or a name where names are taken: they are looked up when the tunnel is set up. */
+function address(use: Use, index: number, line: string, names: boolean): string {
   const text = use.word(index);
   const ipv4 = parseIpv4(text);
   if (ipv4 !== undefined) return formatIpv4(ipv4);
-  return formatIpv4(use.ipv4(index, line));
+  return names && isHostName(text) ? text : formatIpv4(use.ipv4(index, line));
 }
 
-function routeAddress(use: Use, index: number, line: string): string {
+function routeAddress(use: Use, index: number, line: string, names: boolean): string {
   const text = use.word(index);
-  return specialAddresses.has(text) ? text : address(use, index, line);
+  return specialAddresses.has(text) ? text : address(use, index, line, names);
 }

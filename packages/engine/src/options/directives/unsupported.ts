@@ -29,11 +29,6 @@ export const refusedDirectives: readonly DirectiveRow[] = [
     'Not yet supported: the management interface.',
   ),
   ...refuseAll(['replay-persist'], 'Not yet supported: packet ids that outlive the process.'),
-  ...refuseAll(
-    ['remote-random-hostname', 'ip-remote-hint'],
-    'Not yet supported: another name or address than the one written.',
-  ),
-  ...refuseAll(['allow-pull-fqdn'], 'Not supported: pushed routes must be addresses.'),
   ...refuseAll(['stale-routes-check'], 'Not yet supported: forgetting addresses that were not used for long.'),
   ...refuseAll(['shaper'], 'Not supported: limiting the rate.', 'Use tc on the tun device.'),
   ...refuseAll(['passtos'], 'Not yet supported: carrying the TOS byte of packets outside.'),
@@ -166,5 +161,6 @@ export const ignoredDirectives: readonly DirectiveRow[] = [
   ignored('mute-replay-warnings', [0, 0], ['general'], 'replayed packets are counted, not logged one by one'),
   ignored('bcast-buffers', [1, 1], ['general'], 'broadcasts are copied as they come'),
   ignored('preresolve', [0, 1], ['general'], 'names are resolved when they are needed'),
+  ignored('ip-remote-hint', [0, 1], ['general'], 'OpenVPN looks that name up beforehand and never uses the answer'),
   ignored('route-method', [1, 1], ['route-extras'], 'it chooses how Windows sets routes'),
 ];
