@@ -82,6 +82,8 @@ export interface AskMap {
   'open-tun': { ask: OpenTunAsk; answer: OpenedTun | AskFailure };
   /** Applies addresses and routes to the open tun; what was applied before and is not asked for any more is taken back. */
   'configure-tun': { ask: ConfigureTunAsk; answer: { readonly routeErrors: readonly string[] } | AskFailure };
+  /** The host's name resolution while the tunnel is up; undefined takes back what was given. */
+  'configure-dns': { ask: { readonly dns: DnsOptions | undefined }; answer: object | AskFailure };
   /** Takes back addresses and routes, in reverse, and closes the tun. */
   'close-tun': { ask: object; answer: object | AskFailure };
   event: { ask: { readonly request: EventRequest }; answer: EventVerdict };
@@ -173,7 +175,7 @@ export interface OpenTunAsk {
   readonly macAddress: string | undefined;
   /** What it will be configured with, for who must know all at once. */
   readonly plan: ConfigureTunAsk;
-  readonly dns: DnsOptions;
+  readonly dns: DnsOptions | undefined;
 }
 
 export interface OpenedTun {

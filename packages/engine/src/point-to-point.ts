@@ -192,6 +192,8 @@ export class PointToPoint implements ContextOwner {
   }
 
   handleStart(time: Time): void {
+    // A signal may have come first.
+    if (this.#phase.name !== 'idle') return;
     this.#statistics.start(time.now);
     this.#begin(time);
   }

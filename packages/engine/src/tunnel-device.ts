@@ -1,8 +1,8 @@
 /**
  * The tun of a tunnel from opening to closing, with its addresses, routes and scripts in OpenVPN's order:
  *
- *   closed ─▶ open-tun ─▶ addresses ─▶ up ─▶ (route-delay) ─▶ routes ─▶ route-up ─▶ open
- *   open ─▶ route-predown ─▶ (down-pre: routes away, down) ─▶ close-tun ─▶ down ─▶ closed
+ *   closed ─▶ open-tun ─▶ addresses ─▶ DNS ─▶ up ─▶ (route-delay) ─▶ routes ─▶ route-up ─▶ open
+ *   open ─▶ DNS ─▶ route-predown ─▶ (down-pre: routes away, down) ─▶ close-tun ─▶ down ─▶ closed
  *
  * Clients, p2p peers and servers have one of these; it asks in its owner's name, who takes questions back by cancelAll.
  * A script or plugin that says no to route-predown or down is the end of the process: what is told `then` is why. The
@@ -14,7 +14,7 @@ import type { Endpoint, Millis } from '@seikan/core';
 
 import type { Asks } from './asks.js';
 import { planTun, type TunPlan } from './client/tun-plan.js';
-import type { Options } from './options/options.js';
+import type { DnsOptions, Options } from './options/options.js';
 import type { Time } from './output.js';
 import type { TunFacts } from './tunnel-environment.js';
 import type { TunnelLog } from './tunnel-log.js';
@@ -44,6 +44,7 @@ export class TunnelDevice {
   #state: 'closed' | 'opening' | 'up' = 'closed';
   #tun: OpenTun | undefined;
   #routes: { readonly at: Millis; readonly done: Then } | undefined;
+  #dnsGiven = false;
 
   constructor(settings: TunnelDeviceSettings) {
     this.#settings = settings;
@@ -79,7 +80,7 @@ export class TunnelDevice {
     const { name = 'tun', type, txQueueLength, macAddress } = options.device;
     if (type === 'null') throw new TypeError('a null device is never opened');
     const { configure, problems } = planTun(options, mtu, remote);
-    const ask = { device: name, type, mtu, txQueueLength, macAddress, plan: configure, dns: options.dns };
+    const ask = { device: name, type, mtu, txQueueLength, macAddress, plan: configure, dns: ownDns(options) };
     asks.ask('open-tun', ask, (answer, time) => {
       if ('error' in answer) {
         this.#state = 'closed';
@@ -100,14 +101,19 @@ export class TunnelDevice {
   restarted(time: Time, then: Then): void {
     const { scripts } = this.#settings;
     if (this.#tun !== undefined) scripts.tunKept(this.#tun.options, this.#tun.facts);
-    if (this.#tellsRestarts) scripts.up('restart', time, (refusal, at) => then(upOutcome(refusal), at));
-    else then({ routeErrors: [] }, time);
+    this.#giveDns(this.#tun?.options, time, (given) => {
+      if (this.#tellsRestarts) scripts.up('restart', given, (refusal, at) => then(upOutcome(refusal), at));
+      else then({ routeErrors: [] }, given);
+    });
   }
 
   /** The session ends and the tun stays. */
   restarting(signal: string, time: Time, then: (refusal: Refusal, time: Time) => void): void {
-    if (this.#tellsRestarts) this.#settings.scripts.down('restart', signal, time, then);
-    else then(undefined, time);
+    // Without a session the tunnel's servers answer nobody, and the way back may need a name.
+    this.#takeDns(time, (taken) => {
+      if (this.#tellsRestarts) this.#settings.scripts.down('restart', signal, taken, then);
+      else then(undefined, taken);
+    });
   }
 
   close(signal: string, time: Time, then: (refusal: Refusal, time: Time) => void): void {
@@ -117,14 +123,17 @@ export class TunnelDevice {
     this.#state = 'closed';
     this.#routes = undefined;
     if (tun === undefined) {
+      this.#dnsGiven = false; // it goes with the device
       this.#closeTun((closed) => then(undefined, closed));
       return;
     }
     const { downPre } = tun.options.scripts;
-    scripts.routePreDown(signal, time, (refusal) => {
-      if (refusal !== undefined) this.#closeTun((closed) => then(refusal, closed));
-      else if (downPre) this.#downBefore(tun, signal, then);
-      else this.#closeTun((closed) => scripts.down('init', signal, closed, then));
+    this.#takeDns(time, (taken) => {
+      scripts.routePreDown(signal, taken, (refusal) => {
+        if (refusal !== undefined) this.#closeTun((closed) => then(refusal, closed));
+        else if (downPre) this.#downBefore(tun, signal, then);
+        else this.#closeTun((closed) => scripts.down('init', signal, closed, then));
+      });
     });
   }
 
@@ -155,12 +164,46 @@ export class TunnelDevice {
         failed(answer.error, time);
         return;
       }
-      scripts.up('init', time, (refusal, at) => {
-        const delay = tun.options.routing.delay ?? 0;
-        if (refusal !== undefined) failed(refusal, at);
-        else if (delay > 0) this.#routes = { at: at.now + delay * 1000, done: then };
-        else this.#addRoutes(tun, then);
+      this.#giveDns(tun.options, time, (given) => {
+        scripts.up('init', given, (refusal, at) => {
+          const delay = tun.options.routing.delay ?? 0;
+          if (refusal !== undefined) failed(refusal, at);
+          else if (delay > 0) this.#routes = { at: at.now + delay * 1000, done: then };
+          else this.#addRoutes(tun, then);
+        });
       });
+    });
+  }
+
+  /** A tunnel without its name servers is still a tunnel: what goes wrong is a line of the log. */
+  #giveDns(options: Options | undefined, time: Time, then: (time: Time) => void): void {
+    const { asks, log } = this.#settings;
+    const dns = options === undefined ? undefined : ownDns(options);
+    if (dns === undefined) {
+      then(time);
+      return;
+    }
+    if (dns.updown === 'script' && options?.scripts.up !== undefined) {
+      log.notice('NOTE: DNS settings are left to the --up script; "dns-updown force" applies them all the same');
+      then(time);
+      return;
+    }
+    this.#dnsGiven = true;
+    asks.ask('configure-dns', { dns }, (answer, at) => {
+      if ('error' in answer) log.warning(answer.error);
+      then(at);
+    });
+  }
+
+  #takeDns(time: Time, then: (time: Time) => void): void {
+    if (!this.#dnsGiven) {
+      then(time);
+      return;
+    }
+    this.#dnsGiven = false;
+    this.#settings.asks.ask('configure-dns', { dns: undefined }, (answer, at) => {
+      if ('error' in answer) this.#settings.log.warning(answer.error);
+      then(at);
     });
   }
 
@@ -203,4 +246,11 @@ function upOutcome(refusal: Refusal): TunOutcome {
 
 function withoutRoutes(plan: TunPlan['configure']): TunPlan['configure'] {
   return { ...plan, routes: [], redirect: undefined };
+}
+
+/** A server's are for its clients. */
+function ownDns({ mode, dns }: Options): DnsOptions | undefined {
+  const { updown, servers, searchDomains, dhcpOptions } = dns;
+  if (mode === 'server' || updown === 'disable') return undefined;
+  return servers.length + searchDomains.length + dhcpOptions.length > 0 ? dns : undefined;
 }

@@ -113,7 +113,8 @@ function routeEnvironment({ routing, addresses }: Options, facts: TunFacts): Env
   return env;
 }
 
-function dnsEnvironment({ dhcpOptions, servers, searchDomains }: DnsOptions): Environment {
+function dnsEnvironment(dns: DnsOptions): Environment {
+  const { servers, searchDomains } = dns;
   const env: Record<string, string> = {};
   for (const [index, domain] of searchDomains.entries()) env[`dns_search_domain_${index + 1}`] = domain;
   for (const [index, { addresses, resolveDomains, dnssec, transport, sni }] of servers.entries()) {
@@ -127,7 +128,7 @@ function dnsEnvironment({ dhcpOptions, servers, searchDomains }: DnsOptions): En
     if (transport !== undefined) env[`${server}_transport`] = transport;
     if (sni !== undefined) env[`${server}_sni`] = sni;
   }
-  const foreign = foreignOptions({ dhcpOptions, servers, searchDomains });
+  const foreign = foreignOptions(dns);
   for (const [index, text] of foreign.entries()) env[`foreign_option_${index + 1}`] = text;
   return env;
 }

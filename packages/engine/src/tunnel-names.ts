@@ -5,7 +5,7 @@
  */
 import type { Asks } from './asks.js';
 import { isHostName } from './options/address.js';
-import type { Options } from './options/options.js';
+import type { Options, Route } from './options/options.js';
 import type { Time } from './output.js';
 
 export type NamedOptions =
@@ -78,7 +78,8 @@ function replaced(options: Options, found: Found): NamedOptions {
       problems.push(`OpenVPN ROUTE: failed to parse/resolve route for host/network: ${unknown}`);
       return [];
     }
-    return networks.map((network) => ({ ...route, network, gateway: via }));
+    const { netmask, metric } = route;
+    return networks.map((network): Route => ({ network, netmask, gateway: via, metric }));
   });
   return {
     problems,

@@ -224,6 +224,7 @@ export class World {
         return { name: 'tun0', mtu: ask.mtu };
       case 'configure-tun':
         return { routeErrors: [] };
+      case 'configure-dns':
       case 'close-tun':
       case 'ready':
         return {};

@@ -19,6 +19,7 @@ import type { NetcfgClient } from '@seikan/netcfg';
 
 import { OffloadedTun } from './offloaded-tun.js';
 import { ServiceTun } from './service-tun.js';
+import type { TunnelDns } from './tunnel-dns.js';
 import { type OpenDevice, type TunnelHost, TunnelTun } from './tunnel-tun.js';
 
 export interface PacketCarrier {
@@ -31,13 +32,14 @@ export interface PacketCarrier {
 export interface CarrierOptions {
   readonly settings: ChannelSettings;
   readonly log: (line: LogLine) => void;
+  readonly dns: TunnelDns;
   readonly onEvent: (event: DataChannelEvent) => void;
 }
 
 /** `service`: makes the tun, for a process without privileges. */
 export function inThread(
   thread: DataThread,
-  { settings, onEvent, log }: CarrierOptions,
+  { settings, onEvent, log, dns }: CarrierOptions,
   service: NetcfgClient | undefined,
 ): PacketCarrier {
   const channel = new WorkerDataChannel({ thread, settings, onEvent });
@@ -55,11 +57,11 @@ export function inThread(
   return {
     channel,
     offloaded: false,
-    tun: new TunnelTun(openDevice, log),
+    tun: new TunnelTun(openDevice, { log, dns }),
   };
 }
 
-export function inKernel(offload: KernelOffload, { settings, log, onEvent }: CarrierOptions): PacketCarrier {
+export function inKernel(offload: KernelOffload, { settings, log, dns, onEvent }: CarrierOptions): PacketCarrier {
   const ends = descriptorEnds(eventLoop, true);
   const channel = new KernelDataChannel({
     settings,
@@ -77,5 +79,5 @@ export function inKernel(offload: KernelOffload, { settings, log, onEvent }: Car
     };
     return { name: tun.name, offloaded: true, close };
   };
-  return { channel, offloaded: true, tun: new TunnelTun(openDevice, log) };
+  return { channel, offloaded: true, tun: new TunnelTun(openDevice, { log, dns }) };
 }

@@ -8,6 +8,7 @@ import { type Descriptor, TunDevice } from '@seikan/native';
 import type { NetcfgClient, RemoteDevice, TunnelAddress, TunnelRoute } from '@seikan/netcfg';
 import { type IpFamily, ipFamily, networkOf } from '@seikan/netconf';
 
+import { dnsSettings } from './dns-settings.js';
 import { reasonOf } from './materials.js';
 import type { TunnelHost } from './tunnel-tun.js';
 
@@ -94,11 +95,11 @@ interface ServiceSettings {
 }
 
 /** In an order that the service's every version takes. */
-async function describe(device: RemoteDevice, ask: OpenTunAsk, settings: ServiceSettings): Promise<void> {
+async function describe(device: RemoteDevice, ask: OpenTunAsk, network: ServiceSettings): Promise<void> {
   const { plan, dns } = ask;
   const { redirect } = plan;
-  for (const address of settings.addresses) await device.addAddress(address);
-  await device.setRemote(settings.remote);
+  for (const address of network.addresses) await device.addAddress(address);
+  await device.setRemote(network.remote);
   await device.setProperties({
     layer: ask.type === 'tun' ? 3 : 2,
     mtu: ask.mtu,
@@ -106,22 +107,18 @@ async function describe(device: RemoteDevice, ask: OpenTunAsk, settings: Service
     reroute4: redirect?.reroute === true && redirect.ipv4,
     reroute6: redirect?.reroute === true && redirect.ipv6,
   });
-  await device.addRoutes(settings.routes);
-  const [server] = dns.servers;
-  const option = (...types: string[]) =>
-    dns.dhcpOptions.flatMap(({ type, value }) => (types.includes(type) && value !== undefined ? [value] : []));
-  const servers = server === undefined ? option('DNS', 'DNS6') : server.addresses.map(({ address }) => address);
-  const searched = dns.searchDomains.length > 0 ? dns.searchDomains : option('DOMAIN', 'DOMAIN-SEARCH');
-  const domains = [...searched, ...(server?.resolveDomains ?? [])];
-  if (servers.length + domains.length === 0) return;
-  await device.addDns(servers, domains);
-  if (server === undefined) return;
-  if (server.resolveDomains.length > 0) await device.setDnsScope('tunnel');
-  if (server.dnssec !== undefined) await device.setDnssec(server.dnssec);
-  if (server.transport !== undefined) await device.setDnsTransport(TRANSPORTS[server.transport]);
+  await device.addRoutes(network.routes);
+  const settings = dns === undefined ? undefined : dnsSettings(dns);
+  if (settings === undefined) return;
+  const { servers, searchDomains, routeDomains = [], scope, dnssec, transport } = settings;
+  await device.addDns(
+    servers.map(({ address }) => address),
+    [...searchDomains, ...routeDomains],
+  );
+  if (scope === 'tunnel') await device.setDnsScope(scope);
+  if (dnssec !== undefined) await device.setDnssec(dnssec);
+  if (transport !== undefined) await device.setDnsTransport(transport);
 }
-
-const TRANSPORTS = { plain: 'plain', DoH: 'doh', DoT: 'dot' } as const;
 
 /** Throws for what the service cannot do; single routes that it cannot have are problems. */
 function translate(ask: OpenTunAsk): { settings: ServiceSettings; problems: readonly string[] } {

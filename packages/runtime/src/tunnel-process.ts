@@ -42,6 +42,7 @@ import { type Materials, reasonOf } from './materials.js';
 import { type CarrierOptions, inKernel, inThread, type PacketCarrier } from './packet-carrier.js';
 import { ProxyLogins } from './proxy-logins.js';
 import { keepRevocations, revokedSerials } from './revocations.js';
+import { TunnelDns } from './tunnel-dns.js';
 import type { TunnelHost } from './tunnel-tun.js';
 
 export interface TunnelProcessSettings {
@@ -124,6 +125,7 @@ export class TunnelProcess {
         asksToLearn: settings.events?.has('learn-address') ?? false,
       },
       log: settings.log,
+      dns: new TunnelDns({ log: settings.log, obstacle: dnsObstacle(options) }),
       onEvent: (event) => this.#handleEvent(event),
     };
     const { offload, thread, network } = settings;
@@ -160,6 +162,8 @@ export class TunnelProcess {
 
   /** Runs until the tunnel ends for good, and leaves nothing behind. */
   async run(): Promise<EndCause> {
+    const recovering = this.#settings.options.mode === 'server' ? undefined : this.#tun.recover?.();
+    if (recovering !== undefined) await recovering;
     this.#machine.handleStart(this.#time);
     this.#pump();
     const cause = await this.#ended;
@@ -269,6 +273,9 @@ export class TunnelProcess {
       case 'configure-tun':
         this.#answerLater(ask.id, this.#tun.configure(ask));
         return;
+      case 'configure-dns':
+        this.#answerLater(ask.id, this.#tun.configureDns?.(ask.dns) ?? Promise.resolve({}));
+        return;
       case 'close-tun':
         this.#answerLater(ask.id, this.#tun.close());
         return;
@@ -335,6 +342,13 @@ export class TunnelProcess {
     });
     this.#running.set(id, cancel);
   }
+}
+
+/** What takes DNS back when the process has given up its privileges. */
+function dnsObstacle({ process: { user, group, chroot } }: Options): string | undefined {
+  const dropping = user ?? group ?? chroot;
+  if (dropping === undefined) return undefined;
+  return 'with user, group or chroot this process could not take it back ("dns-updown disable" leaves out this line)';
 }
 
 async function resolveHost(

@@ -3,7 +3,7 @@
  * by netconf. Steps follow each other in the order in which they were asked for.
  */
 
-import type { AskFailure, ConfigureTunAsk, LogLine, OpenedTun, OpenTunAsk } from '@seikan/engine';
+import type { AskFailure, ConfigureTunAsk, DnsOptions, LogLine, OpenedTun, OpenTunAsk } from '@seikan/engine';
 import { type Descriptor, interfaceName } from '@seikan/native';
 import {
   defaultGateway,
@@ -18,6 +18,7 @@ import {
 
 import { reasonOf } from './materials.js';
 import { OFFLOAD_ROUTE_METRIC } from './offloaded-tun.js';
+import type { TunnelDns } from './tunnel-dns.js';
 
 /** A device that carries the tunnel's packets: opened, and attached to the data channel. */
 export interface CarryingDevice {
@@ -33,24 +34,39 @@ export type OpenDevice = (ask: OpenTunAsk, netlink: RouteNetlink) => Promise<Car
 export interface TunnelHost {
   open(ask: OpenTunAsk): Promise<OpenedTun | AskFailure>;
   configure(ask: ConfigureTunAsk): Promise<{ routeErrors: readonly string[] } | AskFailure>;
+  /** Left out where the device comes with it. Undefined takes back what was given. */
+  configureDns?(dns: DnsOptions | undefined): Promise<object | AskFailure>;
+  /** Before anything else: takes back what processes that died left behind. Undefined: there is nothing. */
+  recover?(): Promise<void> | undefined;
   /** Idempotent. */
   close(): Promise<object | AskFailure>;
   /** Keeps a socket out of the tunnel, before packets flow to `remote`. Left out where routes do that. Rejects with the reason. */
   protect?(socket: Descriptor, remote: string): Promise<void>;
 }
 
+export interface TunnelTunOptions {
+  readonly log: (line: LogLine) => void;
+  readonly dns: TunnelDns;
+}
+
 export class TunnelTun implements TunnelHost {
   readonly #openDevice: OpenDevice;
   readonly #log: (line: LogLine) => void;
+  readonly #dns: TunnelDns;
   /** Lives as long as the tunnel: the way out is asked for each time that a tun is opened. */
   #netlink: RouteNetlink | undefined;
   #network: TunnelNetwork | undefined;
   #device: CarryingDevice | undefined;
   #turn: Promise<unknown> = Promise.resolve();
 
-  constructor(openDevice: OpenDevice, log: (line: LogLine) => void) {
+  constructor(openDevice: OpenDevice, { log, dns }: TunnelTunOptions) {
     this.#openDevice = openDevice;
     this.#log = log;
+    this.#dns = dns;
+  }
+
+  recover(): Promise<void> | undefined {
+    return this.#dns.recover();
   }
 
   open(ask: OpenTunAsk): Promise<OpenedTun | AskFailure> {
@@ -97,6 +113,13 @@ export class TunnelTun implements TunnelHost {
     });
   }
 
+  configureDns(dns: DnsOptions | undefined): Promise<object | AskFailure> {
+    return this.#inTurn(async () => {
+      const device = this.#device?.name;
+      return dns === undefined || device === undefined ? await this.#dns.revert() : await this.#dns.apply(device, dns);
+    });
+  }
+
   /** Takes back what was applied and closes the device. Idempotent. */
   close(): Promise<object | AskFailure> {
     return this.#inTurn(async () => {
@@ -109,6 +132,8 @@ export class TunnelTun implements TunnelHost {
           prefix: undefined,
           text: `Closing ${this.#device?.offloaded === true ? 'DCO' : 'TUN/TAP'} interface`,
         });
+      const dns = await this.#dns.revert();
+      if ('error' in dns) this.#log({ verb: 1, severity: 'warning', prefix: undefined, text: dns.error });
       const undone = await network?.undo();
       for (const step of undone?.steps ?? []) {
         const line = lineForUndone(step, nameOfLink);

@@ -11,7 +11,18 @@ import { test } from 'node:test';
 
 const INSIDE = 'SEIKAN_TEST_NAMESPACE';
 
-/** Runs `tests` in a namespace where only the loopback device exists, and is up; mounts stay inside too. Call it once per file, with import.meta.filename. */
+/** A tunnel that sets DNS writes here: /etc is a copy (what an ordinary user may not read is missing), /run is empty. */
+const OWN_FILES = [
+  'mount -t tmpfs -o mode=755 seikan-test /mnt',
+  '{ cp -a /etc/. /mnt/ 2>/dev/null || true; }',
+  'mount --move /mnt /etc',
+  'mount -t tmpfs -o mode=755 seikan-test /run',
+];
+
+/**
+ * Runs `tests` in a namespace where only the loopback device exists, and is up; mounts stay inside too, and so does what is
+ * written to /etc and /run. Call it once per file, with import.meta.filename.
+ */
 export function inNetworkNamespace(filename: string, tests: () => void): void {
   if (process.env[INSIDE] === filename) {
     tests();
@@ -28,7 +39,7 @@ export function inNetworkNamespace(filename: string, tests: () => void): void {
   test(`${basename(filename)} in a network namespace of its own`, { skip }, () => {
     const { NODE_TEST_CONTEXT: _, ...environment } = process.env;
     // The shell stays, as the namespace's first process, which others' orphans come to.
-    const command = 'ip link set lo up && "$0" --enable-source-maps "$1"; exit $?';
+    const command = `${OWN_FILES.join(' && ')} && ip link set lo up && "$0" --enable-source-maps "$1"; exit $?`;
     const run = spawnSync('unshare', [...arguments_, 'sh', '-c', command, process.execPath, filename], {
       encoding: 'utf8',
       timeout: 240_000,

@@ -284,7 +284,7 @@ function defaultOptions(tempDirectory: string): Mutable<Options> {
       delay: undefined,
       noExec: false,
     },
-    dns: { dhcpOptions: [], servers: [], searchDomains: [] },
+    dns: { updown: 'script', dhcpOptions: [], servers: [], searchDomains: [] },
     timers: {
       ping: 0,
       pingTimeout: 0,

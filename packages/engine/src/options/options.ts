@@ -254,6 +254,8 @@ export interface DnsServer {
 }
 
 export interface DnsOptions {
+  /** `dns-updown`. `script`: what `up` runs is to see to it, if there is one; `force`: we do, all the same. */
+  readonly updown: 'script' | 'force' | 'disable';
   readonly dhcpOptions: readonly DhcpOption[];
   /** By ascending priority. */
   readonly servers: readonly DnsServer[];

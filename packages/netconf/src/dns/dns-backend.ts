@@ -7,9 +7,9 @@ export interface DnsServer {
   /** Numeric. */
   readonly address: string;
   /** Left out: the transport's own. */
-  readonly port?: number;
+  readonly port?: number | undefined;
   /** The name that a DNS-over-TLS server's certificate must have. */
-  readonly serverName?: string;
+  readonly serverName?: string | undefined;
 }
 
 /** The settings of one tunnel. They come from the peer: a back end drops what is malformed, with a warning. */

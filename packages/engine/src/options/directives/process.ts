@@ -206,13 +206,7 @@ export const processDirectives: readonly DirectiveRow[] = [
 function setenv(use: Use): void {
   const name = use.word(0);
   const value = use.optional(1);
-  if (name === 'REMOTE_RANDOM_HOSTNAME' && value === undefined)
-    use.fail(
-      'REMOTE_RANDOM_HOSTNAME cannot be used',
-      'Not yet supported: another name than the one written.',
-      'Remove the line.',
-    );
-  else if (name === 'GENERIC_CONFIG')
+  if (name === 'GENERIC_CONFIG')
     use.fail(
       'this is a generic configuration and cannot directly be used',
       'It says so itself.',

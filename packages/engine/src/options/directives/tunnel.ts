@@ -184,11 +184,24 @@ export const tunnelDirectives: readonly DirectiveRow[] = [
     (use) => {
       use.options.dns.dhcpOptions.push({ type: use.word(0), value: use.optional(1) });
     },
-    { note: 'Told to scripts as `foreign_option_n`, as 2.6 does on Linux.' },
+    { note: 'Name servers and domains take effect, as in 2.7; all are told to scripts as `foreign_option_n`.' },
   ),
   supported('dns', [1, Number.POSITIVE_INFINITY], ['dhcp-dns'], dns, {
-    note: 'Told to scripts as `dns_*`, as 2.6 does on Linux.',
+    note: 'Takes effect, as in 2.7; told to scripts as `dns_*`.',
   }),
+  supported(
+    'dns-updown',
+    [1, 1],
+    ['script'],
+    (use) => {
+      use.options.dns.updown = use.choice(
+        0,
+        ['force', 'disable'],
+        `--dns-updown ${use.word(0)}: no command of one's own is run`,
+      );
+    },
+    { note: 'Of 2.7. `disable` and `force`; a command of one’s own is refused: write it as `up` and `down`.' },
+  ),
 ];
 
 function redirect(use: Use): void {
