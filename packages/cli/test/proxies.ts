@@ -3,12 +3,12 @@
  * would start services. They run in a root directory of their own, whose changed folders are in memory and whose mounts
  * end with the test's namespace.
  */
+import assert from 'node:assert/strict';
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join, resolve } from 'node:path';
-import { after } from 'node:test';
 
 import { until } from './program.js';
 
@@ -54,6 +54,7 @@ export function prepareProxies(): void {
   write('digest', `${PROXY_USER}:lab:${digest}`);
 }
 
+/** It ends with the test's namespace, if not before. */
 export interface Proxy {
   readonly name: string;
   log(): string;
@@ -118,8 +119,8 @@ export async function startDante({ address, from, port, login }: DantePort): Pro
     `socksmethod: ${login ? 'username' : 'none'}`,
     'user.privileged: root',
     'user.unprivileged: nobody',
-    `client pass { ${anywhere} }`,
-    `socks pass { ${anywhere} command: connect udpassociate udpreply log: connect error }`,
+    ...['client pass {', anywhere, '}'],
+    ...['socks pass {', anywhere, 'command: connect udpassociate udpreply', 'log: connect error', '}'],
   ];
   const name = `danted-${port}`;
   return await start(name, ['/usr/sbin/danted', '-f', `/etc/${name}.conf`], { lines, address, port });
@@ -133,10 +134,11 @@ async function start(
   writeFileSync(join(root, 'etc', `${name}.conf`), `${lines.join('\n')}\n`);
   const logFile = join(root, 'tmp', `${name}.log`);
   const log = openSync(logFile, 'w');
-  const child = spawn('chroot', [root, ...command], { stdio: ['ignore', log, log] });
+  // Dante is many processes: they are a group.
+  const child = spawn('chroot', [root, ...command], { stdio: ['ignore', log, log], detached: true });
+  child.unref();
   const read = (): string => (existsSync(logFile) ? readFileSync(logFile, 'utf8') : '');
   const proxy: Proxy = { name, log: read, stop: () => stop(child) };
-  after(() => stop(child));
   let listens = false;
   const ask = (): boolean => {
     if (child.exitCode !== null) throw new Error(`${name} ended\n${read()}`);
@@ -153,6 +155,6 @@ async function start(
 async function stop(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return;
   const gone = new Promise<void>((done) => child.once('exit', () => done()));
-  child.kill('SIGKILL');
+  process.kill(-(child.pid ?? assert.fail()), 'SIGKILL');
   await gone;
 }

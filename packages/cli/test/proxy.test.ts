@@ -40,6 +40,7 @@ inNetworkNamespace(import.meta.filename, () => {
   };
   const servers: Running[] = [];
   const proxies: Proxy[] = [];
+  let stands = false;
 
   test('the network stands: a client that reaches proxies only, stock servers that only proxies reach', {
     skip,
@@ -70,10 +71,12 @@ inNetworkNamespace(import.meta.filename, () => {
     proxies.push(await startSquid({ ...place, open: PORTS.open, withLogin: PORTS.withLogin }));
     proxies.push(await startDante({ ...place, port: PORTS.socks, login: false }));
     proxies.push(await startDante({ ...place, port: PORTS.socksWithLogin, login: true }));
+    stands = true;
   });
 
   const tell = (): string => proxies.map((proxy) => `${proxy.name}:\n${proxy.log()}`).join('\n');
   const start = (name: string, proto: 'udp' | 'tcp-client', proxy: readonly string[]): Running => {
+    assert.ok(stands, 'the network does not stand');
     const common =
       `--client --dev tun --proto ${proto} --remote 10.9.1.1 11940 --nobind --ca ca.crt --cert client.crt --key client.key --remote-cert-tls server --connect-retry 1 --verb 4`.split(
         ' ',

@@ -23,6 +23,8 @@ function sources(folder: string): string[] {
 
 /** For a management client, which is not there yet. */
 const awaited = new Set(['echo']);
+/** Decides how other directives are taken. */
+const whileReading = new Set(['allowNames']);
 
 test('each field of the options is named by code that acts on it', () => {
   const text = readers.map((path) => readFileSync(path, 'utf8')).join('\n');
@@ -32,7 +34,7 @@ test('each field of the options is named by code that acts on it', () => {
   );
   assert.ok(fields.length > 150, String(fields.length));
   assert.deepEqual(
-    fields.filter((field) => !words.has(field) && !awaited.has(field)),
+    fields.filter((field) => !words.has(field) && !awaited.has(field) && !whileReading.has(field)),
     [],
   );
 });

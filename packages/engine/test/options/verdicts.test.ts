@@ -43,6 +43,10 @@ const deliberate: Readonly<Record<string, string>> = {
   // Upstream notices when it opens the device.
   'dev-type foo\ndev x': "Options error: I don't recognize device foo as a tun or tap device",
   // Upstream notices when it wants to connect.
+  'proto tcp-client\nremote 198.51.100.1\nhttp-proxy 192.0.2.9 3128 user-pass ntlm2':
+    "Options error: ERROR: HTTP authentication method 'ntlm2' is not supported",
+  'proto tcp-client\nremote 198.51.100.1\nsocks-proxy 192.0.2.9 1080 missing':
+    "Options error: --socks-proxy fails with 'missing': No such file or directory (errno=2)",
   'proto-force tcp': 'Options error: No usable connection profiles are present',
   // Numbers that are none; upstream reads 0.
   'keepalive ten sixty': "Options error: bad number 'ten' for --keepalive",
@@ -60,7 +64,6 @@ const deliberate: Readonly<Record<string, string>> = {
   'port-share 127.0.0.1 443': 'Options error: Unrecognized option',
   // Not yet supported, or not at all.
   'compress migrate': 'Options error: bad comp option: migrate',
-  'remote-random-hostname': 'Options error: Unrecognized option',
   'shaper 1000': 'Options error: Unrecognized option',
   'shaper 10': 'Options error: Unrecognized option',
   passtos: 'Options error: Unrecognized option',
@@ -81,6 +84,7 @@ const otherLog: Readonly<Record<string, { readonly more?: string; readonly less?
   'reneg-sec 5x': { more: "--reneg-sec: '5x' is read as 5" },
   'redirect-gateway def1 ipv6 bypass-dhcp': { more: '--redirect-gateway: bypass-dhcp has no effect on Linux' },
   'fast-io': { more: '--fast-io is ignored: packets are moved in batches without asking first' },
+  'ip-remote-hint 192.0.2.1': { more: '--ip-remote-hint is ignored: it is looked up beforehand, and never used' },
   'route-method exe': { more: '--route-method is ignored: it chooses how Windows sets routes' },
   'ecdh-curve secp384r1': {
     more: '--ecdh-curve is ignored: the curve is negotiated; tls-groups restricts it',

@@ -34,9 +34,10 @@ export const proxyDirectives: readonly DirectiveRow[] = [
   ),
   supported(
     'http-proxy-user-pass',
-    [1, 1],
+    [1, Number.POSITIVE_INFINITY],
     ['general'],
     (use) => {
+      use.ignoreFrom(1);
       use.draft.httpProxyLogin = credentials(use);
     },
     { inline: true },

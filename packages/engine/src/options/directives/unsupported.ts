@@ -161,6 +161,6 @@ export const ignoredDirectives: readonly DirectiveRow[] = [
   ignored('mute-replay-warnings', [0, 0], ['general'], 'replayed packets are counted, not logged one by one'),
   ignored('bcast-buffers', [1, 1], ['general'], 'broadcasts are copied as they come'),
   ignored('preresolve', [0, 1], ['general'], 'names are resolved when they are needed'),
-  ignored('ip-remote-hint', [0, 1], ['general'], 'OpenVPN looks that name up beforehand and never uses the answer'),
+  ignored('ip-remote-hint', [0, 1], ['general'], 'it is looked up beforehand, and never used'),
   ignored('route-method', [1, 1], ['route-extras'], 'it chooses how Windows sets routes'),
 ];
