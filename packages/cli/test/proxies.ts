@@ -154,6 +154,7 @@ async function start(
 
 async function stop(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return;
+  child.ref();
   const gone = new Promise<void>((done) => child.once('exit', () => done()));
   process.kill(-(child.pid ?? assert.fail()), 'SIGKILL');
   await gone;
