@@ -119,8 +119,8 @@ export async function startDante({ address, from, port, login }: DantePort): Pro
     `socksmethod: ${login ? 'username' : 'none'}`,
     'user.privileged: root',
     'user.unprivileged: nobody',
-    ...['client pass {', anywhere, '}'],
-    ...['socks pass {', anywhere, 'command: connect udpassociate udpreply', 'log: connect error', '}'],
+    `client pass {\n${anywhere}\n}`,
+    `socks pass {\n${anywhere}\ncommand: connect udpassociate udpreply\nlog: connect error\n}`,
   ];
   const name = `danted-${port}`;
   return await start(name, ['/usr/sbin/danted', '-f', `/etc/${name}.conf`], { lines, address, port });
