@@ -1,0 +1,487 @@
+/**
+ * What dies with a soft restart: the session with the peer, its keys, what was agreed, the server's messages. A static-key
+ * peer stands here too, which has no session. Upstream's level 2, `c2`.
+ *
+ *   opened ─▶ (initiated ─▶ pulling) ─▶ agreed ─▶ installed
+ *
+ * upstream: init.c `do_init_crypto_tls`, `do_up`; ssl.c (2.6).
+ */
+import {
+  type ControlProtection,
+  type Crypto,
+  type DataChannelCommand,
+  type DataChannelEvent,
+  type Endpoint,
+  type KeyFailure,
+  type KeyState,
+  type LinkId,
+  type Millis,
+  OccType,
+  type PeerCounters,
+  type PeerRef,
+  type RandomFill,
+  type StaticKey,
+  sameEndpoint,
+  type TlsContext,
+} from '@seikan/core';
+
+import { sanitizeSubject } from '../certificate-policy.js';
+import { Context, type ContextOwner, earliest } from '../context.js';
+import { contextSettings } from '../context-settings.js';
+import { peerSettings } from '../data-settings.js';
+import { type ChannelAbilities, type HostFacts, type Product, peerInfoText } from '../local-hello.js';
+import { OFFLOAD_ADVICE, offloadRefusal } from '../offload.js';
+import type { Connection, Options } from '../options/options.js';
+import type { PulledOptions } from '../options/pull.js';
+import { logDifferences, optionsStrings } from '../options-string.js';
+import type { SignalSource, Time, TunnelState } from '../output.js';
+import type { PeerChains } from '../peer-chains.js';
+import { SessionLimits } from '../session-limits.js';
+import { exportedEnvironment } from '../tunnel-environment.js';
+import { afInet, type TunnelLog } from '../tunnel-log.js';
+import type { TunnelScripts } from '../tunnel-scripts.js';
+import { type Agreement, agreeAsPeers, agreeOnPush, agreeOnStaticKey } from './agreement.js';
+import type { ConnectionList } from './connection-list.js';
+import type { Login } from './login.js';
+import { ServerMessages } from './server-messages.js';
+import { StaticPeer } from './static-peer.js';
+
+export interface TunnelSessionSettings {
+  readonly options: Options;
+  readonly crypto: Crypto;
+  readonly random: RandomFill;
+  readonly tls: TlsContext;
+  /** Made anew for each session: the keys of one place to connect to. */
+  readonly protection: (connection: Connection) => ControlProtection;
+  readonly product: Product;
+  readonly abilities: ChannelAbilities;
+  readonly hostFacts: () => HostFacts;
+  /** `secret`: without it there is TLS. */
+  readonly staticKey: StaticKey | undefined;
+  readonly readCounters: (peer: PeerRef) => PeerCounters | undefined;
+}
+
+/** Whoever restarts it. */
+export interface TunnelSessionHost {
+  readonly log: TunnelLog;
+  readonly connections: ConnectionList;
+  readonly login: Login;
+  readonly scripts: TunnelScripts;
+  readonly chains: PeerChains;
+  command(command: DataChannelCommand): void;
+  onState(state: TunnelState): void;
+  /** The session waits for the server's options. */
+  pulling(): void;
+  /** The tun has to be opened, or may stay as it is: `then` goes on when it is not one of other options. */
+  prepareTun(agreement: Agreement, time: Time, then: (time: Time) => void): void;
+  /** Peer and key are in the data channel: the tun may come up. A static-key peer's need not yet. */
+  agreed(agreement: Agreement, time: Time): void;
+  restart(source: SignalSource, reason: string, time: Time, message?: string, leastPause?: Millis): void;
+  leave(source: SignalSource, reason: string, time: Time): void;
+  fatal(text: string, time: Time): void;
+}
+
+type ControlEvent = DataChannelEvent & { event: 'control' };
+
+/** Nobody sends more before it is asked anything. */
+const MOST_HELD = 16;
+
+export class TunnelSession implements ContextOwner {
+  readonly #settings: TunnelSessionSettings;
+  readonly #options: Options;
+  readonly #host: TunnelSessionHost;
+  readonly #log: TunnelLog;
+  #context: Context | undefined;
+  #generation = 0;
+  #server: ServerMessages | undefined;
+  /** What holds for the session once it is agreed. */
+  #agreement: Agreement | undefined;
+  /** Keys whose negotiation is over. */
+  readonly #active = new WeakSet<KeyState>();
+  /** Messages that came before the key was granted. */
+  #held: string[] = [];
+  /** Static key mode: there is no Context then. */
+  #staticPeer: StaticPeer | undefined;
+  /** Once connected. */
+  #limits: SessionLimits | undefined;
+
+  constructor(settings: TunnelSessionSettings, host: TunnelSessionHost) {
+    this.#settings = settings;
+    this.#options = settings.options;
+    this.#host = host;
+    this.#log = host.log;
+  }
+
+  /** The peer's address; undefined without a session, and of a static-key peer. */
+  get remote(): Endpoint | undefined {
+    return this.#context?.remote;
+  }
+
+  get agreement(): Agreement | undefined {
+    return this.#agreement;
+  }
+
+  /** A static-key peer says no more than its first packet, a p2p peer with TLS not even that it is ready. */
+  get isStatic(): boolean {
+    return this.#staticPeer !== undefined;
+  }
+
+  /** Nobody says yet whether the other end is there too. */
+  get isAwaited(): boolean {
+    return this.#staticPeer !== undefined ? !this.#staticPeer.isHeard : !this.#options.pull;
+  }
+
+  /** The common name of the peer's certificate. */
+  get peerName(): string | undefined {
+    const certificate = this.#context?.session.active?.primary.connection.peerCertificate;
+    return certificate?.subjectFields.findLast((field) => field.name === 'CN')?.value;
+  }
+
+  usesLink(link: LinkId): boolean {
+    return this.#context?.link === link || this.#staticPeer?.link === link;
+  }
+
+  counters(): PeerCounters | undefined {
+    const peer = this.#staticPeer?.peer ?? this.#context?.peer;
+    return peer === undefined ? undefined : this.#settings.readCounters(peer);
+  }
+
+  /** A client's hard reset goes out at once. `remote` is undefined only for a static-key peer. */
+  open(connection: Connection, link: LinkId, remote: Endpoint | undefined, time: Time): void {
+    const { options, crypto, random, tls } = this.#settings;
+    if (remote === undefined || options.tls.role === 'none') {
+      this.#openStatic(connection, link, remote, time);
+      return;
+    }
+    const { chains, connections, login } = this.#host;
+    this.#context = new Context(
+      contextSettings({
+        mode: 'p2p',
+        options,
+        connection,
+        crypto,
+        random,
+        tls,
+        protection: this.#settings.protection(connection),
+        link,
+        remote,
+        counters: () => this.counters(),
+        renegotiateAfter: options.tls.renegSec,
+        hello: () => this.#hello(connection),
+        verify: (key, certificate, error) => chains.verify(key, certificate, error),
+      }),
+      this,
+    );
+    this.#server = new ServerMessages({
+      options,
+      log: this.#log,
+      connections,
+      login,
+      send: (text, at) => void this.#context?.send(text, at),
+      onState: (state) => this.#host.onState(state),
+      pulled: (pulled, at) => this.#pulled(pulled, at),
+      restart: (reason, at, leastPause) => this.#host.restart('soft', reason, at, undefined, leastPause),
+      leave: (source, reason, at) => this.#host.leave(source, reason, at),
+    });
+    this.#host.onState('WAIT');
+    if (options.tls.role === 'client') this.#context.start(time);
+  }
+
+  /** False: it is not of this session, or from a place that it does not take packets from. */
+  takes({ link, from }: ControlEvent): boolean {
+    const context = this.#context;
+    if (context === undefined || link !== context.link) return false;
+    return this.#host.connections.current.float || sameEndpoint(from, context.remote);
+  }
+
+  handleControl(event: ControlEvent, time: Time): void {
+    const context = this.#context;
+    if (context === undefined || event.link !== context.link) return;
+    if (this.takes(event)) {
+      context.handleControl(event.bytes, time);
+      return;
+    }
+    const { from } = event;
+    this.#log.info(
+      2,
+      `TCP/UDP: Incoming packet rejected from ${afInet(from)}[${from.family}], expected peer address: ${afInet(context.remote)} (allow this incoming source address/port by removing --remote or adding --float)`,
+    );
+  }
+
+  keyConfirmed(event: DataChannelEvent & { event: 'keyConfirmed' }, time: Time): void {
+    this.#context?.keyConfirmed(event.keyId, time);
+    this.#staticPeer?.heard();
+  }
+
+  keyLimit(time: Time): void {
+    this.#context?.renegotiate(time);
+  }
+
+  moved({ to, link }: DataChannelEvent & { event: 'float' }): void {
+    this.#staticPeer?.movedTo(to);
+    this.#context?.moveTo(link, to);
+  }
+
+  peerLost({ peer, reason }: DataChannelEvent & { event: 'peerLost' }, time: Time): void {
+    if (peer.generation === this.#context?.peer?.generation)
+      this.#host.restart('soft', 'dco-peer-lost', time, `dco: ${reason}, restarting`);
+  }
+
+  handleMessage(plaintext: Uint8Array, time: Time): void {
+    if (plaintext[0] !== OccType.exit) {
+      this.#staticPeer?.handleMessage(plaintext);
+      return;
+    }
+    this.#log.notice('OCC exit message received by peer');
+    this.#host.restart('soft', 'remote-exit', time);
+  }
+
+  /** Everything is up here: times run. */
+  connected(now: Millis): void {
+    this.#limits = new SessionLimits(this.#timers, now);
+  }
+
+  /** A server may push timers. */
+  get #timers(): Options['timers'] {
+    return (this.#agreement?.options ?? this.#options).timers;
+  }
+
+  handleTimeout(time: Time): void {
+    this.#server?.handleTimeout(time);
+    this.#staticPeer?.handleTimeout(time.now);
+    const limit = this.#limits?.reached(() => this.counters(), time.now);
+    if (limit === 'session-timeout') this.#log.notice('Session timeout, exiting');
+    else if (limit === 'inactive') this.#log.notice('Inactivity timeout (--inactive), exiting');
+    if (limit !== undefined) this.#host.leave('soft', limit, time);
+    this.#context?.handleTimeout(time);
+  }
+
+  nextTimeout(): Millis | undefined {
+    return earliest(
+      this.#limits?.nextTimeout(),
+      this.#server?.nextTimeout(),
+      this.#staticPeer?.nextTimeout(),
+      this.#context?.nextTimeout(),
+    );
+  }
+
+  /** Tells the peer that we leave; false: nobody is there who would understand it. */
+  sayGoodbye(time: Time): boolean {
+    const context = this.#context;
+    if (context?.peer === undefined) return false;
+    if (context.negotiated?.exitNotify === true) context.send('EXIT', time);
+    else this.command({ verb: 'sendMessage', peer: context.peer, plaintext: Uint8Array.of(OccType.exit) });
+    return true;
+  }
+
+  /** Gives back the link, for whoever opened it to close. */
+  close(): LinkId | undefined {
+    const context = this.#context;
+    const staticPeer = this.#staticPeer;
+    this.#server = undefined;
+    this.#staticPeer = undefined;
+    this.#context = undefined;
+    this.#limits = undefined;
+    this.#agreement = undefined;
+    this.#held = [];
+    staticPeer?.close();
+    context?.close();
+    return staticPeer?.link ?? context?.link;
+  }
+
+  // What the Context says.
+
+  command(command: DataChannelCommand): void {
+    this.#host.command(command);
+  }
+
+  secured(key: KeyState, time: Time): void {
+    const context = this.#context;
+    if (context === undefined) return;
+    const { chains, scripts } = this.#host;
+    scripts.tlsVerify(
+      chains.of(key),
+      context.remote,
+      this.#options.verify,
+      (refused, at) => {
+        if (this.#context !== context) return;
+        if (refused === undefined) context.admit(key, at);
+        else {
+          this.#log.error(`VERIFY SCRIPT ERROR: depth=${refused.depth}, ${sanitizeSubject(refused.subject)}`);
+          this.failed(key, { fault: 'auth-failed', reason: 'certificate verification failed' }, at);
+        }
+      },
+      time,
+    );
+  }
+
+  exchanged(key: KeyState, time: Time): void {
+    const context = this.#context;
+    const grant = (good: boolean, at: Time): void => {
+      if (this.#context !== context) return;
+      if (good) {
+        const late = this.#active.has(key);
+        context?.grant(key, at);
+        if (late) this.#initiated(key, at);
+        for (const text of this.#held.splice(0)) this.#server?.handle(text, at);
+        return;
+      }
+      const refuse = (later: Time): void => {
+        if (this.#context === context)
+          this.failed(key, { fault: 'auth-failed', reason: 'a plugin refused the finished handshake' }, later);
+      };
+      // The session is there all the same, and ipchange hears of it, as upstream has it.
+      if (context === undefined || this.#agreement !== undefined) refuse(at);
+      else this.#host.scripts.peerInitiated(context.remote, at, refuse);
+    };
+    this.#host.scripts.tlsFinal(exportedEnvironment(this.#options, key), time, grant);
+  }
+
+  active(key: KeyState, time: Time): void {
+    this.#log.notice(`Control Channel: ${key.connection.describe()}`);
+    this.#active.add(key);
+    // Whoever has a say in it may not have spoken yet.
+    if (key.authentication === 'granted') this.#initiated(key, time);
+  }
+
+  message(key: KeyState, text: string, time: Time): void {
+    // A server pushes unasked: what it says counts once nobody here objects to it any more.
+    if (key.authentication === 'granted') this.#server?.handle(text, time);
+    else if (this.#held.length < MOST_HELD) this.#held.push(text);
+  }
+
+  failed(key: KeyState, failure: KeyFailure, time: Time): void {
+    const { connections } = this.#host;
+    this.#log.error(`TLS Error: ${failure.reason}`);
+    this.#log.error('TLS Error: TLS handshake failed');
+    if (this.#context?.session.isInitial(key) === true) {
+      this.#context.session.dropInitial();
+      return;
+    }
+    // Over TCP an error is fatal, as upstream has it: a stream does not lose packets.
+    const mayGoOn = failure.fault !== 'auth-failed' && connections.current.protocol === 'udp';
+    if (mayGoOn && this.#context?.keepOldKey(key, time) === true) return;
+    connections.advance();
+    if (this.#options.tls.exitOnError) this.#host.leave('soft', '', time);
+    else this.#host.restart('soft', 'tls-error', time);
+  }
+
+  takenOver(_key: KeyState, _time: Time): void {
+    // A p2p peer came back with a new session: it will be agreed with when it is active.
+    this.#agreement = undefined;
+  }
+
+  // Agreeing.
+
+  #initiated(key: KeyState, time: Time): void {
+    const context = this.#context;
+    if (context === undefined) return;
+    if (this.#agreement !== undefined) {
+      // A renegotiation: what was agreed stays.
+      context.installKey(key, time);
+      return;
+    }
+    const { connections, scripts } = this.#host;
+    const { crypto } = this.#settings;
+    const name = key.connection.peerCertificate?.subjectFields.findLast((field) => field.name === 'CN')?.value ?? '';
+    this.#log.notice(`[${name}] Peer Connection Initiated with ${afInet(context.remote)}`);
+    scripts.peerInitiated(context.remote, time);
+    if (this.#options.data.occ) {
+      const { expected } = optionsStrings(this.#options, connections.current, crypto);
+      logDifferences(expected, key.peerHello?.options ?? '', this.#log);
+    }
+    if (this.#options.pull) {
+      this.#host.onState('GET_CONFIG');
+      this.#host.pulling();
+      this.#server?.startPulling(time);
+    } else this.#startData(agreeAsPeers(this.#options, connections.current, key, crypto), key, time);
+  }
+
+  #hello(connection: Connection) {
+    const { options, product, abilities, crypto, hostFacts } = this.#settings;
+    const { login } = this.#host;
+    return {
+      options: optionsStrings(options, connection, crypto).own,
+      username: login.username,
+      password: login.password,
+      peerInfo: peerInfoText({ options, connection, product, abilities, crypto, hostFacts }),
+    };
+  }
+
+  #pulled(options: PulledOptions, time: Time): void {
+    const key = this.#context?.session.active?.primary;
+    const agreement = agreeOnPush(this.#options, options, this.#settings.crypto);
+    if (typeof agreement === 'string') {
+      this.#log.error(agreement);
+      this.#host.restart('soft', 'process-push-msg-failed', time);
+    } else if (key !== undefined) this.#startData(agreement, key, time);
+  }
+
+  #startData(agreement: Agreement, key: KeyState, time: Time): void {
+    const context = this.#context;
+    if (context === undefined) return;
+    const refusal = offloadRefusal(this.#settings.abilities, {
+      peerId: agreement.peerId,
+      cipher: agreement.negotiated.cipher,
+      compression: agreement.options.data.compression,
+    });
+    if (refusal !== undefined) {
+      this.#log.error(refusal);
+      this.#log.error(OFFLOAD_ADVICE);
+      this.#host.restart('soft', 'process-push-msg-failed', time);
+      return;
+    }
+    // Before there is a peer: the kernel's channel carries it with the tun.
+    this.#host.prepareTun(agreement, time, (at) => {
+      if (this.#context === context) this.#install(context, agreement, key, at);
+    });
+  }
+
+  #install(context: Context, agreement: Agreement, key: KeyState, time: Time): void {
+    this.#agreement = agreement;
+    this.#generation += 1;
+    const { negotiated } = agreement;
+    const { crypto } = this.#settings;
+    const settings = peerSettings({ ...agreement, remote: context.remote, crypto });
+    context.openPeer({ index: 0, generation: this.#generation }, settings, negotiated);
+    context.installKey(key, time);
+    this.#logDataChannel(agreement);
+    const { ping, pingTimeout, pingAction } = agreement.options.timers;
+    this.#log.notice(`Timers: ping ${ping}, ping-${pingAction} ${pingTimeout}`);
+    this.#host.agreed(agreement, time);
+  }
+
+  #openStatic(connection: Connection, link: LinkId, remote: Endpoint | undefined, time: Time): void {
+    const { options, crypto, staticKey } = this.#settings;
+    if (staticKey === undefined) {
+      this.#host.fatal('static key mode without a static key', time);
+      return;
+    }
+    this.#generation += 1;
+    const agreement = agreeOnStaticKey(options, connection);
+    this.#agreement = agreement;
+    this.#staticPeer = new StaticPeer(
+      {
+        peer: { index: 0, generation: this.#generation },
+        link,
+        remote,
+        agreement,
+        key: staticKey,
+        crypto,
+        log: this.#log,
+        optionsStrings: optionsStrings(options, connection, crypto),
+        command: (command) => this.command(command),
+      },
+      time.now,
+    );
+    this.#logDataChannel(agreement);
+    this.#host.agreed(agreement, time);
+  }
+
+  #logDataChannel({ negotiated, peerId }: Agreement): void {
+    const { epoch, cipher, digest } = negotiated;
+    const auth = this.#settings.crypto.cipher(cipher)?.mode === 'aead' ? '' : `, auth '${digest}'`;
+    const flags = `${peerId === undefined ? '' : `, peer-id: ${peerId}`}${epoch ? ', aead-epoch' : ''}`;
+    this.#log.notice(`Data Channel: cipher '${cipher}'${auth}${flags}`);
+  }
+}
