@@ -50,6 +50,7 @@ export { HEADROOM, Packet, packetOf, TAILROOM } from './data/packet.js';
 export {
   defaultMssfix,
   fragmentSize,
+  messageOverhead,
   mssClamp,
   type PacketShape,
   packetOverhead,

@@ -3,14 +3,16 @@ import {
   type Crypto,
   type Endpoint,
   fragmentSize,
+  messageOverhead,
   mssClamp,
+  occMagic,
   type PacketShape,
   type PeerId,
   type PeerSettings,
 } from '@seikan/core';
-
 import type { Negotiated } from './negotiation.js';
 import type { Connection, Options } from './options/options.js';
+import { PacketSizes } from './packet-sizes.js';
 
 export interface PeerSettingsInput {
   readonly options: Options;
@@ -40,6 +42,12 @@ export function peerSettings(input: PeerSettingsInput): Omit<PeerSettings, 'link
     guardRecursion: options.mode === 'p2p' && !options.device.allowRecursiveRouting,
     blockIpv6: options.routing.blockIpv6,
   };
+}
+
+/** Who answers the peer's questions about the size of packets. */
+export function packetSizes(input: PeerSettingsInput, send: (plaintext: Uint8Array) => void): PacketSizes {
+  const overhead = messageOverhead(packetShape(input));
+  return new PacketSizes({ overhead, largest: overhead - occMagic.length + input.connection.tunMtu, send });
 }
 
 /** Before each UDP packet to a SOCKS proxy. upstream: SOCKS_UDPv4_HEADROOM. */

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { type EngineOutput, type Options, parseConfig } from '@seikan/engine';
-import { Asks } from '#src/asks.js';
+import { AskBook, Asks } from '#src/asks.js';
 import { PushReader } from '#src/options/pull.js';
 import { type NamedOptions, withAddresses } from '#src/tunnel-names.js';
 
@@ -14,7 +14,7 @@ const time = { now: 0, wallClock: 0 };
 /** What becomes of the names, with the questions that were asked. */
 function resolved(options: Options, zone: Readonly<Record<string, readonly string[]>>) {
   const outputs: EngineOutput[] = [];
-  const asks = new Asks((output) => outputs.push(output), { next: 1 });
+  const asks = new Asks((output) => outputs.push(output), new AskBook());
   const asked: string[] = [];
   let named: NamedOptions | undefined;
   withAddresses(asks, options, (answer) => {

@@ -16,6 +16,7 @@ import type { CompressionFraming } from './data-channel.js';
 import { TAG_SIZE } from './data-format.js';
 import { EPOCH_PACKET_ID_SIZE } from './epoch-format.js';
 import { FRAGMENT_HEADER_SIZE } from './fragment.js';
+import { occMagic } from './messages.js';
 
 export interface PacketShape {
   /** Family and protocol of the link. */
@@ -49,6 +50,7 @@ export interface SizeLimit {
 export const defaultMssfix: SizeLimit = { size: 1_492, mode: 'mtu' };
 
 const IPV4_AND_TCP = 40;
+const STREAM_HEADER_SIZE = 2;
 /** Upstream's tun-mtu-extra for tap: an Ethernet header with tags, and some air. */
 const TAP_EXTRA = 32;
 
@@ -74,6 +76,14 @@ export function packetOverhead(shape: PacketShape): number {
   return headerOverhead(shape) + datagramOverhead(shape) + packetIdInPayload(shape);
 }
 
+/** Bytes around a message of the data channel (its magic is one of them), as the link carries it; CBC padding not counted. */
+export function messageOverhead(shape: PacketShape): number {
+  const stream = shape.transport === 'tcp' ? STREAM_HEADER_SIZE : 0;
+  const framing = shape.compression === 'lzo-no' || shape.compression === 'stub' ? 1 : 0;
+  const fragment = shape.fragment ? FRAGMENT_HEADER_SIZE : 0;
+  return headerOverhead(shape) - stream + packetIdInPayload(shape) + framing + fragment + occMagic.length;
+}
+
 /** How much may be encrypted in one packet, the packet id included in CBC. */
 function plaintextRoom(limit: SizeLimit, shape: PacketShape): number {
   const outside = headerOverhead(shape) + (limit.mode === 'mtu' ? datagramOverhead(shape) : 0);
@@ -84,7 +94,7 @@ function plaintextRoom(limit: SizeLimit, shape: PacketShape): number {
 }
 
 function headerOverhead(shape: PacketShape): number {
-  const stream = shape.transport === 'tcp' ? 2 : 0;
+  const stream = shape.transport === 'tcp' ? STREAM_HEADER_SIZE : 0;
   return stream + (shape.relayHeaderSize ?? 0) + shape.headerSize + cryptoOverhead(shape);
 }
 

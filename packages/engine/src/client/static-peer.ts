@@ -11,7 +11,7 @@ import { type Agreement, staticDataKey } from './agreement.js';
 import { OptionsCheck } from './options-check.js';
 
 /** The address of a peer that has not spoken yet. */
-const NOWHERE: Endpoint = { family: 4, address: '0.0.0.0', port: 0 };
+export const NOWHERE: Endpoint = { family: 4, address: '0.0.0.0', port: 0 };
 
 export interface StaticPeerSettings {
   readonly peer: PeerRef;

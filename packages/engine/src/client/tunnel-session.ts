@@ -28,23 +28,25 @@ import {
 import { sanitizeSubject } from '../certificate-policy.js';
 import { Context, type ContextOwner, earliest } from '../context.js';
 import { contextSettings } from '../context-settings.js';
-import { peerSettings } from '../data-settings.js';
+import { packetSizes, peerSettings } from '../data-settings.js';
 import { type ChannelAbilities, type HostFacts, type Product, peerInfoText } from '../local-hello.js';
 import { OFFLOAD_ADVICE, offloadRefusal } from '../offload.js';
 import type { Connection, Options } from '../options/options.js';
 import type { PulledOptions } from '../options/pull.js';
 import { logDifferences, optionsStrings } from '../options-string.js';
 import type { SignalSource, Time, TunnelState } from '../output.js';
+import type { PacketSizes } from '../packet-sizes.js';
 import type { PeerChains } from '../peer-chains.js';
 import { SessionLimits } from '../session-limits.js';
 import { exportedEnvironment } from '../tunnel-environment.js';
 import { afInet, type TunnelLog } from '../tunnel-log.js';
 import type { TunnelScripts } from '../tunnel-scripts.js';
-import { type Agreement, agreeAsPeers, agreeOnPush, agreeOnStaticKey } from './agreement.js';
+import { type Agreement, agreeAsPeers, agreeOnPush, agreeOnStaticKey, describeDataChannel } from './agreement.js';
 import type { ConnectionList } from './connection-list.js';
 import type { Login } from './login.js';
+import { MtuTest } from './mtu-test.js';
 import { ServerMessages } from './server-messages.js';
-import { StaticPeer } from './static-peer.js';
+import { NOWHERE, StaticPeer } from './static-peer.js';
 
 export interface TunnelSessionSettings {
   readonly options: Options;
@@ -102,6 +104,9 @@ export class TunnelSession implements ContextOwner {
   #held: string[] = [];
   /** Static key mode: there is no Context then. */
   #staticPeer: StaticPeer | undefined;
+  /** What is asked and answered in the data channel about the size of packets. */
+  #sizes: PacketSizes | undefined;
+  #mtuTest: MtuTest | undefined;
   /** Once connected. */
   #limits: SessionLimits | undefined;
 
@@ -230,6 +235,8 @@ export class TunnelSession implements ContextOwner {
   handleMessage(plaintext: Uint8Array, time: Time): void {
     if (plaintext[0] !== OccType.exit) {
       this.#staticPeer?.handleMessage(plaintext);
+      const measured = this.#sizes?.handle(plaintext);
+      if (measured !== undefined) this.#mtuTest?.measured(measured);
       return;
     }
     this.#log.notice('OCC exit message received by peer');
@@ -239,6 +246,9 @@ export class TunnelSession implements ContextOwner {
   /** Everything is up here: times run. */
   connected(now: Millis): void {
     this.#limits = new SessionLimits(this.#timers, now);
+    const [agreement, sizes] = [this.#agreement, this.#sizes];
+    if (agreement?.options.data.mtuTest !== true || sizes === undefined) return;
+    this.#mtuTest = new MtuTest({ sizes, fragments: agreement.connection.fragment > 0, log: this.#log }, now);
   }
 
   /** A server may push timers. */
@@ -249,6 +259,7 @@ export class TunnelSession implements ContextOwner {
   handleTimeout(time: Time): void {
     this.#server?.handleTimeout(time);
     this.#staticPeer?.handleTimeout(time.now);
+    this.#mtuTest?.handleTimeout(time.now);
     const limit = this.#limits?.reached(() => this.counters(), time.now);
     if (limit === 'session-timeout') this.#log.notice('Session timeout, exiting');
     else if (limit === 'inactive') this.#log.notice('Inactivity timeout (--inactive), exiting');
@@ -261,6 +272,7 @@ export class TunnelSession implements ContextOwner {
       this.#limits?.nextTimeout(),
       this.#server?.nextTimeout(),
       this.#staticPeer?.nextTimeout(),
+      this.#mtuTest?.nextTimeout(),
       this.#context?.nextTimeout(),
     );
   }
@@ -282,6 +294,8 @@ export class TunnelSession implements ContextOwner {
     this.#staticPeer = undefined;
     this.#context = undefined;
     this.#limits = undefined;
+    this.#sizes = undefined;
+    this.#mtuTest = undefined;
     this.#agreement = undefined;
     this.#held = [];
     staticPeer?.close();
@@ -442,10 +456,12 @@ export class TunnelSession implements ContextOwner {
     this.#generation += 1;
     const { negotiated } = agreement;
     const { crypto } = this.#settings;
-    const settings = peerSettings({ ...agreement, remote: context.remote, crypto });
-    context.openPeer({ index: 0, generation: this.#generation }, settings, negotiated);
+    const input = { ...agreement, remote: context.remote, crypto };
+    const peer = { index: 0, generation: this.#generation };
+    context.openPeer(peer, peerSettings(input), negotiated);
+    this.#sizes = packetSizes(input, (plaintext) => this.command({ verb: 'sendMessage', peer, plaintext }));
     context.installKey(key, time);
-    this.#logDataChannel(agreement);
+    this.#log.notice(describeDataChannel(agreement, crypto));
     const { ping, pingTimeout, pingAction } = agreement.options.timers;
     this.#log.notice(`Timers: ping ${ping}, ping-${pingAction} ${pingTimeout}`);
     this.#host.agreed(agreement, time);
@@ -459,10 +475,13 @@ export class TunnelSession implements ContextOwner {
     }
     this.#generation += 1;
     const agreement = agreeOnStaticKey(options, connection);
+    const peer = { index: 0, generation: this.#generation };
     this.#agreement = agreement;
+    const input = { ...agreement, remote: remote ?? NOWHERE, crypto };
+    this.#sizes = packetSizes(input, (plaintext) => this.command({ verb: 'sendMessage', peer, plaintext }));
     this.#staticPeer = new StaticPeer(
       {
-        peer: { index: 0, generation: this.#generation },
+        peer,
         link,
         remote,
         agreement,
@@ -474,14 +493,7 @@ export class TunnelSession implements ContextOwner {
       },
       time.now,
     );
-    this.#logDataChannel(agreement);
+    this.#log.notice(describeDataChannel(agreement, crypto));
     this.#host.agreed(agreement, time);
-  }
-
-  #logDataChannel({ negotiated, peerId }: Agreement): void {
-    const { epoch, cipher, digest } = negotiated;
-    const auth = this.#settings.crypto.cipher(cipher)?.mode === 'aead' ? '' : `, auth '${digest}'`;
-    const flags = `${peerId === undefined ? '' : `, peer-id: ${peerId}`}${epoch ? ', aead-epoch' : ''}`;
-    this.#log.notice(`Data Channel: cipher '${cipher}'${auth}${flags}`);
   }
 }

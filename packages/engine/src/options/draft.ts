@@ -304,6 +304,7 @@ function defaultOptions(tempDirectory: string): Mutable<Options> {
       replayTime: 15,
       compression: { algorithm: 'none', framing: 'none', allow: 'no' },
       occ: true,
+      mtuTest: false,
     },
     tls: {
       role: 'none',

@@ -289,6 +289,8 @@ export interface DataOptions {
   readonly replayTime: number;
   readonly compression: CompressionOptions;
   readonly occ: boolean;
+  /** `mtu-test` */
+  readonly mtuTest: boolean;
 }
 
 export interface CompressionOptions {

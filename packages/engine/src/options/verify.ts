@@ -71,6 +71,12 @@ function verifyConnection(draft: Draft, connection: Connection): void {
     );
   if (protocol !== 'udp' && fragment > 0)
     usage(draft, 'fragment')('--fragment can only be used with --proto udp', 'TCP has no datagrams.', 'Remove it.');
+  if (protocol !== 'udp' && options.data.mtuTest)
+    usage(draft, 'mtu-test')(
+      '--mtu-test only makes sense with --proto udp',
+      'TCP cuts its own segments.',
+      'Remove it.',
+    );
   if (remote === undefined && protocol === 'tcp-client')
     usage(draft, 'proto')('--remote MUST be used in TCP Client mode', 'Nobody to call is named.', 'Add a remote.');
   if (protocol === 'tcp-server' && options.connections.length > 1)

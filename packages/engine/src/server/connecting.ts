@@ -8,7 +8,7 @@
 import type { PeerRoute } from '@seikan/core';
 import type { EventName } from '@seikan/plugin-sdk';
 
-import { peerSettings } from '../data-settings.js';
+import { packetSizes, peerSettings } from '../data-settings.js';
 import { offloadRefusal } from '../offload.js';
 import { netmaskBits, parseIpv4, parseIpv6, parseIpv6Prefix } from '../options/address.js';
 import { type ClientConfig, plainClientConfig } from '../options/client-config.js';
@@ -239,7 +239,7 @@ export class Connecting {
     const [connection] = this.#top.options.connections;
     if (connection === undefined) return;
     const peerId = negotiated.dataV2 ? instance.peer.index : undefined;
-    const settings = peerSettings({
+    const input = {
       options: {
         ...this.#top.options,
         timers: config.timers,
@@ -250,9 +250,11 @@ export class Connecting {
       remote: instance.remote,
       peerId,
       crypto: this.#top.settings.crypto,
-    });
+    };
     instance.tunMtu = negotiated.tunMtu;
-    instance.context.openPeer(instance.peer, settings, negotiated.data);
+    instance.context.openPeer(instance.peer, peerSettings(input), negotiated.data);
+    const { peer } = instance;
+    instance.sizes = packetSizes(input, (plaintext) => instance.command({ verb: 'sendMessage', peer, plaintext }));
     this.#addRoutes(instance, config, time);
     this.#host.poolChanged(time);
     instance.connected(time);

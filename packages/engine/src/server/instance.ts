@@ -32,6 +32,7 @@ import type { ClientConfig } from '../options/client-config.js';
 import type { Connection } from '../options/options.js';
 import { logDifferences } from '../options-string.js';
 import type { EngineOutput, Time } from '../output.js';
+import type { PacketSizes } from '../packet-sizes.js';
 import { PeerChains } from '../peer-chains.js';
 import { SessionLimits } from '../session-limits.js';
 import type { Environment } from '../tunnel-environment.js';
@@ -81,6 +82,8 @@ export class Instance implements ContextOwner {
   virtualAddress: string | undefined;
   virtualAddressIpv6: string | undefined;
   tunMtu = 1500;
+  /** Once its peer is in the data channel. */
+  sizes: PacketSizes | undefined;
   pushSentAt: Millis | undefined;
   readonly #host: InstanceHost;
   readonly #protection: ControlProtection;

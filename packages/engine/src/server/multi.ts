@@ -211,7 +211,7 @@ export class Multi implements InstanceHost {
         const instance = this.#instances.of(event.peer);
         if (instance !== undefined && event.plaintext[0] === OccType.exit) {
           this.close(instance, 'SIGTERM[soft,remote-exit] received, client-instance exiting', time);
-        }
+        } else instance?.sizes?.handle(event.plaintext);
         return undefined;
       }
       case 'learned': {

@@ -191,6 +191,9 @@ export const linkDirectives: readonly DirectiveRow[] = [
       use.count === 2 ? use.choice(1, ['mtu', 'fixed'], `Unknown parameter to --mssfix: ${use.word(1)}`) : 'packet';
     entry.settings.mssfix = { size: use.positive(0), measure };
   }),
+  supported('mtu-test', [0, 0], ['general'], (use) => {
+    use.options.data.mtuTest = true;
+  }),
   supported('mtu-disc', [1, 1], sizes, (use) => {
     use.entry.settings.mtuDiscover = use.choice(
       0,
