@@ -21,9 +21,10 @@ const OWN_FILES = [
 
 /**
  * Runs `tests` in a namespace where only the loopback device exists, and is up; mounts stay inside too, and so does what is
- * written to /etc and /run. Call it once per file, with import.meta.filename.
+ * written to /etc and /run. Call it once per file, with import.meta.filename. `before` runs outside, where there is a way
+ * to other hosts.
  */
-export function inNetworkNamespace(filename: string, tests: () => void): void {
+export function inNetworkNamespace(filename: string, tests: () => void, before?: () => void): void {
   if (process.env[INSIDE] === filename) {
     tests();
     return;
@@ -37,6 +38,7 @@ export function inNetworkNamespace(filename: string, tests: () => void): void {
       ? !usable('/dev/net/tun') && '/dev/net/tun may not be opened by this user'
       : `no network namespace: ${possible.stderr || String(possible.error)}`;
   test(`${basename(filename)} in a network namespace of its own`, { skip }, () => {
+    before?.();
     const { NODE_TEST_CONTEXT: _, ...environment } = process.env;
     // The shell stays, as the namespace's first process, which others' orphans come to.
     const command = `${OWN_FILES.join(' && ')} && ip link set lo up && "$0" --enable-source-maps "$1"; exit $?`;
