@@ -4,9 +4,11 @@
  */
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { buildPlugin } from '@seikan/plugin-host';
 import { ours, type StockNetwork, stock, until } from './stock.js';
 import { withNetwork } from './with-network.js';
 
@@ -87,6 +89,42 @@ exit 1
     if (program === ours) assert.match(silent.client.log, /answered with auth-retry interact only/);
   }
   await server.stop();
+});
+
+test('a question of a plugin (CR_TEXT) reaches a stock client, whose answer reaches the plugin in either server', {
+  skip,
+}, async () => {
+  const source = fileURLToPath(new URL('../src/riddle.ts', import.meta.url));
+  const library = join(network.folder, 'riddle.so');
+  await buildPlugin(source, { output: library });
+  for (const [program, plugin] of [
+    [stock, library],
+    [ours, source],
+  ] as const) {
+    const server = await network.server([`plugin ${plugin}`], program);
+    for (const answer of ['Sliema', 'Valletta']) {
+      const management = join(network.folder, 'management');
+      const lines = ['setenv IV_SSO crtext', 'auth-retry none', `management ${management} unix`];
+      const client = network.startClient('ada', 'secret', lines);
+      await client.line(/MANAGEMENT: unix domain socket listening/);
+      // A stock client knows no other way to ask its user.
+      const user = connect(management);
+      let heard = '';
+      user.setEncoding('utf8').on('data', (text: string) => {
+        heard += text;
+        if (!/^>INFOMSG:CR_TEXT:R,E:Capital of Malta\?/m.test(heard)) return;
+        heard = '';
+        user.write(`cr-response ${Buffer.from(answer).toString('base64')}\n`);
+      });
+      user.on('error', () => {}); // the client ends
+      const line = await client.line(/Initialization Sequence Completed|AUTH_FAILED/);
+      assert.match(line, answer === 'Valletta' ? /Initialization/ : /AUTH_FAILED,That is not it/, program);
+      user.destroy();
+      await client.stop();
+      await server.line(new RegExp(`PLUGIN riddle: answer ${answer} of client \\d`));
+    }
+    await server.stop();
+  }
 });
 
 test('single sign-on: the client is told where to go, and comes in when its user has signed in there', {
