@@ -36,10 +36,10 @@ export interface PacketLaneOptions {
 }
 
 /**
- * The most packets of any table that is worked on: eight messages of 128 datagrams, and a few, since columns that lie a
+ * The most packets of any table that is worked on: sixteen messages of 128 datagrams, and a few, since columns that lie a
  * power of two apart would share places in the processor's cache.
  */
-export const MOST_PACKETS = 1_040;
+export const MOST_PACKETS = 2_064;
 
 const OWN_PACKETS = 64;
 const OWN_BYTES = 0x2_0000;
