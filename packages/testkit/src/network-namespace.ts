@@ -45,6 +45,8 @@ export function inNetworkNamespace(filename: string, tests: () => void, before?:
     const run = spawnSync('unshare', [...arguments_, 'sh', '-c', command, process.execPath, filename], {
       encoding: 'utf8',
       timeout: 240_000,
+      // unshare(1) ignores SIGTERM while it waits; what runs inside ends with it.
+      killSignal: 'SIGKILL',
       env: { ...environment, [INSIDE]: filename },
     });
     assert.equal(run.status, 0, `${run.stdout}\n${run.stderr}`);
