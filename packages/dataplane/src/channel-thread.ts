@@ -20,6 +20,7 @@ import { KeyNumbers } from './key-numbers.js';
 import { PollLoop } from './poll-loop.js';
 import {
   ANSWERED,
+  BATCHES,
   type ChannelStart,
   type CommandBatch,
   type EventMessage,
@@ -62,6 +63,8 @@ export class ChannelThread<Link, Tun> {
   readonly #eventWake: Wake;
   readonly #commands: ControlRing;
   #open: OpenChannel | undefined;
+  /** Taken so far. */
+  #batches = 0;
   /** Something was posted or written since the event wake was raised. */
   #news = false;
   #ended = false;
@@ -101,9 +104,10 @@ export class ChannelThread<Link, Tun> {
     Atomics.store(this.#state, WOKEN, 0);
     // What is in the ring now was written after the messages that came before it were posted.
     const position = this.#commands.published;
-    for (;;) {
+    while (this.#batches !== Atomics.load(this.#state, BATCHES)) {
       const received = receiveMessageOnPort(this.#start.port);
       if (received === undefined) break;
+      this.#batches = (this.#batches + 1) | 0;
       for (const { message, ring } of received.message as CommandBatch<Link, Tun>) {
         this.#sendControl(ring);
         this.#take(message);

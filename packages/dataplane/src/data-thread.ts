@@ -16,10 +16,12 @@ import { ControlRing } from './control-ring.js';
 import type { LinkSource, TunSource } from './descriptor-ends.js';
 import {
   ANSWERED,
+  BATCHES,
   type CommandMessage,
   type EventMessage,
   FIRST_DESCRIPTOR,
   NEWS,
+  POSTED,
   STATE_BYTES,
   TAKEN,
   type ThreadMessage,
@@ -184,6 +186,7 @@ export class DataThread<Link = LinkSource, Tun = TunSource> {
   receive(): EventMessage | undefined {
     const running = this.#running;
     if (running === undefined) return undefined;
+    if (Atomics.load(running.state, POSTED) === Atomics.load(running.state, TAKEN)) return undefined;
     const received = receiveMessageOnPort(running.port);
     if (received === undefined) return undefined;
     Atomics.add(running.state, TAKEN, 1);
@@ -218,8 +221,11 @@ export class DataThread<Link = LinkSource, Tun = TunSource> {
   #flush(running: Running<Link, Tun> | undefined): void {
     if (running?.flushes !== true || this.#running !== running) return;
     running.flushes = false;
-    if (running.unsent.length > 0) running.port.postMessage(running.unsent, []);
-    running.unsent = [];
+    if (running.unsent.length > 0) {
+      running.port.postMessage(running.unsent, []);
+      running.unsent = [];
+      Atomics.add(running.state, BATCHES, 1);
+    }
     // After the messages: a packet is not seen before what was said before it.
     running.commands.publish();
     if (Atomics.exchange(running.state, WOKEN, 1) === 0) running.commandWake.raise();

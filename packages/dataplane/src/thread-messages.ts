@@ -2,7 +2,7 @@
  * What the control thread and the channel's thread say to each other. Each direction is one MessagePort, and a Wake that
  * is raised when something was posted; control datagrams cross in a ring beside it (control-ring.ts).
  *
- *   state   | tickets answered | events posted | events taken | woken | news | … 16 | descriptors that the thread has open, 0: a free cell |
+ *   state   | tickets answered | events posted | events taken | woken | news | batches posted | … 16 | descriptors that the thread has open, 0: a free cell |
  */
 import type { MessagePort } from 'node:worker_threads';
 
@@ -15,6 +15,8 @@ export const TAKEN = 2;
 export const WOKEN = 3;
 /** The same for the control thread. */
 export const NEWS = 4;
+/** How many batches of commands were posted: looking into a port that is empty costs more than looking here. */
+export const BATCHES = 5;
 export const FIRST_DESCRIPTOR = 16;
 /** Descriptors beyond that are not written down, and are lost with a thread that dies. */
 const DESCRIPTORS = 16_384;

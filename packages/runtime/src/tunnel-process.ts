@@ -5,7 +5,6 @@
  *   data channel ──events──▶ machine ──outputs──▶ commands to the data channel, asks to the system, log lines
  *        timer ─────────────────▲ ▲── answers, signals
  */
-import { randomFillSync } from 'node:crypto';
 import { lookup } from 'node:dns/promises';
 import { readFile } from 'node:fs/promises';
 
@@ -41,6 +40,7 @@ import { openLink } from './links.js';
 import { type Materials, reasonOf } from './materials.js';
 import { type CarrierOptions, inKernel, inThread, type PacketCarrier } from './packet-carrier.js';
 import { ProxyLogins } from './proxy-logins.js';
+import { RandomPool } from './random-pool.js';
 import { keepRevocations, revokedSerials } from './revocations.js';
 import { TunnelDns } from './tunnel-dns.js';
 import type { TunnelHost } from './tunnel-tun.js';
@@ -79,10 +79,6 @@ export interface EventRunner {
   closeContext(context: EventContext): void;
   /** How long plugins have taken so far, in lines for people. */
   readonly stats: { describe(): readonly string[] };
-}
-
-function random(into: Uint8Array): void {
-  randomFillSync(into);
 }
 
 /** Node's timers hold no longer delay. */
@@ -138,7 +134,7 @@ export class TunnelProcess {
     const common = {
       options,
       crypto,
-      random,
+      random: new RandomPool().fill,
       tls: keepRevocations(materials.tls, options, settings.log),
       protection: (connection: Options['connections'][number]) =>
         createProtection({
