@@ -1,65 +1,94 @@
 /**
- * Bundles each program into few files, so that it starts in a fraction of the time that some 450 modules take: one ES
- * module per program and chunks of what is loaded later. `npm run build` runs it after the compiler.
+ * Bundles each program into few files, so that it starts in a fraction of the time that some 450 modules take.
+ * `npm run build` runs it after the compiler.
+ *
+ *   openvpn, worker-main                    one CommonJS script each, with the code that V8 has compiled of it (start-cached.cjs)
+ *   seikan, seikan-netcfg, plugin-worker    ES modules, and chunks that they share
  *
  * `import.meta.url` keeps meaning the compiled file where it was written: what lies beside that (the addon, workers,
  * helper programs) is found from there.
  */
-import { readFileSync, rmSync } from 'node:fs';
-import { basename, dirname, join, relative, resolve } from 'node:path';
+import { execFileSync } from 'node:child_process';
+import { copyFileSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join, relative, resolve } from 'node:path';
 
 import { build } from 'esbuild';
 
 const root = resolve(import.meta.dirname, '..');
 const outdir = join(root, 'packages/cli/dist/bundle');
 
-const ownPlace = {
-  name: 'own-place',
-  setup({ onLoad }) {
-    onLoad({ filter: /\/packages\/[^/]+\/dist\/.*\.js$/ }, ({ path }) => {
-      const text = readFileSync(path, 'utf8');
-      if (!text.includes('import.meta.')) return undefined;
-      const own = threads
-        .filter((thread) => text.includes(`new URL('./${basename(thread)}', import.meta.url)`))
-        .reduce((code, thread) => {
-          const name = basename(thread);
-          return code.replace(`'./${name}', import.meta.url`, `'./${name.replace(/js$/, 'mjs')}', import.meta.bundle`);
-        }, text);
-      const place = `new URL(${JSON.stringify(relative(outdir, path))}, import.meta.url)`;
-      const contents = own
-        .replaceAll('import.meta.url', `${place}.href`)
-        .replaceAll('import.meta.bundle', 'import.meta.url');
-      return { contents, loader: 'js', resolveDir: dirname(path) };
-    });
-  },
-};
-
 /** Threads are programs of their own: they stand beside the bundle that starts them. */
-const threads = ['dataplane/dist/worker-main.js', 'plugin-host/dist/plugin-worker.js'];
+const threads = { 'worker-main.js': 'worker-main.cjs', 'plugin-worker.js': 'plugin-worker.mjs' };
 
-rmSync(outdir, { recursive: true, force: true });
-await build({
-  entryPoints: [
-    'cli/dist/bin/openvpn.js',
-    'cli/dist/bin/seikan.js',
-    'netcfg/dist/bin/seikan-netcfg.js',
-    ...threads,
-  ].map((name) => join(root, 'packages', name)),
-  entryNames: '[name]',
+/** `here`: what a bundle's own URL is called in it. */
+function ownPlace(here) {
+  return {
+    name: 'own-place',
+    setup({ onLoad }) {
+      onLoad({ filter: /\/packages\/[^/]+\/dist\/.*\.js$/ }, ({ path }) => {
+        const text = readFileSync(path, 'utf8');
+        if (!text.includes('import.meta.')) return undefined;
+        const place = (file) => `new URL(${JSON.stringify(relative(outdir, file))}, import.meta.bundle).href`;
+        const contents = Object.entries(threads)
+          .reduce(
+            (code, [from, to]) => code.replace(`'./${from}', import.meta.url`, `'./${to}', import.meta.bundle`),
+            text,
+          )
+          .replaceAll(
+            "import.meta.resolve('@seikan/plugin-sdk')",
+            place(join(root, 'packages/plugin-sdk/dist/index.js')),
+          )
+          .replaceAll('import.meta.url', place(path))
+          .replaceAll('import.meta.bundle', here);
+        return { contents, loader: 'js', resolveDir: dirname(path) };
+      });
+    },
+  };
+}
+
+const common = {
   outdir,
   bundle: true,
-  splitting: true,
-  format: 'esm',
-  outExtension: { '.js': '.mjs' },
   platform: 'node',
   target: 'node20',
   external: ['esbuild'],
+  // Comments and indentation are a third of what V8 would have to read.
+  minifyWhitespace: true,
+  logLevel: 'warning',
+};
+
+const files = (names) => names.map((name) => join(root, 'packages', name));
+
+rmSync(outdir, { recursive: true, force: true });
+await build({
+  ...common,
+  entryPoints: files([
+    'cli/dist/bin/seikan.js',
+    'netcfg/dist/bin/seikan-netcfg.js',
+    'plugin-host/dist/plugin-worker.js',
+  ]),
+  entryNames: '[name]',
+  splitting: true,
+  format: 'esm',
+  outExtension: { '.js': '.mjs' },
   // commander is CommonJS and calls require() for node's own modules.
   banner: {
     js: "import { createRequire as __createRequire } from 'node:module';const require = __createRequire(import.meta.url);",
   },
-  // Comments and indentation are a third of what V8 would have to read.
-  minifyWhitespace: true,
-  plugins: [ownPlace],
-  logLevel: 'warning',
+  plugins: [ownPlace('import.meta.url')],
 });
+await build({
+  ...common,
+  entryPoints: files(['cli/dist/bin/openvpn.js', 'dataplane/dist/worker-main.js']),
+  entryNames: '[name].bundle',
+  format: 'cjs',
+  outExtension: { '.js': '.cjs' },
+  banner: { js: "const __bundle = require('node:url').pathToFileURL(__filename).href;" },
+  plugins: [ownPlace('__bundle')],
+});
+copyFileSync(join(root, 'tools/start-cached.cjs'), join(outdir, 'start-cached.cjs'));
+for (const name of ['openvpn', 'worker-main']) {
+  writeFileSync(join(outdir, `${name}.cjs`), `require('./start-cached.cjs').start('${name}');\n`);
+  // As bin/openvpn starts it: V8 takes no code that was made under other flags.
+  execFileSync(process.execPath, ['--v8-pool-size=1', join(root, 'tools/keep-code.cjs'), outdir, name]);
+}

@@ -1,3 +1,11 @@
 import { openvpnMain } from '../openvpn.js';
 
-process.exitCode = await openvpnMain(process.argv.slice(2));
+// Not awaited: this is bundled into a script that is no module.
+openvpnMain(process.argv.slice(2)).then(
+  (status) => {
+    process.exitCode = status;
+  },
+  (error: unknown) => {
+    throw error;
+  },
+);

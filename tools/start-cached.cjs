@@ -1,0 +1,37 @@
+/**
+ * Runs a bundled program with the code that V8 has made of it before (tools/keep-code.cjs). Where that is not there, or is
+ * another V8's, the program is compiled as always.
+ */
+'use strict';
+
+const { readFileSync } = require('node:fs');
+const { createRequire } = require('node:module');
+const { join } = require('node:path');
+const { constants, Script } = require('node:vm');
+
+/** The program of this name, beside this file, not run yet. */
+exports.compile = function compile(name, cachedData) {
+  const filename = join(__dirname, `${name}.bundle.cjs`);
+  // The bundler writes ASCII.
+  const text = readFileSync(filename, 'latin1');
+  return new Script(`(function (exports, require, module, __filename, __dirname) {${text}\n})`, {
+    filename,
+    cachedData,
+    importModuleDynamically: constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
+  });
+};
+
+exports.start = function start(name) {
+  const script = exports.compile(name, readCode(join(__dirname, `${name}.code`)));
+  const filename = join(__dirname, `${name}.bundle.cjs`);
+  const module = { exports: {} };
+  script.runInThisContext()(module.exports, createRequire(filename), module, filename, __dirname);
+};
+
+function readCode(path) {
+  try {
+    return readFileSync(path);
+  } catch {
+    return undefined;
+  }
+}
