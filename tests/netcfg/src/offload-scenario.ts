@@ -105,7 +105,14 @@ async function offloadedDay(tree: Tree, world: World, tell: (text: string) => vo
     namespace: world.client,
     teardown: world.teardown,
   });
-  await eventually('keys change twice', () => calls('SwapKeys') >= swapped + 2, LONG);
+  try {
+    await eventually('keys change twice', () => calls('SwapKeys') >= swapped + 2, LONG);
+  } catch (error) {
+    const seen = monitor.lines.filter((line) => line.startsWith('mc') || line.startsWith('sig')).slice(-40);
+    throw new Error(`${String(error)}\nThe calls:\n${seen.join('\n')}\nPings:\n${pinging.lines.slice(-5).join('\n')}`, {
+      cause: error,
+    });
+  }
   pinging.signal('SIGINT');
   await pinging.exited;
   const [, sent, received] = /(\d+) packets transmitted, (\d+) received/.exec(pinging.lines.join('\n')) ?? [];
