@@ -14,7 +14,7 @@ for (const words of [
   'route add default dev lo',
 ])
   execFileSync('ip', words.split(' '));
-const harness = kernelHarness();
+const harness = await kernelHarness();
 after(() => harness.close());
 const { factory, family } = harness;
 dataChannelCompliance(`kernel, ${family}`, factory, exceptionsOf(family));

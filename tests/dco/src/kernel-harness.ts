@@ -22,7 +22,7 @@ import {
   type LinkSource,
   type PacketLink,
 } from '@seikan/dataplane';
-import { findKernelOffload, type KernelOffload, type KernelTunnel, type OffloadFamily } from '@seikan/dco';
+import { findKernelOffload, type KernelTunnel, type OffloadFamily, type OffloadMode } from '@seikan/dco';
 import { TcpListener, TcpSocket, TunDevice, UdpSocket } from '@seikan/native';
 import { RouteNetlink } from '@seikan/netconf';
 import { OffloadedTun } from '@seikan/runtime';
@@ -50,10 +50,21 @@ export interface KernelHarness {
   close(): Promise<void>;
 }
 
-export function kernelHarness(): KernelHarness {
+/** The suite wants a tun at once, and the kernel makes links with promises: they are made before. */
+const LINKS: Readonly<Record<OffloadMode, number>> = { mp: 90, p2p: 40 };
+
+export async function kernelHarness(): Promise<KernelHarness> {
   const offload = findKernelOffload(['ovpn', 'ovpn-dco-v2']);
   assert(offload !== undefined, 'the kernel has no offload');
   const netlink = new RouteNetlink();
+  const links: Record<OffloadMode, OffloadedTun[]> = { mp: [], p2p: [] };
+  for (const mode of ['mp', 'p2p'] as const) {
+    for (let number = 0; number < LINKS[mode]; number += 1) {
+      links[mode].push(
+        await OffloadedTun.open({ offload, netlink, device: `${mode}${number}`, mode, log: () => undefined }),
+      );
+    }
+  }
   let remotes = new Remotes();
   let current: ChannelOfSuite | undefined;
   const endCurrent = async (): Promise<void> => {
@@ -69,12 +80,13 @@ export function kernelHarness(): KernelHarness {
       void current?.close();
       remotes.close();
       remotes = new Remotes();
-      current = new ChannelOfSuite({ settings, offload, netlink, remotes });
+      current = new ChannelOfSuite({ settings, links: links[settings.mode === 'server' ? 'mp' : 'p2p'], remotes });
       return current;
     },
     close: async () => {
       await endCurrent();
       remotes.close();
+      for (const link of [...links.mp, ...links.p2p]) await link.remove();
       netlink.close();
       offload.close();
     },
@@ -83,8 +95,8 @@ export function kernelHarness(): KernelHarness {
 
 interface ChannelOfSuiteOptions {
   readonly settings: Parameters<HarnessFactory>[0];
-  readonly offload: KernelOffload;
-  readonly netlink: RouteNetlink;
+  /** Those that nobody has used. */
+  readonly links: OffloadedTun[];
   readonly remotes: Remotes;
 }
 
@@ -179,12 +191,11 @@ class ChannelOfSuite implements Harness {
 
   attachTun(): HarnessTun {
     this.#release();
-    const tun = new TunOfSuite(this.#options, () => this.#release());
+    const link = this.#options.links.shift();
+    assert(link !== undefined, 'the suite uses more links than were made');
+    const tun = new TunOfSuite(link, () => this.#release());
     this.#tuns.push(tun);
-    // The suite expects a tun at once; the kernel makes it with promises.
-    tun.ready = tun.open().then((end) => {
-      if (!tun.closed) this.#channel.attachTun(end);
-    });
+    this.#channel.attachTun(tun.end);
     return tun;
   }
 
@@ -224,7 +235,6 @@ class ChannelOfSuite implements Harness {
 
   async settle(): Promise<void> {
     this.#release();
-    for (const { ready } of this.#tuns) await ready;
     for (let turn = 0; turn < TURNS; turn += 1) await sleep(TURN);
   }
 
@@ -235,9 +245,8 @@ class ChannelOfSuite implements Harness {
 
   async #close(): Promise<void> {
     this.#held = [];
-    for (const { ready } of this.#tuns) await ready?.catch(() => {});
     await this.#channel.close();
-    for (const tun of this.#tuns) await tun.end();
+    for (const tun of this.#tuns) await tun.remove();
     for (const connection of this.#connections) connection.close();
   }
 
@@ -350,43 +359,31 @@ let tuns = 0;
 
 /** A link of the kernel's offload, and a plain tun on the other side of tc. */
 class TunOfSuite implements HarnessTun {
-  readonly #options: ChannelOfSuiteOptions;
+  readonly end: KernelTun;
+  readonly #link: OffloadedTun;
   readonly #before: () => void;
-  readonly #number = tuns++;
   readonly #device: TunDevice;
-  #end: OffloadedTun | undefined;
-  ready: Promise<void> | undefined;
   full = false;
   closed = false;
 
-  constructor(options: ChannelOfSuiteOptions, before: () => void) {
-    this.#options = options;
+  constructor(link: OffloadedTun, before: () => void) {
+    this.#link = link;
     this.#before = before;
-    this.#device = TunDevice.open({ kind: 'tun', name: `plain${this.#number}` });
-  }
-
-  async open(): Promise<KernelTun> {
-    const { offload, netlink, settings } = this.#options;
-    const end = await OffloadedTun.open({
-      offload,
-      netlink,
-      device: `kernel${this.#number}`,
-      mode: settings.mode === 'server' ? 'mp' : 'p2p',
-      log: () => {},
-    });
-    this.#end = end;
+    this.#device = TunDevice.open({ kind: 'tun', name: `plain${tuns++}` });
     // No packets of their own.
     writeFileSync(`/proc/sys/net/ipv6/conf/${this.#device.name}/disable_ipv6`, '1');
-    for (const name of [this.#device.name, end.name]) {
+    for (const name of [this.#device.name, link.name]) {
       execFileSync('ip', ['link', 'set', name, 'addrgenmode', 'none']);
       execFileSync('ip', ['link', 'set', name, 'up']);
     }
-    join(this.#device.name, end.name);
-    join(end.name, this.#device.name);
-    return {
-      tunnel: watched(end.tunnel, () => this.#leave()),
-      addRoute: end.addRoute.bind(end),
-      deleteRoute: end.deleteRoute.bind(end),
+    join(this.#device.name, link.name);
+    join(link.name, this.#device.name);
+    this.end = {
+      tunnel: watched(link.tunnel, () => {
+        this.closed = true;
+      }),
+      addRoute: link.addRoute.bind(link),
+      deleteRoute: link.deleteRoute.bind(link),
     };
   }
 
@@ -416,17 +413,13 @@ class TunOfSuite implements HarnessTun {
   }
 
   fail(reason: string): string {
-    void this.#end?.remove();
+    void this.#link.remove();
     return reason;
   }
 
-  async end(): Promise<void> {
-    await this.#end?.remove();
+  async remove(): Promise<void> {
+    await this.#link.remove();
     this.#device.close();
-  }
-
-  #leave(): void {
-    this.closed = true;
   }
 }
 
