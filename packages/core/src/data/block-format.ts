@@ -254,8 +254,9 @@ export class BlockOpener implements DataOpener, ManyOpener {
   #judge(packet: Packet, idAt: number, now: Millis): DataDrop | undefined {
     const layout = this.#layout;
     const { bytes } = packet;
-    packet.start += layout.idSize;
-    if (packet.end <= packet.start) return 'too-short';
+    const start = packet.start + layout.idSize;
+    if (packet.end <= start) return 'too-short';
+    packet.start = start;
 
     const id = readUint32(bytes, idAt);
     if (!layout.longId && id >= PACKET_ID_SOFT) this.#limit = packetIdSoft;
