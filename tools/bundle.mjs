@@ -77,8 +77,9 @@ await build({
   },
   plugins: [ownPlace('import.meta.url')],
 });
-await build({
+const { metafile } = await build({
   ...common,
+  metafile: true,
   entryPoints: files(['cli/dist/bin/openvpn.js', 'dataplane/dist/worker-main.js']),
   entryNames: '[name].bundle',
   format: 'cjs',
@@ -86,6 +87,11 @@ await build({
   banner: { js: "const __bundle = require('node:url').pathToFileURL(__filename).href;" },
   plugins: [ownPlace('__bundle')],
 });
+for (const { inputs, imports } of Object.values(metafile.outputs)) {
+  const dynamic = imports.find(({ kind }) => kind === 'dynamic-import');
+  if (dynamic !== undefined)
+    throw new Error(`import('${dynamic.path}') in one of ${Object.keys(inputs).join(' ')}: see tools/start-cached.cjs`);
+}
 copyFileSync(join(root, 'tools/start-cached.cjs'), join(outdir, 'start-cached.cjs'));
 for (const name of ['openvpn', 'worker-main']) {
   writeFileSync(join(outdir, `${name}.cjs`), `require('./start-cached.cjs').start('${name}');\n`);

@@ -1,13 +1,14 @@
 /**
  * Runs a bundled program with the code that V8 has made of it before (tools/keep-code.cjs). Where that is not there, or is
- * another V8's, the program is compiled as always.
+ * another V8's, the program is compiled as always. Such a program has no import(): Node 20 forgets how with code from
+ * another process, and Node 24 warns of an experiment.
  */
 'use strict';
 
 const { readFileSync } = require('node:fs');
 const { createRequire } = require('node:module');
 const { join } = require('node:path');
-const { constants, Script } = require('node:vm');
+const { Script } = require('node:vm');
 
 /** The program of this name, beside this file, not run yet. */
 exports.compile = function compile(name, cachedData) {
@@ -17,7 +18,6 @@ exports.compile = function compile(name, cachedData) {
   return new Script(`(function (exports, require, module, __filename, __dirname) {${text}\n})`, {
     filename,
     cachedData,
-    importModuleDynamically: constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
   });
 };
 

@@ -2,8 +2,11 @@
  * Bundles a plugin, everything it imports and the SDK into one ES module for node. The SDK is this installation's, so a
  * plugin file needs no node_modules of its own for it; other imports are resolved from where the plugin stands.
  */
+import { createRequire } from 'node:module';
 import { dirname } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+
+import type * as esbuild from 'esbuild';
 
 export interface BundleInput {
   /** The plugin's file, absolute. */
@@ -18,8 +21,9 @@ const placeOfAModule = ['import.meta', 'url'].join('.');
 /** Throws esbuild's error, which names file, line and column. */
 export async function bundlePlugin({ path, entry }: BundleInput): Promise<Uint8Array> {
   const url = pathToFileURL(path).href;
-  // Loaded only where a plugin is bundled: every program that can would start later for it.
-  const { build, stop } = await import('esbuild');
+  // Loaded only where a plugin is bundled: every program that can would start later for it. Not by import(), which is not
+  // there in a program that starts with kept code.
+  const { build, stop } = createRequire(import.meta.url)('esbuild') as typeof esbuild;
   const bundled = await build({
     stdin: {
       contents: entry ?? `export { default } from ${JSON.stringify(path)};`,
