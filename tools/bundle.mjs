@@ -87,10 +87,10 @@ const { metafile } = await build({
   banner: { js: "const __bundle = require('node:url').pathToFileURL(__filename).href;" },
   plugins: [ownPlace('__bundle')],
 });
-for (const { inputs, imports } of Object.values(metafile.outputs)) {
+for (const { entryPoint, imports } of Object.values(metafile.outputs)) {
   const dynamic = imports.find(({ kind }) => kind === 'dynamic-import');
   if (dynamic !== undefined)
-    throw new Error(`import('${dynamic.path}') in one of ${Object.keys(inputs).join(' ')}: see tools/start-cached.cjs`);
+    throw new Error(`${entryPoint} comes to import('${dynamic.path}'): see tools/start-cached.cjs`);
 }
 copyFileSync(join(root, 'tools/start-cached.cjs'), join(outdir, 'start-cached.cjs'));
 for (const name of ['openvpn', 'worker-main']) {
