@@ -164,14 +164,51 @@ struct handle {
 
 /* The handles of one environment; it outlives the environment until the last of them is gone. */
 struct handles {
-    uint32_t count;
+    size_t count, size; /* of the places: a power of two */
     bool closed;
-    struct handle *places[1024];
+    struct handle **places;
 };
 
-static struct handle **place_of(struct handles *known, const void *handle)
+static struct handle **place_of(const struct handles *known, const void *handle)
 {
-    return &known->places[((uintptr_t)handle * 0x9e3779b97f4a7c15u >> 32) % 1024];
+    return &known->places[((uintptr_t)handle * 0x9e3779b97f4a7c15u >> 32) & (known->size - 1)];
+}
+
+static struct handles *new_handles(void)
+{
+    struct handles *known = calloc(1, sizeof *known);
+    if (known == NULL) return NULL;
+    known->size = 256;
+    known->places = calloc(known->size, sizeof *known->places);
+    if (known->places != NULL) return known;
+    free(known);
+    return NULL;
+}
+
+static void free_handles(struct handles *known)
+{
+    free(known->places);
+    free(known);
+}
+
+/* Keeps chains short, however many handles wait for the collector. Without memory they grow longer. */
+static void widen(struct handles *known)
+{
+    struct handle **old = known->places;
+    size_t size = known->size;
+    struct handle **places = calloc(2 * size, sizeof *places);
+
+    if (places == NULL) return;
+    known->places = places;
+    known->size = 2 * size;
+    for (size_t i = 0; i < size; i++)
+        for (struct handle *handle = old[i], *next; handle != NULL; handle = next) {
+            struct handle **place = place_of(known, handle);
+            next = handle->next;
+            handle->next = *place;
+            *place = handle;
+        }
+    free(old);
 }
 
 static void close_handles(napi_env env, void *data, void *hint)
@@ -180,7 +217,7 @@ static void close_handles(napi_env env, void *data, void *hint)
     (void)env;
     (void)hint;
     known->closed = true;
-    if (known->count == 0) free(known);
+    if (known->count == 0) free_handles(known);
 }
 
 static void finalize_handle(napi_env env, void *data, void *hint)
@@ -195,24 +232,26 @@ static void finalize_handle(napi_env env, void *data, void *hint)
     handle->destroy(handle->data);
     free(handle);
     known->count--;
-    if (known->closed && known->count == 0) free(known);
+    if (known->closed && known->count == 0) free_handles(known);
 }
 
 napi_value seikan_handle_new(napi_env env, const char *kind, void *data, void (*destroy)(void *data))
 {
-    void *known = NULL;
+    void *instance = NULL;
     napi_value value;
     struct handle *handle = malloc(sizeof *handle);
-    if (handle == NULL || napi_get_instance_data(env, &known) != napi_ok || known == NULL
+    if (handle == NULL || napi_get_instance_data(env, &instance) != napi_ok || instance == NULL
         || napi_create_external(env, handle, finalize_handle, NULL, &value) != napi_ok) {
         free(handle);
         destroy(data);
         return NULL;
     }
+    struct handles *known = instance;
+    if (known->count >= known->size) widen(known);
     struct handle **place = place_of(known, handle);
     *handle = (struct handle){ kind, data, destroy, known, *place };
     *place = handle;
-    handle->known->count++;
+    known->count++;
     return value;
 }
 
@@ -252,9 +291,9 @@ NAPI_MODULE_INIT()
         seikan_register_unix,
         seikan_register_x509,
     };
-    struct handles *known = calloc(1, sizeof *known);
+    struct handles *known = new_handles();
     if (known == NULL || napi_set_instance_data(env, known, close_handles, NULL) != napi_ok) {
-        free(known);
+        if (known != NULL) free_handles(known);
         napi_throw_error(env, "ENOMEM", "out of memory");
         return NULL;
     }
