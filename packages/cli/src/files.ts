@@ -2,10 +2,12 @@
 import { accessSync, constants, readFileSync, statSync } from 'node:fs';
 
 import type { ConfigFiles, FileProbe } from '@seikan/engine';
+import { createCrypto } from '@seikan/native';
 
 /** `stdin` names standard input, which can be read once: its text is kept for a SIGHUP and for a daemon. */
 export class ConfigurationFiles implements ConfigFiles {
   readonly tempDirectory = process.env['TMPDIR'] ?? '/tmp';
+  readonly ciphers = createCrypto();
   #standardInput: string | undefined;
 
   constructor(standardInput: string | undefined) {

@@ -1,6 +1,7 @@
 /** What this machine's OpenSSL offers, for `--show-tls`, `--show-ciphers`, `--show-digests` and `--show-groups`. */
-import { createHash, getCipherInfo, getCiphers, getCurves, getHashes } from 'node:crypto';
+import { createHash, getCiphers, getCurves, getHashes } from 'node:crypto';
 
+import { cipherTraits } from './node-crypto.js';
 import { listTlsCiphers, type TlsOptions } from './tls.js';
 
 export interface CipherListing {
@@ -28,15 +29,16 @@ export function listTlsSuites(
   return { tls13: names(true), tls12: names(false).map((name) => name.replaceAll('_', '-')) };
 }
 
-/** Data-channel ciphers by name. Leaves out aliases (`aes256`), key wraps, and modes that the protocol never had. */
+/** Data-channel ciphers by name. */
 export function listCiphers(): CipherListing[] {
   return getCiphers()
-    .filter((name) => /^[a-z0-9-]+-(cbc|cfb[18]?|ofb|gcm)$|^chacha20-poly1305$/.test(name))
-    .map((name) => ({
-      name: name.toUpperCase(),
-      keyBits: (getCipherInfo(name)?.keyLength ?? 0) * 8,
-      blockBits: name.startsWith('chacha') ? 0 : name.startsWith('des') ? 64 : 128,
-      staticKey: name.endsWith('-cbc'),
+    .map(cipherTraits)
+    .filter((traits) => traits !== undefined)
+    .map(({ name, mode, keySize, blockSize }) => ({
+      name,
+      keyBits: keySize * 8,
+      blockBits: mode === 'aead' && blockSize === 1 ? 0 : 128,
+      staticKey: mode === 'cbc',
     }))
     .toSorted(byName);
 }

@@ -84,10 +84,18 @@ function owned(buffer: Buffer): Uint8Array {
   return new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.byteLength);
 }
 
-function cipherTraits(name: string): CipherTraits | undefined {
-  const info = getCipherInfo(name.toLowerCase());
+/** OpenSSL's own names of data ciphers, not its aliases (`aes256`, `id-aes256-GCM`), key wraps, and modes that the protocol never had. */
+const DATA_CIPHER = /^(?!id-)[a-z0-9-]+-(?:cbc|cfb[18]?|ofb|gcm)$|^chacha20-poly1305$/;
+/** An IV is as long as a block: those of 64 bits repeat within gigabytes (SWEET32). */
+const SHORTEST_IV = 12;
+
+/** What a data cipher is, by its name in any case; `undefined`: OpenSSL has none of that name, or it is none for packets. */
+export function cipherTraits(name: string): CipherTraits | undefined {
+  const known = name.toLowerCase();
+  const info = DATA_CIPHER.test(known) ? getCipherInfo(known) : undefined;
   if (info === undefined) return undefined;
   const { mode, keyLength, ivLength = 0, blockSize = 1 } = info;
+  if (ivLength < SHORTEST_IV) return undefined;
   const canonical = name.toUpperCase();
   if (mode === 'gcm') return { name: canonical, mode: 'aead', keySize: keyLength, ivSize: 12, blockSize: 16 };
   if (canonical === 'CHACHA20-POLY1305')

@@ -24,12 +24,13 @@ describe('listings', () => {
     assert.deepEqual(listTlsSuites({ versionMax: '1.2' }).tls13, []);
   });
 
-  it('name the data ciphers of stock OpenVPN with their sizes', () => {
+  it('name the data ciphers of stock OpenVPN with their sizes, but for those with blocks of 64 bits', () => {
     const lines = listCiphers().map(({ name, keyBits, blockBits, staticKey }) => {
       const block = blockBits === 0 ? 'stream cipher' : `${blockBits} bit block`;
       return `${name}  (${keyBits} bit key, ${block}${staticKey ? '' : ', TLS client/server mode only'})`;
     });
-    assert.deepEqual(lines, stock('ciphers').toSorted());
+    const expected = stock('ciphers').filter((line) => !line.includes(' 64 bit block'));
+    assert.deepEqual(lines, expected.toSorted());
   });
 
   it('name digests that stock OpenVPN has, with the same sizes', () => {

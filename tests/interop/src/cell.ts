@@ -39,10 +39,13 @@ export const dimensions = {
   ],
 } as const;
 
+/** Ciphers that few use: each in cells of its own, not in the covering array. */
+export const rareCiphers = ['ARIA-256-GCM', 'CAMELLIA-256-CBC', 'AES-256-CFB', 'AES-128-OFB', 'AES-192-CFB8'] as const;
+
 type Dimension = keyof typeof dimensions;
 export type Proto = (typeof dimensions.proto)[number];
 export type Wrap = (typeof dimensions.wrap)[number];
-export type Cipher = (typeof dimensions.cipher)[number];
+export type Cipher = (typeof dimensions.cipher)[number] | (typeof rareCiphers)[number];
 export type EventName = (typeof dimensions.event)[number];
 
 export interface Cell {
@@ -59,7 +62,7 @@ export interface Cell {
 export type Derivation = 'prf' | 'exporter' | 'epoch' | 'static';
 
 const overUdp = ({ proto }: Cell): boolean => proto.startsWith('udp');
-const isAead = ({ cipher }: Cell): boolean => !cipher.endsWith('CBC');
+const isAead = ({ cipher }: Cell): boolean => /GCM|POLY1305/.test(cipher);
 
 export const impossible: readonly { readonly why: string; readonly when: (cell: Cell) => boolean }[] = [
   { why: 'fragment exists over UDP only', when: (cell) => cell.event === 'fragment' && !overUdp(cell) },
@@ -75,11 +78,12 @@ export const impossible: readonly { readonly why: string; readonly when: (cell: 
   { why: 'no wrap, no key to be wrong', when: (cell) => cell.event === 'refuse-wrap-key' && cell.wrap === 'none' },
 ];
 
-export function derivationOf({ client, server, cipher, event }: Cell): Derivation {
+export function derivationOf(cell: Cell): Derivation {
+  const { client, server, event } = cell;
   if (event === 'static-key') return 'static';
   if (client === 'stock-2.5' || server === 'stock-2.5') return 'prf';
   const epoch = client !== 'stock-2.6' && server !== 'stock-2.6';
-  return epoch && !cipher.endsWith('CBC') && event !== 'p2p' ? 'epoch' : 'exporter';
+  return epoch && isAead(cell) && event !== 'p2p' ? 'epoch' : 'exporter';
 }
 
 export function cellName(cell: Cell): string {
@@ -95,10 +99,10 @@ export function parseCells(text: string): Cell[] {
     const fail = (what: string): never => {
       throw new Error(`cells.txt:${index + 1}: ${what}`);
     };
-    const value = <D extends Dimension>(dimension: D, word: string | undefined): (typeof dimensions)[D][number] => {
-      const known: readonly (typeof dimensions)[D][number][] = dimensions[dimension];
-      return known.find((one) => one === word) ?? fail(`no ${dimension} is called '${word ?? ''}'`);
-    };
+    const oneOf = <V extends string>(known: readonly V[], what: Dimension, word: string | undefined): V =>
+      known.find((one) => one === word) ?? fail(`no ${what} is called '${word ?? ''}'`);
+    const value = <D extends Dimension>(dimension: D, word: string | undefined): (typeof dimensions)[D][number] =>
+      oneOf<(typeof dimensions)[D][number]>(dimensions[dimension], dimension, word);
     const [client, server, proto, wrap, cipher, event, when] = words;
     if (words.length !== 7 || (when !== 'ci' && when !== 'all')) fail("expected six values and 'ci' or 'all'");
     const cell: Cell = {
@@ -106,7 +110,7 @@ export function parseCells(text: string): Cell[] {
       server: value('server', server),
       proto: value('proto', proto),
       wrap: value('wrap', wrap),
-      cipher: value('cipher', cipher),
+      cipher: oneOf<Cipher>([...dimensions.cipher, ...rareCiphers], 'cipher', cipher),
       event: value('event', event),
       ci: when === 'ci',
     };

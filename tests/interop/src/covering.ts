@@ -3,7 +3,7 @@
  * Greedy and without chance: of all possible cells it takes, again and again, the first that covers most.
  * `uncoveredPairs` does not share the generator's bookkeeping: it asks the finished array.
  */
-import { type Cell, dimensions, impossible } from './cell.js';
+import { type Cell, dimensions, impossible, rareCiphers } from './cell.js';
 import type { Implementation } from './peers.js';
 
 /** Who plays is one dimension: ours on at least one side. */
@@ -78,9 +78,19 @@ function cover(candidates: readonly Cell[], goalsOf: (cell: Cell) => readonly st
 const onlyInAll = ({ client, event }: Cell): boolean =>
   event === 'loss-30' || (event === 'clients-50' && client === 'ours');
 
+/** Each rare cipher in both of our roles, with a stock 2.6; the first of them in CI. */
+function rareCells(): Cell[] {
+  return rareCiphers.flatMap((cipher, index) =>
+    players.slice(0, 2).map((who, role): Cell => {
+      const proto = (index + role) % 2 === 0 ? 'udp4' : 'tcp4';
+      return { ...who, proto, wrap: 'tls-crypt', cipher, event: 'steady', ci: index === 0 };
+    }),
+  );
+}
+
 /**
  * The matrix: a covering array, of which CI runs a part in which every event but the heavy loss meets each of our two roles and every
- * other value appears at least once.
+ * other value appears at least once; and the rare ciphers.
  */
 export function generateCells(): Cell[] {
   const cells = cover(possibleCells(), pairs);
@@ -95,5 +105,5 @@ export function generateCells(): Cell[] {
   const chosen = new Set(inCi);
   const marked: Cell[] = [];
   for (const cell of cells) marked.push({ ...cell, ci: chosen.has(cell) });
-  return marked;
+  return [...marked, ...rareCells()];
 }

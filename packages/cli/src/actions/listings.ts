@@ -7,20 +7,14 @@ import type { Options } from '@seikan/engine';
 import { type CipherListing, listCiphers, listCurves, listDigests, listTlsSuites } from '@seikan/native';
 
 export function cipherList(): string {
-  const ciphers = listCiphers();
   const line = ({ name, keyBits, blockBits, staticKey }: CipherListing): string => {
     const block = blockBits === 0 ? 'stream cipher' : `${blockBits} bit block`;
     return `${name}  (${keyBits} bit key, ${block}${staticKey ? '' : ', TLS client/server mode only'})`;
   };
-  const isShort = ({ blockBits }: CipherListing): boolean => blockBits > 0 && blockBits < 128;
   return text(
     'Ciphers for --data-ciphers (and --cipher). Static keys take those in CBC mode only.',
     '',
-    ...ciphers.filter((cipher) => !isShort(cipher)).map(line),
-    '',
-    'Blocks of less than 128 bits: deprecated, not to be used without need.',
-    '',
-    ...ciphers.filter(isShort).map(line),
+    ...listCiphers().map(line),
     '',
   );
 }

@@ -2,6 +2,8 @@
  * A configuration while it is read: the options so far, starting from the defaults of OpenVPN 2.6.14 (options.c
  * init_options), and what only makes sense once all of it is known (helpers, remotes, connection blocks).
  */
+import type { Crypto } from '@seikan/core';
+
 import type { ClientConfig } from './client-config.js';
 import type { ConfigSpan, ConfigWarning } from './config-error.js';
 import type {
@@ -96,6 +98,8 @@ export interface Draft {
     versionMin: TlsVersion | undefined;
     dh: Material | undefined;
   };
+  /** Data ciphers that are not everywhere. */
+  ciphers: Pick<Crypto, 'cipher'> | undefined;
   dataCiphers: string | undefined;
   cipher: string | undefined;
   deviceType: string | undefined;
@@ -187,8 +191,9 @@ export function emptyWrap(): DraftWrap {
   return { tlsAuth: undefined, direction: undefined, tlsCrypt: undefined, tlsCryptV2: undefined };
 }
 
-export function newDraft(tempDirectory: string): Draft {
+export function newDraft(tempDirectory: string, ciphers?: Pick<Crypto, 'cipher'>): Draft {
   return {
+    ciphers,
     options: defaultOptions(tempDirectory),
     entry: defaultEntry(),
     remotes: [],
@@ -229,8 +234,8 @@ export function newDraft(tempDirectory: string): Draft {
 }
 
 /** A draft that starts from finished options, for what one client's file or a push changes. */
-export function draftOf(options: Options): Draft {
-  const draft = newDraft(options.server.tempDirectory);
+export function draftOf(options: Options, ciphers?: Pick<Crypto, 'cipher'>): Draft {
+  const draft = newDraft(options.server.tempDirectory, ciphers);
   draft.options = copyPlain(options);
   return draft;
 }

@@ -92,7 +92,7 @@ function resolveCiphers(draft: Draft): void {
   const older = (version: number): boolean => draft.compatible !== 0 && draft.compatible < version;
   if (older(20_400)) data.fallback = true;
   if ((cipherGiven || older(20_400)) && older(20_500) && !data.dataCiphers.includes(data.cipher)) {
-    if (supportedCiphers.has(data.cipher)) data.dataCiphers.push(data.cipher);
+    if (isAvailable(draft, data.cipher)) data.dataCiphers.push(data.cipher);
     else warn(draft, 'compat-mode', `cipher ${data.cipher} is not available and not added to --data-ciphers`);
   }
   if (!pull && mode !== 'server') {
@@ -109,8 +109,8 @@ function resolveCiphers(draft: Draft): void {
     );
 }
 
-/** Data ciphers that are available. */
-export const supportedCiphers: ReadonlySet<string> = new Set([
+/** Data ciphers that are available everywhere. */
+const commonCiphers: ReadonlySet<string> = new Set([
   'AES-256-GCM',
   'AES-192-GCM',
   'AES-128-GCM',
@@ -119,6 +119,13 @@ export const supportedCiphers: ReadonlySet<string> = new Set([
   'AES-192-CBC',
   'AES-128-CBC',
 ]);
+
+export function isAvailable({ ciphers }: Draft, name: string): boolean {
+  return commonCiphers.has(name) || ciphers?.cipher(name) !== undefined;
+}
+
+/** What to do about a cipher that is not available. */
+export const otherCiphers = `Use one of ${[...commonCiphers].join(', ')}, or another that --show-ciphers names.`;
 
 /** Upstream's spelling of a cipher's name, whatever its case. */
 function spelledCipher(name: string): string {
@@ -134,7 +141,7 @@ function cipherList(draft: Draft, text: string): string[] {
     if (word === '') continue;
     const optional = word.startsWith('?');
     const name = spelledCipher(optional ? word.slice(1) : word);
-    if (supportedCiphers.has(name)) list.push(name);
+    if (isAvailable(draft, name)) list.push(name);
     else if (optional) warn(draft, at, `Unsupported optional cipher in --data-ciphers: ${word.slice(1)}`);
     else unsupported.push(word);
   }
@@ -144,7 +151,7 @@ function cipherList(draft: Draft, text: string): string[] {
       unsupported.length > 0
         ? `Not available here: ${unsupported.join(', ')}.`
         : 'No cipher, or more than 127 characters.',
-      `Use ${[...supportedCiphers].join(':')}, or write ? in front of a name that may be missing.`,
+      `${otherCiphers} Write ? in front of a name that may be missing.`,
     );
   return list;
 }

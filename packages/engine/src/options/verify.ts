@@ -6,7 +6,7 @@
 import { ConfigError, wholeConfiguration } from './config-error.js';
 import type { Draft } from './draft.js';
 import type { Connection } from './options.js';
-import { supportedCiphers } from './resolve.js';
+import { isAvailable, otherCiphers } from './resolve.js';
 import { usage } from './usage.js';
 
 export function verifyOptions(draft: Draft): void {
@@ -419,14 +419,20 @@ function needsTls(shown: string): string {
   return `Parameter ${shown} can only be specified in TLS-mode, i.e. where --tls-server or --tls-client is also specified.`;
 }
 
-/** A cipher is needed where nothing is negotiated. */
+/** A cipher is needed where nothing is negotiated. Source: crypto.c init_key_type. */
 function verifyCipher(draft: Draft): void {
   const { data } = draft.options;
   const used = data.secret !== undefined || data.fallback;
-  if (used && !supportedCiphers.has(data.cipher))
+  if (used && !isAvailable(draft, data.cipher))
     usage(draft, draft.given.has('data-ciphers-fallback') ? 'data-ciphers-fallback' : 'cipher')(
       `Cipher ${data.cipher} not supported`,
       `"${data.cipher}" is not available here.`,
-      `Use one of ${[...supportedCiphers].join(', ')}.`,
+      otherCiphers,
+    );
+  if (data.secret !== undefined && !data.cipher.endsWith('-CBC'))
+    usage(draft, 'cipher')(
+      `Cipher '${data.cipher}' mode not supported`,
+      'A static key is the same after a restart, and packets are counted from the beginning again: nonces would repeat.',
+      'Use a cipher in CBC mode, such as AES-256-CBC, or TLS.',
     );
 }

@@ -37,8 +37,6 @@ export interface ConnectingHost {
 /** Each link of the chain sees the config that the ones before it made. */
 const CONNECT_EVENTS: readonly EventName[] = ['client-connect', 'client-connect-v2', 'client-connect-script'];
 
-const NO_FILES = { read: (): undefined => undefined };
-
 export class Connecting {
   readonly #top: Top;
   readonly #pool: AddressPool;
@@ -104,7 +102,7 @@ export class Connecting {
       const { client, warnings } = parseClientConfig(text, source, {
         options: this.#top.options,
         base,
-        files: NO_FILES,
+        files: { read: () => undefined, ciphers: this.#top.settings.crypto },
       });
       for (const warning of warnings) instance.log.warning(warning.text);
       instance.config = client;

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ConfigError, checkFiles, type Options, parseArguments, parseConfig } from '@seikan/engine';
+import { createCrypto } from '@seikan/native';
 
 const credentials = 'ca a\ncert b\nkey c\n';
 
@@ -151,6 +152,27 @@ test('compat-mode loosens what older versions need', () => {
   assert.ok(data.dataCiphers.includes('AES-128-CBC'));
   assert.equal(data.compression.allow, 'asym');
   assert.equal(parse(`client\ndev tun\nremote a\n${credentials}`).data.compression.allow, 'no');
+});
+
+test('ciphers beside those that are everywhere are asked for; a static key takes none whose nonces would repeat', () => {
+  const client = 'client\ndev tun\nremote a\n';
+  const ciphers = createCrypto();
+  const withRare = (line: string): Options =>
+    parseConfig(`${client}${line}\n${credentials}`, 'f', { read: () => undefined, ciphers }).options;
+  assert.deepEqual(withRare('data-ciphers aria-128-gcm:CAMELLIA-256-CBC:AES-256-CFB8').data.dataCiphers, [
+    'ARIA-128-GCM',
+    'CAMELLIA-256-CBC',
+    'AES-256-CFB8',
+  ]);
+  for (const name of ['BF-CBC', 'DES-EDE3-CBC', 'aes256', 'id-aes256-GCM', 'AES-256-CTR', 'AES-256-CCM', 'none'])
+    assert.throws(() => withRare(`data-ciphers ${name}`), /contains unsupported ciphers/, name);
+  assert.match(refusal(`${client}data-ciphers ARIA-128-GCM\n${credentials}`).message, /unsupported ciphers/);
+
+  const secret = (cipher: string): Options =>
+    parseConfig(`dev tun\nsecret k\ncipher ${cipher}\n`, 'f', { read: () => undefined, ciphers }).options;
+  assert.equal(secret('ARIA-192-CBC').data.cipher, 'ARIA-192-CBC');
+  for (const name of ['AES-256-GCM', 'CHACHA20-POLY1305', 'AES-256-CFB', 'AES-256-OFB'])
+    assert.throws(() => secret(name), new RegExp(`Cipher '${name}' mode not supported`));
 });
 
 test('tokens are renewed as often as keys unless it is said', () => {

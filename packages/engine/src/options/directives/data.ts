@@ -66,7 +66,9 @@ export const dataDirectives: readonly DirectiveRow[] = [
           use.warn("Note: Treating option '--ncp-ciphers' as  '--data-ciphers' (renamed in OpenVPN 2.5).", 'info');
         use.draft.dataCiphers = use.word(0);
       },
-      { note: 'AES-GCM, ChaCha20-Poly1305 and AES-CBC; other names are refused unless marked with `?`.' },
+      {
+        note: 'Ciphers that `--show-ciphers` names: none with blocks of 64 bits (SWEET32), and not `none`. Others are refused unless marked with `?`.',
+      },
     ),
   ),
   supported(
