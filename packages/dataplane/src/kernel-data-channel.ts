@@ -17,33 +17,28 @@ import {
   type DataChannel,
   type DataChannelCommand,
   type DataChannelEvent,
-  type DataDrop,
   type DataKey,
   type Endpoint,
   type KeyId,
   type LinkId,
   type Millis,
-  Opcode,
-  opcodeOf,
   type PeerCounters,
   type PeerRef,
-  type PeerRoute,
   type PeerSettings,
   sameEndpoint,
 } from '@seikan/core';
 import type { KernelTunnel, OffloadEvent } from '@seikan/dco';
-import { ipText, NetlinkError } from '@seikan/netconf';
+import { NetlinkError } from '@seikan/netconf';
 
+import { ControlLinks } from './control-links.js';
 import { CounterTable } from './counters.js';
 import { KernelPeer } from './kernel-peer.js';
-import type { Clock, PacketBatch, PacketLink } from './ports.js';
+import { addressIn, type HostRoutes, KernelRoutes } from './kernel-routes.js';
+import type { Clock, PacketLink } from './ports.js';
 
 /** The link of the kernel that carries the packets, and the host's routes to what is behind its peers. */
-export interface KernelTun {
+export interface KernelTun extends HostRoutes {
   readonly tunnel: KernelTunnel;
-  /** `via`: the address in the tunnel of the peer behind which the network is; undefined when the route is that address. */
-  addRoute(route: PeerRoute, via: string | undefined): void;
-  deleteRoute(route: PeerRoute, via: string | undefined): void;
 }
 
 export interface KernelOptions<Link> {
@@ -60,44 +55,37 @@ const READING: Millis = 10_000;
 export class KernelDataChannel<Link> implements DataChannel<Link, KernelTun> {
   readonly #options: KernelOptions<Link>;
   readonly #isServer: boolean;
-  readonly #links = new Map<LinkId, PacketLink>();
-  readonly #unflushed = new Set<PacketLink>();
+  readonly #drops = new CounterTable(0).noPeer;
+  readonly #links: ControlLinks;
   readonly #peers = new Map<number, KernelPeer>();
   readonly #generations = new Map<number, number>();
-  /** Who holds a route, by its text: the latest wins. */
-  readonly #routes = new Map<string, KernelPeer>();
+  readonly #routes = new KernelRoutes();
   /** Peers with keys that the kernel cannot be given yet. */
   readonly #waiting = new Set<KernelPeer>();
-  readonly #drops = new CounterTable(0).noPeer;
   readonly #events: DataChannelEvent[] = [];
   #delivering = false;
   #tun: KernelTun | undefined;
-  #lastAccepted: LinkId = 0;
   #cancelReading: (() => void) | undefined;
   #closed = false;
 
   constructor(options: KernelOptions<Link>) {
     this.#options = options;
     this.#isServer = options.settings.mode === 'server';
+    this.#links = new ControlLinks({ drops: this.#drops, report: (event) => this.#report(event) });
   }
 
   openLink(id: LinkId, source: Link): void {
-    const link = this.#options.link(source);
-    this.#links.set(id, link);
-    this.#startLink(id, link);
+    this.#links.open(id, this.#options.link(source));
   }
 
   closeLink(id: LinkId): void {
-    const link = this.#links.get(id);
-    this.#links.delete(id);
-    if (link === undefined) return;
-    this.#unflushed.delete(link);
-    link.close();
+    this.#links.close(id);
   }
 
   attachTun(tun: KernelTun): void {
     this.detachTun();
     this.#tun = tun;
+    this.#routes.host = tun;
     tun.tunnel.listen({
       event: (event) => {
         if (this.#tun === tun) this.#kernelEvent(event, tun.tunnel);
@@ -115,12 +103,13 @@ export class KernelDataChannel<Link> implements DataChannel<Link, KernelTun> {
     if (tun === undefined) return;
     for (const peer of this.#peers.values()) this.#takeBack(peer, tun);
     this.#tun = undefined;
+    this.#routes.host = undefined;
     tun.tunnel.close();
   }
 
   handle(command: DataChannelCommand): void {
     if (this.#closed) return;
-    if (command.verb === 'sendControl') this.#sendControl(command.link, command.to, command.bytes);
+    if (command.verb === 'sendControl') this.#links.send(command.link, command.to, command.bytes);
     else if (command.verb === 'newPeer') this.#newPeer(command.peer, command.settings);
     else {
       const peer = this.#find(command.peer);
@@ -133,7 +122,7 @@ export class KernelDataChannel<Link> implements DataChannel<Link, KernelTun> {
   readCounters(ref: PeerRef): PeerCounters | undefined {
     const peer = this.#find(ref);
     if (peer === undefined) return undefined;
-    if (peer.state === 'carried' && this.#tun !== undefined) peer.readCounters(this.#tun.tunnel);
+    if (peer.state === 'carried' && this.#tun !== undefined) this.#isCarried(peer, this.#tun.tunnel);
     return peer.counters;
   }
 
@@ -148,59 +137,9 @@ export class KernelDataChannel<Link> implements DataChannel<Link, KernelTun> {
       this.detachTun();
       for (const peer of this.#peers.values()) peer.wipeKept();
       this.#peers.clear();
-      for (const id of this.#links.keys()) this.closeLink(id);
+      this.#links.closeAll();
     }
     return Promise.resolve();
-  }
-
-  // Links and control packets.
-
-  #startLink(id: LinkId, link: PacketLink): void {
-    link.start({
-      datagrams: (batch, count, from) => {
-        if (this.#links.get(id) === link) this.#fromLink(id, link, { batch, count, from });
-      },
-      accepted: (connection, remote) => {
-        if (this.#links.get(id) !== link) {
-          connection.close();
-          return;
-        }
-        this.#lastAccepted -= 1;
-        const accepted = this.#lastAccepted;
-        this.#links.set(accepted, connection);
-        this.#report({ event: 'linkUp', link: accepted, listener: id, remote });
-        if (this.#links.get(accepted) === connection) this.#startLink(accepted, connection);
-      },
-      connected: (remote) => this.#report({ event: 'linkUp', link: id, listener: undefined, remote }),
-      down: (reason) => {
-        if (this.#links.get(id) !== link) return;
-        this.closeLink(id);
-        this.#report({ event: 'linkDown', link: id, reason });
-      },
-    });
-  }
-
-  #fromLink(
-    id: LinkId,
-    link: PacketLink,
-    { batch, count, from }: { readonly batch: PacketBatch; readonly count: number; readonly from: readonly Endpoint[] },
-  ): void {
-    const { offsets, lengths, slab } = batch;
-    for (let i = 0; i < count && this.#links.get(id) === link; i += 1) {
-      const start = offsets[i] as number;
-      const bytes = slab.subarray(start, start + (lengths[i] as number));
-      const drop = dropOf(bytes);
-      if (drop === undefined) this.#report({ event: 'control', link: id, from: from[i] as Endpoint, bytes });
-      else this.#drops.addDrop(drop);
-    }
-    this.#endTurn();
-  }
-
-  #sendControl(id: LinkId, to: Endpoint, bytes: Uint8Array): void {
-    const link = this.#links.get(id);
-    if (link === undefined) this.#drops.addDrop('no-link');
-    else if (link.send(bytes, 0, bytes.length, to)) this.#unflushed.add(link);
-    else this.#drops.addDrop('link-full');
   }
 
   // What control says of peers.
@@ -245,10 +184,10 @@ export class KernelDataChannel<Link> implements DataChannel<Link, KernelTun> {
         else this.#ask(peer, (tunnel) => peer.deleteKey(tunnel, command.keyId));
         return;
       case 'addRoute':
-        this.#addRoute(peer, command.route);
+        this.#routes.add(peer, command.route);
         return;
       case 'delRoute':
-        this.#deleteRoute(peer, command.route);
+        this.#routes.delete(peer, command.route);
         return;
       case 'sendMessage':
         this.#drops.addDrop('not-offloaded');
@@ -276,7 +215,7 @@ export class KernelDataChannel<Link> implements DataChannel<Link, KernelTun> {
     const tun = this.#tun;
     const link = this.#links.get(peer.settings.link);
     if (tun === undefined || link?.socket === undefined) return;
-    if (this.#unflushed.delete(link)) this.#flush(link);
+    this.#links.flushLink(link);
     const { socket } = link;
     if (!socket.atBoundary) {
       socket.whenAtBoundary(() => this.#endTurn());
@@ -287,7 +226,7 @@ export class KernelDataChannel<Link> implements DataChannel<Link, KernelTun> {
     const remote = link.kind === 'datagram' ? peer.settings.remote : undefined;
     const local = remote === undefined ? undefined : link.localOf?.(remote);
     peer.state = 'carried';
-    for (const route of peer.routes.values()) tun.addRoute(route, viaOf(peer, route));
+    this.#routes.giveToHost(peer);
     this.#ask(peer, (tunnel) => {
       tunnel.newPeer({
         peerId: peer.peerId,
@@ -322,7 +261,7 @@ export class KernelDataChannel<Link> implements DataChannel<Link, KernelTun> {
   #takeBack(peer: KernelPeer, tun: KernelTun): void {
     if (peer.state !== 'carried') return;
     peer.state = 'gone';
-    for (const route of peer.routes.values()) tun.deleteRoute(route, viaOf(peer, route));
+    this.#routes.takeFromHost(peer);
     try {
       if (peer.readCounters(tun.tunnel)) tun.tunnel.deletePeer(peer.peerId);
     } catch (error) {
@@ -342,34 +281,13 @@ export class KernelDataChannel<Link> implements DataChannel<Link, KernelTun> {
     if (this.#tun !== undefined) this.#takeBack(peer, this.#tun);
     peer.wipeKept();
     this.#waiting.delete(peer);
-    for (const text of peer.routes.keys()) if (this.#routes.get(text) === peer) this.#routes.delete(text);
+    this.#routes.forget(peer);
     this.#peers.delete(peer.ref.index);
   }
 
   #find({ index, generation }: PeerRef): KernelPeer | undefined {
     const peer = this.#peers.get(index);
     return peer?.ref.generation === generation ? peer : undefined;
-  }
-
-  // Routes.
-
-  #addRoute(peer: KernelPeer, route: PeerRoute): void {
-    const text = textOf(route);
-    const holder = this.#routes.get(text);
-    if (holder === peer) return;
-    if (holder !== undefined) this.#deleteRoute(holder, route);
-    this.#routes.set(text, peer);
-    peer.routes.set(text, route);
-    if (peer.state === 'carried') this.#tun?.addRoute(route, viaOf(peer, route));
-  }
-
-  #deleteRoute(peer: KernelPeer, route: PeerRoute): void {
-    const text = textOf(route);
-    if (this.#routes.get(text) !== peer) return;
-    this.#routes.delete(text);
-    const via = viaOf(peer, route);
-    peer.routes.delete(text);
-    if (peer.state === 'carried') this.#tun?.deleteRoute(route, via);
   }
 
   // What the kernel reports.
@@ -381,7 +299,7 @@ export class KernelDataChannel<Link> implements DataChannel<Link, KernelTun> {
       case 'peerDeleted':
         // What is said of an earlier peer of the same number is no news of this one.
         if (event.reason === 'userspace' || this.#isCarried(peer, tunnel)) return;
-        this.#removeRoutes(peer);
+        this.#routes.takeFromHost(peer);
         if (event.reason === 'expired') {
           peer.state = 'gone';
           this.#report({ event: 'peerTimeout', peer: peer.ref });
@@ -417,12 +335,13 @@ export class KernelDataChannel<Link> implements DataChannel<Link, KernelTun> {
   #lookForLosses(tunnel: KernelTunnel): void {
     for (const peer of this.#peers.values()) {
       if (peer.state !== 'carried' || this.#isCarried(peer, tunnel)) continue;
-      this.#removeRoutes(peer);
+      this.#routes.takeFromHost(peer);
       this.#lose(peer, 'the kernel has it no longer');
     }
     this.#endTurn();
   }
 
+  /** Reads its counters anew; a link that somebody has taken away carries nobody. */
   #isCarried(peer: KernelPeer, tunnel: KernelTunnel): boolean {
     try {
       return peer.readCounters(tunnel);
@@ -430,10 +349,6 @@ export class KernelDataChannel<Link> implements DataChannel<Link, KernelTun> {
       if (error instanceof NetlinkError) return false;
       throw error;
     }
-  }
-
-  #removeRoutes(peer: KernelPeer): void {
-    for (const route of peer.routes.values()) this.#tun?.deleteRoute(route, viaOf(peer, route));
   }
 
   #readAll(): void {
@@ -465,22 +380,8 @@ export class KernelDataChannel<Link> implements DataChannel<Link, KernelTun> {
     } finally {
       this.#delivering = false;
     }
-    for (const link of this.#unflushed) this.#flush(link);
-    this.#unflushed.clear();
+    this.#links.flush();
   }
-
-  #flush(link: PacketLink): void {
-    const lost = link.flush();
-    if (lost > 0) this.#drops.addDrop('link-full', lost);
-  }
-}
-
-/** Why a datagram is nothing for control. Data comes here only from peers that the kernel does not have. */
-function dropOf(bytes: Uint8Array): DataDrop | undefined {
-  const [first] = bytes;
-  if (first === undefined) return 'too-short';
-  const opcode = opcodeOf(first);
-  return opcode === Opcode.dataV1 || opcode === Opcode.dataV2 ? 'unknown-peer' : undefined;
 }
 
 /** The kernel counts in seconds. */
@@ -490,21 +391,4 @@ function setKeepalive(tunnel: KernelTunnel, { peerId, settings }: KernelPeer): v
     interval: Math.ceil(settings.pingInterval / 1000),
     timeout: Math.ceil(settings.pingTimeout / 1000),
   });
-}
-
-/** The peer's address in the tunnel: its first host route. */
-function addressIn({ routes }: KernelPeer, family: 4 | 6): string | undefined {
-  for (const route of routes.values()) {
-    if (route.family === family && route.bits === (family === 4 ? 32 : 128)) return ipText(route.network);
-  }
-  return undefined;
-}
-
-function viaOf(peer: KernelPeer, route: PeerRoute): string | undefined {
-  const address = addressIn(peer, route.family);
-  return ipText(route.network) === address && route.bits === (route.family === 4 ? 32 : 128) ? undefined : address;
-}
-
-function textOf({ network, bits }: PeerRoute): string {
-  return `${ipText(network)}/${bits}`;
 }

@@ -75,6 +75,8 @@ export class KernelPeer {
   }
 
   install(tunnel: KernelTunnel, keyId: KeyId, key: DataKey): void {
+    // Of two keys with one id the modules open with the primary only.
+    if (this.#primary === keyId) this.deleteKey(tunnel, keyId);
     this.#secondary = undefined;
     tunnel.newKey(offloadKey(this.peerId, keyId, key));
     this.#secondary = keyId;

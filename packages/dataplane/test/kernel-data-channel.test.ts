@@ -10,163 +10,10 @@ import type {
   PeerRoute,
   PeerSettings,
 } from '@seikan/core';
-import type {
-  KernelTunnel,
-  KeySlotName,
-  OffloadKeepalive,
-  OffloadKey,
-  OffloadPeer,
-  OffloadPeerState,
-  OffloadReceiver,
-} from '@seikan/dco';
-import { NetlinkError } from '@seikan/netconf';
-import { MemoryLink, VirtualClock } from '@seikan/testkit';
+import { type MemoryLink, VirtualClock } from '@seikan/testkit';
 
 import { KernelDataChannel } from '#src/kernel-data-channel.js';
-import type { LinkSocket } from '#src/ports.js';
-
-const ENOENT = 2;
-const EEXIST = 17;
-const EBUSY = 16;
-
-interface FakePeer {
-  readonly peer: OffloadPeer;
-  keepalive: Omit<OffloadKeepalive, 'peerId'>;
-  primary: number | undefined;
-  secondary: number | undefined;
-  state: OffloadPeerState;
-}
-
-/** Does with peers and slots what both modules do, and keeps a list of what it was asked. */
-class FakeKernel implements KernelTunnel {
-  readonly family = 'ovpn';
-  readonly index = 7;
-  readonly name = 'tun0';
-  readonly peers = new Map<number, FakePeer>();
-  readonly asked: string[] = [];
-  readonly secrets: Uint8Array[] = [];
-  refuse: string | undefined;
-  closed = false;
-  receiver: OffloadReceiver | undefined;
-
-  listen(receiver: OffloadReceiver): void {
-    this.receiver = receiver;
-  }
-
-  newPeer(peer: OffloadPeer): void {
-    this.#asked(`newPeer ${peer.peerId}`, 'newPeer');
-    if (this.peers.has(peer.peerId)) throw new NetlinkError('new peer', EEXIST);
-    const { peerId, remote, vpn4, vpn6 } = peer;
-    const none = { readBytes: 0, writtenBytes: 0, readPackets: 0, writtenPackets: 0 };
-    const state = {
-      peerId,
-      remote,
-      vpn4,
-      vpn6,
-      localPort: 0,
-      keepaliveInterval: 0,
-      keepaliveTimeout: 0,
-      vpn: none,
-      link: none,
-    };
-    this.peers.set(peerId, {
-      peer,
-      keepalive: { interval: 0, timeout: 0 },
-      primary: undefined,
-      secondary: undefined,
-      state,
-    });
-  }
-
-  setKeepalive({ peerId, interval, timeout }: OffloadKeepalive): void {
-    this.#peer(peerId).keepalive = { interval, timeout };
-  }
-
-  deletePeer(peerId: number): void {
-    this.#asked(`deletePeer ${peerId}`, 'deletePeer');
-    this.#peer(peerId);
-    this.peers.delete(peerId);
-  }
-
-  readPeer(peerId: number): OffloadPeerState | undefined {
-    return this.peers.get(peerId)?.state;
-  }
-
-  newKey({ peerId, slot, keyId, encrypt, decrypt }: OffloadKey): void {
-    this.#asked(`newKey ${peerId} ${slot} ${keyId}`, 'newKey');
-    this.secrets.push(encrypt.cipher, decrypt.cipher);
-    assert.notEqual(encrypt.cipher[0], 0, 'a wiped key was installed');
-    this.#peer(peerId)[slot] = keyId;
-  }
-
-  swapKeys(peerId: number): void {
-    this.#asked(`swapKeys ${peerId}`, 'swapKeys');
-    const peer = this.#peer(peerId);
-    [peer.primary, peer.secondary] = [peer.secondary, peer.primary];
-  }
-
-  deleteKey(peerId: number, slot: KeySlotName): void {
-    this.#asked(`deleteKey ${peerId} ${slot}`, 'deleteKey');
-    this.#peer(peerId)[slot] = undefined;
-  }
-
-  close(): void {
-    this.closed = true;
-  }
-
-  slots(peerId: number): (number | undefined)[] {
-    const { primary, secondary } = this.#peer(peerId);
-    return [primary, secondary];
-  }
-
-  count(peerId: number, bytes: number): void {
-    const { state } = this.#peer(peerId);
-    const link = { readBytes: bytes, writtenBytes: bytes + 1, readPackets: 2, writtenPackets: 3 };
-    const vpn = { readBytes: bytes - 24, writtenBytes: bytes - 23, readPackets: 2, writtenPackets: 3 };
-    this.#peer(peerId).state = { ...state, link, vpn };
-  }
-
-  #asked(text: string, verb: string): void {
-    this.asked.push(text);
-    if (this.refuse === verb) throw new NetlinkError(text, EBUSY);
-  }
-
-  #peer(peerId: number): FakePeer {
-    const peer = this.peers.get(peerId);
-    if (peer === undefined) throw new NetlinkError('no peer', ENOENT);
-    return peer;
-  }
-}
-
-/** A link over a socket that the kernel can take. */
-class SocketLink extends MemoryLink {
-  atBoundary = true;
-  handedOver = false;
-  local: string | undefined;
-  #then: (() => void) | undefined;
-
-  get socket(): LinkSocket {
-    return {
-      fd: 9,
-      atBoundary: this.atBoundary,
-      whenAtBoundary: (then) => {
-        this.#then = then;
-      },
-      handedOver: () => {
-        this.handedOver = true;
-      },
-    };
-  }
-
-  localOf(): string | undefined {
-    return this.local;
-  }
-
-  comeToBoundary(): void {
-    this.atBoundary = true;
-    this.#then?.();
-  }
-}
+import { FakeKernel, SocketLink } from './fake-kernel.js';
 
 const remote: Endpoint = { family: 4, address: '198.51.100.7', port: 1194 };
 
@@ -319,6 +166,16 @@ describe('the kernel channel', () => {
     assert.deepEqual(bench.kernel.slots(3), [2, undefined]);
   });
 
+  test('a key under the id of one that the kernel has replaces it, in either slot', () => {
+    const bench = carried();
+    bench.newKey(peer, 0, 9);
+    assert.deepEqual(bench.kernel.slots(3), [undefined, 0], 'the sending key went, and the new one does not send yet');
+    bench.newKey(peer, 0, 10);
+    assert.deepEqual(bench.kernel.slots(3), [undefined, 0]);
+    bench.swap(peer, 0);
+    assert.deepEqual(bench.kernel.slots(3), [0, undefined]);
+  });
+
   test('a peer waits for the tun, its keys with it; they are installed once, and the copies are wiped', () => {
     const bench = new Bench({ mode: 'p2p' });
     const only = { index: 0, generation: 1 };
@@ -405,6 +262,14 @@ describe('the kernel channel', () => {
     assert.equal(bench.channel.readCounters(peer), undefined);
     bench.channel.handle({ verb: 'delPeer', peer });
     assert.deepEqual(bench.channel.readDrops(), { 'stale-command': 1 });
+  });
+
+  test('of a link that somebody has taken away the counters are as last read', () => {
+    const bench = carried();
+    bench.kernel.count(3, 1000);
+    const before = bench.channel.readCounters(peer);
+    bench.kernel.refuse = 'readPeer';
+    assert.deepEqual(bench.channel.readCounters(peer), before);
   });
 
   test('a peer that the kernel lets go of is told once, and keeps the counters read before', () => {

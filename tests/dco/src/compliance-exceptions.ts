@@ -56,6 +56,11 @@ const reasons: readonly Reason[] = [
     rules: ['delPeer answers with the final counters'],
   },
   {
+    why: 'the module counts pings as traffic of the tunnel, both ways',
+    only: 'ovpn-dco-v2',
+    rules: ['a ping goes out when nothing else has for the interval, and never reaches a tun'],
+  },
+  {
     why: 'a silent peer is gone, with its keys; only what the module receives is a sign of life',
     rules: [
       'a silent peer is reported once, and again after it was heard',

@@ -98,14 +98,14 @@ async function day(tree: Tree, { world, implementation, tell }: ScenarioOptions)
   return stages;
 }
 
-/** Under the name `office`, for the ordinary user. */
-export async function importProfile(tree: Tree, world: World): Promise<void> {
-  tree.write(PROFILE, profile(world));
+/** Under the name `office`, for the ordinary user. `lines`: what the profile has besides. */
+export async function importProfile(tree: Tree, world: World, lines: readonly string[] = []): Promise<void> {
+  tree.write(PROFILE, profile(world, lines));
   const words = ['config-import', '--config', PROFILE, '--name', 'office', '--persistent'];
   await tree.run(['openvpn3', ...words], { user: ORDINARY_USER });
 }
 
-function profile(world: World): string {
+function profile(world: World, lines: readonly string[]): string {
   const inline = (tag: string, file: string) => `<${tag}>\n${readFileSync(world.file(file), 'utf8')}</${tag}>`;
   return [
     'client',
@@ -115,6 +115,7 @@ function profile(world: World): string {
     'nobind',
     'remote-cert-tls server',
     'server-poll-timeout 5',
+    ...lines,
     inline('ca', 'ca.crt'),
     inline('cert', 'client.crt'),
     inline('key', 'client.key'),
