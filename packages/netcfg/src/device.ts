@@ -37,6 +37,8 @@ export interface DeviceOptions {
   readonly redirect: boolean;
   /** Kernel devices of all other devices of the service. */
   readonly otherDevices: () => readonly string[];
+  /** How many networks all devices of the owner have together. */
+  readonly routesOfOwner: () => number;
   readonly announce: (change: NetworkChange) => void;
   readonly log: (device: Device) => LogWriter;
   readonly dco: DcoPort;
@@ -56,6 +58,7 @@ type State =
   | { readonly name: 'destroyed' };
 
 const MOST_ADDRESSES = 256;
+/** Of all devices of one user. */
 const MOST_ROUTES = 65_536;
 const LARGEST_MTU = 0xffff;
 
@@ -181,6 +184,10 @@ export class Device {
     this.changed();
   }
 
+  get routeCount(): number {
+    return this.#routes.length;
+  }
+
   /** A setting was made: what stands differs from it until the next Establish. */
   changed(): void {
     if (this.#state.name === 'active') this.#state.modified = true;
@@ -203,7 +210,8 @@ export class Device {
   }
 
   addRoutes(routes: readonly TunnelRoute[]): void {
-    if (this.#routes.length + routes.length > MOST_ROUTES) throw netcfgError(`More than ${MOST_ROUTES} networks`);
+    if (this.#options.routesOfOwner() + routes.length > MOST_ROUTES)
+      throw netcfgError(`More than ${MOST_ROUTES} networks`);
     const added = routes.map((route) => ({ ...route, network: wellFormed(route.network) }));
     this.#routes = [...this.#routes, ...added];
     this.changed();
@@ -240,8 +248,9 @@ export class Device {
       checkSettings(settings);
       const old = this.#state.name === 'active' ? this.#state.establishment : undefined;
       await this.dns.enableBefore();
-      const tun = this.#dco === undefined ? this.#openTun(settings) : undefined;
+      let tun: TunDevice | undefined;
       try {
+        if (this.#dco === undefined) tun = openTun(settings);
         const device = tun?.name ?? this.#name;
         // The kernel's device of DCO stays the same, and cannot have an address twice.
         if (old?.device === device) await this.#deactivate();
@@ -309,17 +318,6 @@ export class Device {
     };
   }
 
-  /** The kernel gives the first free number. */
-  #openTun({ layer }: TunnelSettings): TunDevice {
-    const kind = layer === 3 ? 'tun' : 'tap';
-    try {
-      return TunDevice.open({ kind, name: kind });
-    } catch (error) {
-      void this.dns.disable();
-      throw netcfgError(`Failed to open a ${kind} device: ${reasonOf(error)}`);
-    }
-  }
-
   async #apply(settings: TunnelSettings, device: string): Promise<Establishment> {
     const key = `device-${establishments++}`;
     const { redirect, otherDevices, network } = this.#options;
@@ -384,6 +382,12 @@ export class Device {
       return action();
     });
   }
+}
+
+/** The kernel gives the first free number. */
+function openTun({ layer }: TunnelSettings): TunDevice {
+  const kind = layer === 3 ? 'tun' : 'tap';
+  return TunDevice.open({ kind, name: kind });
 }
 
 const LONGEST_NAME = 255;

@@ -125,8 +125,16 @@ export const deviceInterface = new DbusInterface<DeviceFace>(NETCFG, {
       return { dco_device_path: await face.device.enableDco({ tree: face.tree, authorize }, name) };
     },
   )
-  .method('Establish', {}, async ({ device, callers }, _args, call) => {
+  .method('Establish', {}, async ({ device, manager, callers }, _args, call) => {
     const tun = await device.establish(await callers.identify(call));
+    try {
+      // One that is not the creator may have left meanwhile: nobody would end the device.
+      await callers.identify(call);
+    } catch (error) {
+      tun?.close();
+      await manager.destroyDevice(device, 'its client vanished');
+      throw error;
+    }
     // In no `h`: the interface says so.
     if (tun !== undefined) call.attach(tun);
   })

@@ -80,8 +80,8 @@ export class Manager {
       throw netcfgError(`Error creating virtual interface '${name.slice(0, LONGEST_NAME)}'`);
     }
     if (this.#devices.has(path)) throw netcfgError(`Error creating virtual interface '${name}': it exists already`);
-    const ofUser = [...this.#devices.values()].filter(({ owner }) => owner === caller.uid).length;
-    if (this.#devices.size >= MOST_DEVICES || (caller.uid !== ROOT && ofUser >= MOST_DEVICES_OF_USER)) {
+    const ofUser = this.#ownedBy(caller.uid);
+    if (this.#devices.size >= MOST_DEVICES || (caller.uid !== ROOT && ofUser.length >= MOST_DEVICES_OF_USER)) {
       throw netcfgError(`Error creating virtual interface '${name}': there are too many`);
     }
     const device = new Device({
@@ -93,6 +93,7 @@ export class Manager {
       dns: (announce, log) => this.dns.create(announce, log),
       redirect: this.#options.method !== 'none',
       otherDevices: () => this.#kernelDevices(),
+      routesOfOwner: () => this.#ownedBy(caller.uid).reduce((sum, { routeCount }) => sum + routeCount, 0),
       announce: (change: NetworkChange) => this.changes.announce(path, change),
       log: (self) => (category, message) => this.#write(path, self.logLevel, category, message),
       dco: this.#options.dco,
@@ -136,12 +137,13 @@ export class Manager {
     await this.#protection.protect({ caller, remote: address, ipv6, socket, ignoreDevices });
   }
 
-  /** Everything that the caller's process still holds. */
-  async cleanUp({ pid }: Caller): Promise<void> {
+  /** Everything that the caller's process still holds. Of a process in a foreign pid namespace the number is 0. */
+  async cleanUp(caller: Caller): Promise<void> {
+    const { pid, uid } = caller;
     this.log('info', `Cleaning up resources for PID ${pid}.`);
-    const own = [...this.#devices.values()].filter(({ creator }) => creator.pid === pid);
+    const own = this.#ownedBy(uid).filter(({ creator }) => creator.pid === pid);
     await this.#destroyAll(own, 'clean-up');
-    await this.#protection.release(pid);
+    await this.#protection.release(caller);
   }
 
   /** A bus connection has gone, with the client behind it. */
@@ -168,6 +170,10 @@ export class Manager {
         this.log('error', `Device '${device.name}' could not be removed: ${reasonOf(error)}`);
       }
     }
+  }
+
+  #ownedBy(uid: number): Device[] {
+    return [...this.#devices.values()].filter(({ owner }) => owner === uid);
   }
 
   #kernelDevices(): string[] {

@@ -33,7 +33,8 @@ export interface ProtectRequest {
 
 export class SocketProtection {
   readonly #options: SocketProtectionOptions;
-  readonly #routes = new Map<number, { readonly key: string; readonly caller: string }>();
+  /** By process. */
+  readonly #routes = new Map<string, { readonly key: string; readonly caller: string }>();
   readonly #turn = new Turn();
   #count = 0;
 
@@ -65,41 +66,43 @@ export class SocketProtection {
   }
 
   /** Takes back the host route of a process. */
-  release(pid: number): Promise<void> {
-    return this.#turn.take(() => this.#release(pid));
+  release(caller: Caller): Promise<void> {
+    return this.#turn.take(() => this.#release(processOf(caller)));
   }
 
   /** As `release`, for a connection that has gone: another of the same process keeps what it asked for. */
-  releaseOf({ name, pid }: Caller): Promise<void> {
+  releaseOf(caller: Caller): Promise<void> {
     return this.#turn.take(async () => {
-      if (this.#routes.get(pid)?.caller === name) await this.#release(pid);
+      const process = processOf(caller);
+      if (this.#routes.get(process)?.caller === caller.name) await this.#release(process);
     });
   }
 
   releaseAll(): Promise<void> {
     return this.#turn.take(async () => {
-      for (const pid of this.#routes.keys()) await this.#release(pid);
+      for (const process of this.#routes.keys()) await this.#release(process);
     });
   }
 
-  async #release(pid: number): Promise<void> {
-    const route = this.#routes.get(pid);
+  async #release(process: string): Promise<void> {
+    const route = this.#routes.get(process);
     if (route === undefined) return;
-    this.#routes.delete(pid);
+    this.#routes.delete(process);
     const { failures } = await this.#options.network.release(route.key);
     for (const { error } of failures)
       this.#options.log('error', `Failed to remove a protecting route: ${error.message}`);
   }
 
   async #addRoute({ caller, remote, ipv6, ignoreDevices }: ProtectRequest): Promise<void> {
-    await this.#release(caller.pid);
+    const process = processOf(caller);
+    await this.#release(process);
     if (ipFamily(remote) !== (ipv6 ? 6 : 4)) {
       this.#options.log('verb1', `No route protects the socket: ${JSON.stringify(remote)} is no address`);
       return;
     }
     const key = `protect-${caller.pid}-${this.#count++}`;
     const routes = [{ destination: remote, prefixLength: ipv6 ? 128 : 32, exclude: true }];
-    this.#routes.set(caller.pid, { key, caller: caller.name });
+    this.#routes.set(process, { key, caller: caller.name });
     const { warnings, results } = await this.#options.network.claim(key, () => ({ routes, ignoreDevices }));
     for (const warning of warnings) this.#options.log('verb1', warning);
     for (const { error } of results) {
@@ -120,6 +123,11 @@ export class SocketProtection {
       netlink.close();
     }
   }
+}
+
+/** Of a process in a foreign pid namespace the number is 0: no user's may stand for another's. */
+function processOf({ uid, pid }: Caller): string {
+  return `${uid}:${pid}`;
 }
 
 function change(socket: Descriptor | undefined, what: string, act: (socket: Descriptor) => void): void {

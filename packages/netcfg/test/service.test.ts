@@ -141,6 +141,30 @@ inNetworkNamespace(import.meta.filename, () => {
     assert.deepEqual(body, [[]]);
   });
 
+  test('who establishes a device of another connection and leaves meanwhile takes it along', async () => {
+    const device = await client.create('lent');
+    await device.addAddress({ address: '10.20.0.2', prefix: 24, gateway: '10.20.0.1', ipv6: false });
+    await device.setRemote('198.51.100.7');
+    await device.setProperties({ layer: 3, mtu: 1_500, reroute4: true, reroute6: false });
+    // So many that it leaves before they are all made.
+    await device.addRoutes(networks(5_000));
+    const other = await bench.client();
+    await other.devices();
+    other.bus.callWithoutReply({ destination: NETCFG, path: device.path, interface: NETCFG, member: 'Establish' });
+    await eventually('the tunnel is being made', () => ip('-o addr show').includes('10.20.0.2/24'));
+    other.close();
+    await eventually('its device is gone', async () => (await client.devices()).length === 0);
+  });
+
+  test('the networks of one user have a limit, however many devices they are spread over', async () => {
+    const [one, other] = [await client.create('many1'), await client.create('many2')];
+    await one.addRoutes(networks(39_000));
+    await assert.rejects(other.addRoutes(networks(30_000)), /More than 65536 networks/);
+    await one.destroy();
+    await other.addRoutes(networks(30_000));
+    await other.destroy();
+  });
+
   test('one more Establish makes the new tunnel before it takes the old one back', async () => {
     const device = await client.create('again');
     await device.addAddress({ address: '10.20.0.2', prefix: 24, gateway: '10.20.0.1', ipv6: false });
@@ -334,6 +358,16 @@ inNetworkNamespace(import.meta.filename, () => {
     return (await client.properties(path)).get(name)?.value;
   }
 });
+
+function networks(count: number) {
+  return Array.from({ length: count }, (_, i) => ({
+    network: `10.${100 + (i >> 8)}.${i & 255}.0`,
+    prefix: 24,
+    metric: -1,
+    ipv6: false,
+    exclude: false,
+  }));
+}
 
 function openDescriptors(): number {
   return readdirSync('/proc/self/fd').length;

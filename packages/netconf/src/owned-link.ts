@@ -44,9 +44,14 @@ export class OwnedLink {
     this.#journal = journal;
   }
 
-  /** Rejects with what `create` rejects with, EEXIST for a name that is taken; nothing is left behind then. */
+  /**
+   * Rejects with what `create` rejects with, EEXIST for a name that is taken, EINVAL or ERANGE for one that no link can
+   * have; nothing is left behind then. The name may be a stranger's: it is part of the journal's path.
+   */
   static async make(making: LinkMaking): Promise<OwnedLink> {
     const { netlink, name, kind, create } = making;
+    const fault = nameFault(name);
+    if (fault !== undefined) throw new NetlinkError(`create ${kind} link ${name}`, fault);
     // Before it is written down: what is there already is somebody else's, and no crash must make it ours.
     if ((await netlink.link(name)) !== undefined) throw new NetlinkError(`create ${kind} link ${name}`, EEXIST);
     const journal = await beginJournal(making);
@@ -112,6 +117,15 @@ export async function recoverLinks(folder = JOURNAL_FOLDER): Promise<readonly st
 }
 
 const EEXIST = 17;
+const EINVAL = 22;
+const ERANGE = 34;
+const LONGEST_NAME = 15;
+
+/** The kernel's rule (net/core/dev.c dev_valid_name), and no pattern that it would fill in by itself (`tun%d`). */
+function nameFault(name: string): number | undefined {
+  if (Buffer.byteLength(name) > LONGEST_NAME) return ERANGE;
+  return /^[^/:%\s\0]+$/.test(name) && name !== '.' && name !== '..' ? undefined : EINVAL;
+}
 
 async function filesIn(folder: string): Promise<readonly string[]> {
   return readdir(folder).catch((error: NodeJS.ErrnoException) => {

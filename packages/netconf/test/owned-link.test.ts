@@ -73,6 +73,26 @@ inNetworkNamespace(import.meta.filename, () => {
     assert.deepEqual(await recoverLinks(folder), ['alive']);
   });
 
+  test('a name that no link can have is refused before anything is written or made', async () => {
+    const before = ip('-o link show');
+    for (const [name, code] of [
+      ['../escaped', 'EINVAL'],
+      ['', 'EINVAL'],
+      ['.', 'EINVAL'],
+      ['..', 'EINVAL'],
+      ['a b', 'EINVAL'],
+      ['a:b', 'EINVAL'],
+      ['pattern%d', 'EINVAL'],
+      ['sixteenlettersxx', 'ERANGE'],
+      ['ä'.repeat(8), 'ERANGE'],
+    ] as const) {
+      const make = OwnedLink.make({ netlink, name, kind: 'veth', create: create(name), folder: join(folder, 'inner') });
+      await assert.rejects(make, { code }, JSON.stringify(name));
+    }
+    assert.equal(ip('-o link show'), before);
+    assert.deepEqual(readdirSync(folder), []);
+  });
+
   test('a link that somebody else made in its place is theirs', async () => {
     assert.equal(spawnSync(process.execPath, makerArgs('swapped', 'after')).signal, 'SIGKILL');
     ip('link delete swapped');
