@@ -502,9 +502,9 @@ test('long messages pass in pieces, in both directions', async () => {
 });
 
 test('the first address that takes us is used, and a wrong one says why', async () => {
-  const { address } = privateBus;
+  const { address, abstractAddress } = privateBus;
   const second = await Connection.open({
-    address: `tcp:host=x;unix:path=/nonexistent/bus;unix:abstract=seikan-dbus-test-${process.pid};${address}`,
+    address: `tcp:host=x;unix:path=/nonexistent/bus;${abstractAddress};${address}`,
   });
   assert.match(second.uniqueName, /^:1\.\d+$/);
   second.close();

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { after, afterEach, before, beforeEach, test } from 'node:test';
+import { promisify } from 'node:util';
 
 import { DbusError } from '@seikan/dbus';
 import { TunDevice, UdpSocket } from '@seikan/native';
@@ -9,6 +11,7 @@ import { hostState, inNetworkNamespace, ip, makeHost } from '@seikan/testkit';
 
 import { Bench, eventually } from './bench.js';
 
+const run = promisify(execFile);
 const NETCFG_ERROR = 'org.gtk.GDBus.UnmappedGError.Quark._net_2eopenvpn_2ev3_2enetcfg_2eerror.Code36';
 
 inNetworkNamespace(import.meta.filename, () => {
@@ -305,6 +308,56 @@ inNetworkNamespace(import.meta.filename, () => {
       }
     }
     assert.ok(tried >= 80, `${tried} calls`);
+    assert.equal(await property(device.path, 'mtu'), 1_500);
+  });
+
+  test('another user can do nothing with a device, nor see it', async () => {
+    const device = await client.create('private');
+    const nobody = ['--reuid=65534', '--regid=65534', '--clear-groups'];
+    const bus = ['--address', bench.bus.abstractAddress, '--dest', NETCFG];
+    /** What a call by another user comes to. */
+    const on = async (path: string, member: string, ...values: string[]): Promise<string> => {
+      const words = [...nobody, 'gdbus', 'call', ...bus, '--object-path', path, '--method', member, ...values];
+      try {
+        return (await run('setpriv', words)).stdout;
+      } catch (error) {
+        return (error as { stderr: string }).stderr;
+      }
+    };
+    const networks = "[('10.9.0.0', 16, -1, false, false)]";
+    for (const [member, ...values] of [
+      ['AddIPAddress', '10.9.0.2', '24', '10.9.0.1', 'false'],
+      ['SetRemoteAddress', '192.0.2.1', 'false'],
+      ['AddNetworks', networks],
+      ['AddDNS', "['10.9.0.1']"],
+      ['AddDNSSearch', "['evil.example']"],
+      ['SetDNSSEC', 'no'],
+      ['SetDNSTransport', 'plain'],
+      ['EnableDCO', 'tun'],
+      ['Establish'],
+      ['Disable'],
+      ['ClearConfig'],
+      ['Destroy'],
+    ] as const)
+      assert.match(await on(device.path, `${NETCFG}.${member}`, ...values), /Authorization failed/, member);
+    for (const [member, ...values] of [
+      ['Get', NETCFG, 'mtu'],
+      ['Set', NETCFG, 'mtu', '<uint16 1000>'],
+    ] as const)
+      assert.match(
+        await on(device.path, `org.freedesktop.DBus.Properties.${member}`, ...values),
+        /AccessDenied/,
+        member,
+      );
+    const all = await on(device.path, 'org.freedesktop.DBus.Properties.GetAll', NETCFG);
+    assert.match(all, /^\(@a\{sv\} \{\},\)$/m);
+    assert.match(
+      await on(NETCFG_PATH, 'org.freedesktop.DBus.Properties.Set', NETCFG, 'log_level', '<uint32 0>'),
+      /Denied/,
+    );
+    assert.match(await on(NETCFG_PATH, `${NETCFG}.FetchInterfaceList`), /^\(@ao \[\],\)$/m);
+    assert.match(await on(NETCFG_PATH, `${NETCFG}.Cleanup`), /^\(\)$/m);
+    assert.deepEqual(await client.devices(), [device.path]);
     assert.equal(await property(device.path, 'mtu'), 1_500);
   });
 

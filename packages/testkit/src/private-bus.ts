@@ -7,11 +7,16 @@ import { join } from 'node:path';
 
 export interface PrivateBus {
   readonly address: string;
+  /** For other users, to whom the folder is closed; in the same network namespace. */
+  readonly abstractAddress: string;
   close(): Promise<void>;
 }
 
+let started = 0;
+
 export async function startBus(): Promise<PrivateBus> {
   const folder = mkdtempSync(join(tmpdir(), 'seikan-dbus-'));
+  const abstractAddress = `unix:abstract=seikan-dbus-test-${process.pid}-${started++}`;
   const config = join(folder, 'bus.conf');
   writeFileSync(
     config,
@@ -20,9 +25,9 @@ export async function startBus(): Promise<PrivateBus> {
     <busconfig>
       <type>session</type>
       <listen>unix:path=${folder}/bus</listen>
-      <listen>unix:abstract=seikan-dbus-test-${process.pid}</listen>
+      <listen>${abstractAddress}</listen>
       <auth>EXTERNAL</auth>
-      <policy context="default"><allow send_destination="*"/><allow receive_sender="*"/><allow own="*"/></policy>
+      <policy context="default"><allow user="*"/><allow send_destination="*"/><allow receive_sender="*"/><allow own="*"/></policy>
       <limit name="max_message_unix_fds">64</limit>
       <limit name="max_replies_per_connection">5000</limit>
     </busconfig>`,
@@ -33,6 +38,7 @@ export async function startBus(): Promise<PrivateBus> {
   const [address] = (await once(daemon.stdout.setEncoding('utf8'), 'data')) as [string];
   return {
     address: address.trim(),
+    abstractAddress,
     async close() {
       daemon.kill();
       await ended;

@@ -124,11 +124,11 @@ async function runCompliance(): Promise<void> {
   );
 }
 
-/** Debian's unchanged openvpn3-client over our service, with offload; where its tree came along. */
-async function runOpenvpn3(): Promise<void> {
-  if (!existsSync('/seikan/.cache/trees')) return;
+/** Debian's unchanged openvpn3-client over our service, with offload; where the suite's tree came along. */
+async function runOpenvpn3(suite: string): Promise<void> {
+  if (!existsSync(`/seikan/.cache/trees/${suite}`)) return;
   let ended = false;
-  await runProgram([process.execPath, '/seikan/tests/netcfg/dist/main.js', 'offload'], (line) => {
+  await runProgram([process.execPath, '/seikan/tests/netcfg/dist/main.js', '--suite', suite, 'offload'], (line) => {
     if (line.startsWith('  ')) check(`openvpn3: ${line.trim()}`, true);
     else if (line.startsWith('openvpn3-client')) say(line);
     else if (line.startsWith('FAILED')) check('openvpn3', false, line);
@@ -146,7 +146,8 @@ say(`kernel ${must('uname', '-r').trim()}, ${version}, node ${process.version}`)
 const left: { readonly name: string; readonly run: (lane: Lane) => Promise<void> }[] = [
   // The longest first.
   { name: 'compliance', run: runCompliance },
-  { name: 'openvpn3', run: runOpenvpn3 },
+  { name: 'openvpn3', run: () => runOpenvpn3('trixie') },
+  { name: 'openvpn3-sid', run: () => runOpenvpn3('sid') },
   ...cases.map((which) => ({ name: which.name, run: (lane: Lane) => runCase(which, lane) })),
 ].filter(({ name }) => wanted.includes('all') || wanted.includes(name));
 if (wanted.includes('all') || wanted.includes('kernel'))

@@ -12,6 +12,7 @@ import { ORDINARY_USER, SERVICE_USER, Tree } from './tree.js';
 import { TUNNEL, type World } from './world.js';
 
 const LONG = 240_000;
+const TRIES = 6;
 const NETCFG = 'net.openvpn.v3.netcfg';
 const RESOLVER = '/etc/resolv.conf';
 const ORIGINAL_RESOLVER = 'nameserver 192.0.2.53\n';
@@ -53,21 +54,21 @@ export async function runOffloadedClient(
 
 async function offloadedDay(tree: Tree, world: World, tell: (text: string) => void): Promise<void> {
   const openvpn3 = (...words: string[]) => tree.run(['openvpn3', ...words], { user: ORDINARY_USER, timeout: LONG });
-  // Its session manager waits some seconds for its own processes, which is not made for an emulated machine.
-  const start = async (): Promise<void> => {
-    let why = '';
-    const started = async (): Promise<boolean> => {
+  // Its session manager waits some seconds for its own processes, and its commands some tenths of one for the session
+  // manager, which is not made for an emulated machine.
+  const insist = async (excused: RegExp, ...words: string[]): Promise<string> => {
+    for (let tries = 1; ; tries += 1) {
       try {
-        await openvpn3('session-start', '--config', 'office');
-        return true;
+        return await openvpn3(...words);
       } catch (error) {
-        why = String(error);
-        return false;
+        if (tries === TRIES || !excused.test(String(error)))
+          throw new Error(`${String(error)}\n${await openvpn3('sessions-list')}`, { cause: error });
       }
-    };
-    for (let tries = 0; tries < 6; tries += 1) if (await started()) return;
-    throw new Error(why);
+    }
   };
+  const start = () => insist(/./, 'session-start', '--config', 'office');
+  const session = (what: string, ...options: string[]) =>
+    insist(/[Ss]ession not found/, what, '--config', 'office', ...options);
   const busctl = (...words: string[]) =>
     tree.run(['busctl', '--system', '--timeout=60', 'call', NETCFG, '/net/openvpn/v3/netcfg', ...words], {
       user: SERVICE_USER,
@@ -133,14 +134,14 @@ async function offloadedDay(tree: Tree, world: World, tell: (text: string) => vo
     `keys changed: ${calls('NewKey')} NewKey, ${calls('SwapKeys')} SwapKeys; ${received} of ${sent} pings meanwhile`,
   );
 
-  await openvpn3('session-manage', '--config', 'office', '--pause');
+  await session('session-manage', '--pause');
   await eventually('the tunnel is down', async () => (await kernelLinks(world.client)).length === 0, LONG);
-  await openvpn3('session-manage', '--config', 'office', '--resume');
+  await session('session-manage', '--resume');
   await pingAll(world);
   tell('paused and resumed');
 
   // Its core (3.10) reads the service's pipe only from the first time on that somebody asks for statistics; 27 at once.
-  tell(`statistics: ${statistics(await openvpn3('session-stats', '--config', 'office'))}`);
+  tell(`statistics: ${statistics(await session('session-stats'))}`);
   const made = calls('NewPeer');
   await world.killServer();
   // The module goes on pinging for the dead process, which would not be missed.
@@ -151,7 +152,7 @@ async function offloadedDay(tree: Tree, world: World, tell: (text: string) => vo
   await pingAll(world);
   tell('the server died: the kernel let the peer expire, the client connected anew');
 
-  await openvpn3('session-manage', '--config', 'office', '--disconnect');
+  await session('session-manage', '--disconnect');
   await untouched('disconnected');
   tell('disconnected, nothing left behind');
 
