@@ -11,6 +11,8 @@ export interface ControlLinksOptions {
   readonly drops: CounterRow;
   /** Delivers the event before it returns: the bytes of a control packet are lent. */
   readonly report: (event: DataChannelEvent) => void;
+  /** The link is about to be closed, by whoever. */
+  readonly closing: (id: LinkId) => void;
 }
 
 export class ControlLinks {
@@ -37,6 +39,7 @@ export class ControlLinks {
     this.#links.delete(id);
     if (link === undefined) return;
     this.#unflushed.delete(link);
+    this.#options.closing(id);
     link.close();
   }
 

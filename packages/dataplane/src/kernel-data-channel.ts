@@ -71,7 +71,11 @@ export class KernelDataChannel<Link> implements DataChannel<Link, KernelTun> {
   constructor(options: KernelOptions<Link>) {
     this.#options = options;
     this.#isServer = options.settings.mode === 'server';
-    this.#links = new ControlLinks({ drops: this.#drops, report: (event) => this.#report(event) });
+    this.#links = new ControlLinks({
+      drops: this.#drops,
+      report: (event) => this.#report(event),
+      closing: (id) => this.#takeBackFrom(id),
+    });
   }
 
   openLink(id: LinkId, source: Link): void {
@@ -228,14 +232,8 @@ export class KernelDataChannel<Link> implements DataChannel<Link, KernelTun> {
     peer.state = 'carried';
     this.#routes.giveToHost(peer);
     this.#ask(peer, (tunnel) => {
-      tunnel.newPeer({
-        peerId: peer.peerId,
-        socket: socket.fd,
-        remote,
-        vpn4,
-        vpn6,
-        ...(local === undefined ? {} : { local }),
-      });
+      const known = { peerId: peer.peerId, socket: socket.fd, remote, vpn4, vpn6 };
+      tunnel.newPeer(local === undefined ? known : { ...known, local });
       socket.handedOver();
       peer.installKept(tunnel);
       setKeepalive(tunnel, peer);
@@ -268,6 +266,12 @@ export class KernelDataChannel<Link> implements DataChannel<Link, KernelTun> {
       // A link that somebody has taken away, and its peers with it.
       if (!(error instanceof NetlinkError)) throw error;
     }
+  }
+
+  /** The kernel has the socket for itself, and would go on with it. */
+  #takeBackFrom(link: LinkId): void {
+    if (this.#tun === undefined) return;
+    for (const peer of this.#peers.values()) if (peer.settings.link === link) this.#takeBack(peer, this.#tun);
   }
 
   #lose(peer: KernelPeer, reason: string): void {

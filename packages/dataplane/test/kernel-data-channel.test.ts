@@ -395,6 +395,20 @@ describe('the kernel channel', () => {
     assert.equal(bench.kernel.peers.size, 0);
   });
 
+  test('a link that goes takes its peers out of the kernel, which would go on with the socket', () => {
+    for (const end of ['closed', 'failed'] as const) {
+      const bench = carried();
+      bench.kernel.count(3, 1000);
+      if (end === 'closed') bench.channel.closeLink(1);
+      else bench.link.fail('gone');
+      assert.equal(bench.kernel.peers.size, 0, end);
+      assert.equal(bench.channel.readCounters(peer)?.linkRead, 1000);
+      const down = { event: 'linkDown', link: 1, reason: 'gone' } as const;
+      assert.deepEqual(bench.takeEvents(), end === 'closed' ? [] : [down]);
+      assert.deepEqual(bench.routes.slice(2), ['-10.8.0.2/32 via undefined', '-10.9.0.0/16 via 10.8.0.2']);
+    }
+  });
+
   test('a tun that goes takes its peers; the ones after it are carried by the next', () => {
     const bench = carried();
     bench.channel.detachTun();

@@ -3,77 +3,15 @@ import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 
 import type { CallOptions } from '@seikan/dbus';
-import type { KernelTunnel, OffloadFamily, OffloadReceiver } from '@seikan/dco';
 import { TcpListener, TcpSocket, UdpSocket, UnixSocket, WOULD_BLOCK } from '@seikan/native';
-import { kernelDco, kernelLinks, type LinkMaker, NETCFG, type NetcfgClient, parseCommandLine } from '@seikan/netcfg';
-import { NetlinkError } from '@seikan/netconf';
+import { kernelDco, kernelLinks, NETCFG, type NetcfgClient, parseCommandLine } from '@seikan/netcfg';
 import { inNetworkNamespace } from '@seikan/testkit';
 import { assert as check, property, uint8Array } from 'fast-check';
 
 import { KeyConfigError, parseKeyConfig } from '#src/dco/key-config.js';
 
 import { Bench, eventually } from './bench.js';
-
-const EEXIST = 17;
-const ENOENT = 2;
-
-/** Remembers what it was asked, and refuses what it is told to. */
-class FakeKernel implements LinkMaker {
-  readonly asked: unknown[] = [];
-  readonly taken = new Set<string>();
-  readonly removed: string[] = [];
-  family: OffloadFamily = 'ovpn-dco-v2';
-  refuse = false;
-  receiver: OffloadReceiver | undefined;
-
-  available(): boolean {
-    return true;
-  }
-
-  async make(name: string) {
-    if (this.taken.has(name)) throw new NetlinkError(`make link ${name}`, EEXIST);
-    this.taken.add(name);
-    const remove = async (): Promise<void> => void this.removed.push(name);
-    return { name, tunnel: this.#tunnel(name), remove };
-  }
-
-  #tunnel(name: string): KernelTunnel {
-    const ask = (verb: string) => (what: unknown) => {
-      this.asked.push([verb, structuredClone(what)]);
-      if (this.refuse) throw new NetlinkError(verb, ENOENT);
-    };
-    const traffic = { readBytes: 2 ** 32 + 1, writtenBytes: 2, readPackets: 3, writtenPackets: 4 };
-    return {
-      family: this.family,
-      index: 7,
-      name,
-      newPeer: ask('newPeer'),
-      setKeepalive: ask('setKeepalive'),
-      deletePeer: ask('deletePeer'),
-      newKey: ask('newKey'),
-      swapKeys: ask('swapKeys'),
-      deleteKey: ask('deleteKey'),
-      readPeer: (peerId) =>
-        peerId === 5
-          ? {
-              peerId,
-              remote: { family: 4, address: '198.51.100.7', port: 1194 },
-              vpn4: '10.8.0.2',
-              vpn6: undefined,
-              localPort: 50_000,
-              keepaliveInterval: 10,
-              keepaliveTimeout: 60,
-              vpn: traffic,
-              link: traffic,
-            }
-          : undefined,
-      listen: (receiver) => {
-        this.receiver = receiver;
-      },
-      close: () => undefined,
-    };
-  }
-}
+import { FakeKernel } from './fake-kernel.js';
 
 const sockaddr = Buffer.from('020004aac63364070000000000000000', 'hex').toString('base64');
 const half = (key: string, nonce: string) => `0a10${key.repeat(16)}1a08${nonce.repeat(8)}2010`;
@@ -247,6 +185,12 @@ inNetworkNamespace(import.meta.filename, () => {
   test('a name that is taken gets a number, and the device has it', async () => {
     kernel.taken.add('tun').add('tun0');
     assert.equal(await (await enable()).name(), 'tun1');
+  });
+
+  test('a link that nobody can listen to is taken away again', async () => {
+    kernel.deaf = true;
+    await assert.rejects(enable(), /no descriptor left/);
+    assert.deepEqual(kernel.removed, ['tun']);
   });
 
   test('the pipe tells of deleted peers, of counters and of what the kernel refuses', async () => {

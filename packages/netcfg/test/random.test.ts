@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 
 import { DbusError } from '@seikan/dbus';
-import type { Descriptor } from '@seikan/native';
-import type { NetcfgClient, RemoteDevice } from '@seikan/netcfg';
+import { type Descriptor, UdpSocket } from '@seikan/native';
+import { kernelDco, NETCFG, type NetcfgClient, type RemoteDevice } from '@seikan/netcfg';
 import { hostState, inNetworkNamespace, makeHost } from '@seikan/testkit';
 import {
   type Arbitrary,
@@ -22,6 +22,7 @@ import {
 } from 'fast-check';
 
 import { Bench, eventually } from './bench.js';
+import { FakeKernel } from './fake-kernel.js';
 
 const RANDOM_RUNS = process.env['SEIKAN_LONG'] === undefined ? 20 : 300;
 const CALLERS = 3;
@@ -52,6 +53,7 @@ const happening = record({
     record({ kind: constant('dns' as const), net: small }),
     { weight: 5, arbitrary: record({ kind: constant('establish' as const) }) },
     record({ kind: constantFrom('disable', 'clear', 'destroy', 'cleanup') }),
+    record({ kind: constant('offload' as const) }),
     record({ kind: constant('protect' as const), net: small }),
     record({ kind: constantFrom('die' as const) }),
     record({ kind: constantFrom('closeTun' as const) }),
@@ -60,6 +62,10 @@ const happening = record({
 type Happening = typeof happening extends Arbitrary<infer T> ? T : never;
 
 let established = 0;
+let offloaded = 0;
+
+/** 198.51.100.7, port 1194, as a sockaddr_in. */
+const PEER_ADDRESS = Buffer.from('020004aac63364070000000000000000', 'hex').toString('base64');
 
 /** A client with what it holds. It goes on after a refusal, as a careless one would. */
 class Careless {
@@ -125,6 +131,8 @@ class Careless {
         return device.setProperties({ layer: what.layer, mtu: 1_400, reroute4: what.reroute, reroute6: what.reroute });
       case 'dns':
         return device.addDns([`10.2${what.net}.0.53`], [`n${what.net}.example`]);
+      case 'offload':
+        return this.#offload(device);
       case 'establish':
         this.tuns.push(await device.establish());
         established++;
@@ -139,6 +147,32 @@ class Careless {
     }
   }
 
+  /** A kernel device with its object, its pipe, and a peer over a socket of ours. */
+  async #offload(device: RemoteDevice): Promise<void> {
+    const { bus } = this.client;
+    const target = { destination: NETCFG, interface: NETCFG };
+    const enabled = await bus.call({
+      ...target,
+      path: device.path,
+      member: 'EnableDCO',
+      signature: 's',
+      body: ['tun'],
+      returns: 'o',
+    });
+    const [path] = enabled.body;
+    const { descriptors } = await bus.call({ ...target, path, member: 'GetPipeFD', takesDescriptors: true });
+    this.tuns.push(...descriptors);
+    await bus.call({
+      ...target,
+      path,
+      member: 'NewPeer',
+      signature: 'ususs',
+      body: [1, PEER_ADDRESS, 16, '', ''],
+      descriptors: [UdpSocket.open({ family: 4 }).descriptor],
+    });
+    offloaded++;
+  }
+
   die(): void {
     this.client.close();
     for (const tun of this.tuns.splice(0)) tun.close();
@@ -151,7 +185,8 @@ inNetworkNamespace(import.meta.filename, () => {
     const folder = mkdtempSync(join(tmpdir(), 'seikan-netcfg-random-'));
     const resolver = join(folder, 'resolv.conf');
     writeFileSync(resolver, RESOLVER);
-    const bench = await Bench.open(['--resolv-conf', resolver]);
+    const kernel = new FakeKernel();
+    const bench = await Bench.open(['--resolv-conf', resolver], { port: kernelDco(kernel) });
     const clean = hostState();
     const open = readdirSync('/proc/self/fd').length;
     await check(
@@ -181,11 +216,13 @@ inNetworkNamespace(import.meta.filename, () => {
           () => assert.deepEqual(hostState(), clean),
         );
         await eventually('resolv.conf is as it was', () => readFileSync(resolver, 'utf8') === RESOLVER);
+        await eventually('no kernel device is left', () => kernel.taken.size === 0);
         await eventually('no descriptor is left', () => readdirSync('/proc/self/fd').length <= open);
       }),
       { numRuns: RANDOM_RUNS, interruptAfterTimeLimit: 40_000, endOnFailure: true },
     );
     assert.ok(established >= 5, `only ${established} tunnels came up`);
+    assert.ok(offloaded > 0, 'no offload was tried');
     await bench.close();
     rmSync(folder, { recursive: true });
     const errors = bench.logLines.filter((line) => /Failed to undo|could not be (removed|taken back)/.test(line));

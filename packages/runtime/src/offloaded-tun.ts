@@ -110,6 +110,11 @@ export class OffloadedTun implements KernelTun {
     });
   }
 
+  /** Resolves when the routes asked for so far are as they should be. */
+  async settled(): Promise<void> {
+    await this.#turn;
+  }
+
   /** Takes the link away, once everything before is done. */
   async remove(): Promise<void> {
     await this.#turn;

@@ -32,6 +32,13 @@ const reasons: readonly Reason[] = [
     ],
   },
   {
+    why: 'the modules know a peer by one number, on packets both ways, and send none without it',
+    rules: [
+      'send and receive peer-ids are separate',
+      'p2p: one peer takes and gives everything, from its link and address alone',
+    ],
+  },
+  {
     why: 'the modules do not look into packets: no MSS, no ICMPv6, no recursion guard, no OCC messages',
     rules: [
       'mssfix: the MSS of SYNs is lowered in both directions, 20 less on IPv6, and the checksum stays right',
@@ -79,6 +86,11 @@ const reasons: readonly Reason[] = [
     why: 'it does not tell of floats',
     only: 'ovpn-dco-v2',
     rules: ['a float is accepted after authentication only, reported, and before any later control packet'],
+  },
+  {
+    why: 'it moves a peer to where a packet with its peer-id comes from before it has opened it (udp.c ovpn_udp_encap_recv)',
+    only: 'ovpn-dco-v2',
+    rules: ['a replayed packet from elsewhere does not move the peer'],
   },
   {
     why: "queues are the kernel's own",

@@ -4,6 +4,7 @@
  * through a plain tun that tc joins to the kernel's link, since a link of offload has no descriptor to read from.
  *
  * Time is the kernel's: `advance` waits, and `settle` gives way to it so often that all that was on its way has arrived.
+ * What is delivered waits for `settle`, too: routes are made with promises.
  */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
@@ -100,7 +101,7 @@ interface ChannelOfSuiteOptions {
   readonly remotes: Remotes;
 }
 
-/** What the channel itself drops; everything else is dropped by the kernel, which counts it for itself or not at all. */
+/** What the channel itself drops, of nobody; all else is dropped by the kernel, which counts it for itself or not at all. */
 const COUNTED: ReadonlySet<string> = new Set(['stale-command', 'too-short', 'no-link']);
 
 class ChannelOfSuite implements Harness {
@@ -112,6 +113,7 @@ class ChannelOfSuite implements Harness {
   readonly #connections: ConnectionOfSuite[] = [];
   /** What was said of a new peer: control says its routes before its keys (decision 0131), the suite after them. */
   #held: DataChannelCommand[] = [];
+  #deliveries: (() => void)[] = [];
   #events: DataChannelEvent[] = [];
   #closing: Promise<void> | undefined;
 
@@ -152,8 +154,9 @@ class ChannelOfSuite implements Harness {
     const { remotes } = this.#options;
     return {
       deliver: (from, ...datagrams) => {
-        this.#release();
-        for (const bytes of datagrams) remotes.send(from, { family: 4, address: HOST, port }, bytes);
+        this.#deliver(() => {
+          for (const bytes of datagrams) remotes.send(from, { family: 4, address: HOST, port }, bytes);
+        });
       },
       takeSent: () => remotes.take(port),
       fail: (reason) => end.fail(reason),
@@ -177,7 +180,7 @@ class ChannelOfSuite implements Harness {
     return {
       connect: (remote) => {
         const socket = TcpSocket.connect(address, { family: 4, bind: remote, reuseAddress: true });
-        const connection = new ConnectionOfSuite(socket, remote, () => this.#release());
+        const connection = new ConnectionOfSuite(socket, remote, (act) => this.#deliver(act));
         this.#connections.push(connection);
         return connection;
       },
@@ -193,7 +196,7 @@ class ChannelOfSuite implements Harness {
     this.#release();
     const link = this.#options.links.shift();
     assert(link !== undefined, 'the suite uses more links than were made');
-    const tun = new TunOfSuite(link, () => this.#release());
+    const tun = new TunOfSuite(link, (act) => this.#deliver(act));
     this.#tuns.push(tun);
     this.#channel.attachTun(tun.end);
     return tun;
@@ -215,8 +218,8 @@ class ChannelOfSuite implements Harness {
     return this.#channel.readDrops();
   }
 
-  uncounted(reason: string): boolean {
-    return !COUNTED.has(reason);
+  uncounted(reason: string, ofPeer: boolean): boolean {
+    return ofPeer || !COUNTED.has(reason);
   }
 
   takeEvents(): DataChannelEvent[] {
@@ -235,6 +238,8 @@ class ChannelOfSuite implements Harness {
 
   async settle(): Promise<void> {
     this.#release();
+    for (const tun of this.#tuns) await tun.settled();
+    for (const act of this.#deliveries.splice(0)) act();
     for (let turn = 0; turn < TURNS; turn += 1) await sleep(TURN);
   }
 
@@ -248,6 +253,11 @@ class ChannelOfSuite implements Harness {
     await this.#channel.close();
     for (const tun of this.#tuns) await tun.remove();
     for (const connection of this.#connections) connection.close();
+  }
+
+  #deliver(act: () => void): void {
+    this.#release();
+    this.#deliveries.push(act);
   }
 
   #release(): void {
@@ -310,24 +320,26 @@ class WatchedLink implements PacketLink {
 class ConnectionOfSuite implements HarnessLink {
   readonly #socket: TcpSocket;
   readonly #remote: Endpoint;
-  readonly #before: () => void;
+  readonly #later: (act: () => void) => void;
   readonly #stream = new Uint8Array(LONGEST);
   #length = 0;
   closed = false;
   full = false;
 
-  constructor(socket: TcpSocket, remote: Endpoint, before: () => void) {
+  constructor(socket: TcpSocket, remote: Endpoint, later: (act: () => void) => void) {
     this.#socket = socket;
     this.#remote = remote;
-    this.#before = before;
+    this.#later = later;
   }
 
   deliver(_from: Endpoint, ...packets: Uint8Array[]): void {
-    this.#before();
-    for (const packet of packets) {
-      const frame = Uint8Array.from([packet.length >>> 8, packet.length & 0xff, ...packet]);
-      assert.equal(this.#socket.writeBytes(frame, 0, frame.length), frame.length);
-    }
+    this.#later(() => {
+      if (this.closed) return;
+      for (const packet of packets) {
+        const frame = Uint8Array.from([packet.length >>> 8, packet.length & 0xff, ...packet]);
+        assert.equal(this.#socket.writeBytes(frame, 0, frame.length), frame.length);
+      }
+    });
   }
 
   takeSent(): Datagram[] {
@@ -361,14 +373,15 @@ let tuns = 0;
 class TunOfSuite implements HarnessTun {
   readonly end: KernelTun;
   readonly #link: OffloadedTun;
-  readonly #before: () => void;
+  readonly #later: (act: () => void) => void;
   readonly #device: TunDevice;
   full = false;
   closed = false;
+  #removed = false;
 
-  constructor(link: OffloadedTun, before: () => void) {
+  constructor(link: OffloadedTun, later: (act: () => void) => void) {
     this.#link = link;
-    this.#before = before;
+    this.#later = later;
     this.#device = TunDevice.open({ kind: 'tun', name: `plain${tuns++}` });
     // No packets of their own.
     writeFileSync(`/proc/sys/net/ipv6/conf/${this.#device.name}/disable_ipv6`, '1');
@@ -388,19 +401,28 @@ class TunOfSuite implements HarnessTun {
   }
 
   deliver(...packets: Uint8Array[]): void {
-    this.#before();
-    for (const packet of packets) {
-      try {
-        writeSync(this.#device.descriptor.fd, packet);
-      } catch (error) {
-        // The plain tun takes nothing that is no IP.
-        if ((error as NodeJS.ErrnoException).code !== 'EINVAL') throw error;
-      }
+    this.#later(() => {
+      for (const packet of packets) this.#write(packet);
+    });
+  }
+
+  settled(): Promise<void> {
+    return this.#link.settled();
+  }
+
+  #write(packet: Uint8Array): void {
+    if (this.#removed) return;
+    try {
+      writeSync(this.#device.descriptor.fd, packet);
+    } catch (error) {
+      // The plain tun takes nothing that is no IP.
+      if ((error as NodeJS.ErrnoException).code !== 'EINVAL') throw error;
     }
   }
 
   takeWritten(): Uint8Array[] {
     const written: Uint8Array[] = [];
+    if (this.#removed) return written;
     const into = new Uint8Array(LONGEST);
     for (;;) {
       try {
@@ -418,6 +440,7 @@ class TunOfSuite implements HarnessTun {
   }
 
   async remove(): Promise<void> {
+    this.#removed = true;
     await this.#link.remove();
     this.#device.close();
   }

@@ -27,7 +27,12 @@ export function kernelDco(links: LinkMaker): DcoPort {
     available: () => Promise.resolve(links.available()),
     enable: async (request) => {
       const link = await makeLink(links, request.name);
-      return new ExportedLink(link, request);
+      try {
+        return new ExportedLink(link, request);
+      } catch (error) {
+        await link.remove();
+        throw error;
+      }
     },
   };
 }

@@ -382,7 +382,7 @@ export function seamRules(factory: HarnessFactory, test: Rule): void {
     const reason = connection.fail('reset');
     await bench.fromTun(answer);
     assert.deepEqual(bench.harness.takeEvents(), [{ event: 'linkDown', link: up.link, reason }]);
-    assert.equal(bench.counters(remote).drops['no-link'], 1);
+    bench.expectDrop('no-link', 1, remote);
     await bench.close();
   });
 
