@@ -54,6 +54,9 @@ void seikan_describe_key(EVP_PKEY *key, char *into, size_t size);
 int seikan_tls_verify(X509_STORE_CTX *chain, void *unused);
 void seikan_tls_observe(const SSL *ssl, int where, int value);
 
+/* The library context that TLS connections use; NULL when it could not be made (tls-library.c). */
+OSSL_LIB_CTX *seikan_tls_library(void);
+
 /* The SSL_CTX inside a context object; throws and returns NULL when it is closed (tls-context.c). */
 SSL_CTX *seikan_tls_context(napi_env env, napi_value value);
 

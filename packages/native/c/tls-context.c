@@ -305,6 +305,22 @@ static bool load_credentials(napi_env env, struct tls_context *context, napi_val
     return loaded;
 }
 
+/*
+ * Above our own certificate OpenSSL sends those that it finds in the store, and looks for them, signatures and all, in
+ * each handshake. Once is enough where the store is ours; a directory is another's.
+ */
+static void build_own_chain(struct tls_context *context)
+{
+    STACK_OF(X509) *given = NULL;
+
+    if (context->directory != NULL || SSL_CTX_get0_certificate(context->ssl) == NULL) return;
+    SSL_CTX_get_extra_chain_certs(context->ssl, &given);
+    if (given == NULL
+        && SSL_CTX_build_cert_chain(context->ssl, SSL_BUILD_CHAIN_FLAG_IGNORE_ERROR | SSL_BUILD_CHAIN_FLAG_CLEAR_ERROR) > 0)
+        SSL_CTX_set_mode(context->ssl, SSL_MODE_NO_AUTO_CHAIN);
+    ERR_clear_error();
+}
+
 /* Options that hold one text and one call of OpenSSL. */
 static bool apply_text(napi_env env, SSL_CTX *ssl, napi_value options, const char *name, int (*apply)(SSL_CTX *, const char *))
 {
@@ -352,10 +368,13 @@ static bool configure(napi_env env, struct tls_context *context, napi_value opti
         seikan_throw_openssl(env, "version");
         return false;
     }
-    return apply_text(env, ssl, options, "cipherList", SSL_CTX_set_cipher_list)
-        && apply_text(env, ssl, options, "cipherSuites", SSL_CTX_set_ciphersuites)
-        && apply_text(env, ssl, options, "groups", set_groups) && apply_text(env, ssl, options, "dh", set_dh)
-        && load_credentials(env, context, options) && load_trust(env, context, options, server);
+    if (!apply_text(env, ssl, options, "cipherList", SSL_CTX_set_cipher_list)
+        || !apply_text(env, ssl, options, "cipherSuites", SSL_CTX_set_ciphersuites)
+        || !apply_text(env, ssl, options, "groups", set_groups) || !apply_text(env, ssl, options, "dh", set_dh)
+        || !load_credentials(env, context, options) || !load_trust(env, context, options, server))
+        return false;
+    build_own_chain(context);
+    return true;
 }
 
 /* createTlsContext(options): an object whose memory goes with it. */
@@ -364,6 +383,7 @@ static napi_value create_context(napi_env env, napi_callback_info info)
     napi_value options, object;
     size_t count = 1;
     struct tls_context *context;
+    OSSL_LIB_CTX *library = seikan_tls_library();
     bool server;
 
     if (napi_get_cb_info(env, info, &count, &options, NULL, NULL) != napi_ok) return NULL;
@@ -372,7 +392,7 @@ static napi_value create_context(napi_env env, napi_callback_info info)
     if (context == NULL) return seikan_throw_openssl(env, "memory");
     context->authorities = seikan_text(env, options, "ca");
     context->directory = seikan_text(env, options, "caPath");
-    context->ssl = SSL_CTX_new(server ? TLS_server_method() : TLS_client_method());
+    if (library != NULL) context->ssl = SSL_CTX_new_ex(library, NULL, server ? TLS_server_method() : TLS_client_method());
     if (context->ssl == NULL) seikan_throw_openssl(env, "memory");
     else SSL_CTX_set_app_data(context->ssl, context);
     if (context->ssl == NULL || !configure(env, context, options, server)

@@ -27,7 +27,8 @@ function connect(atClient: Partial<TlsOptions>, atServer: Partial<TlsOptions> = 
   return pair;
 }
 
-const agreed = (options: Partial<TlsOptions>) => connect(options).client.describe();
+const agreed = (options: Partial<TlsOptions>, atServer: Partial<TlsOptions> = {}) =>
+  connect(options, atServer).client.describe();
 
 describe('material that cannot be used', () => {
   const encrypted = openssl(['pkcs8', '-topk8', '-passout', 'pass:sesame', '-v2', 'aes-256-cbc'], client.key);
@@ -164,6 +165,33 @@ describe('ciphers, versions and groups', () => {
     assert.match(agreed({ groups: 'secp256r1' }), /peer temporary key: 256 bits ECprime256v1$/);
   });
 
+  it('are all that OpenSSL has', () => {
+    for (const [name, suite] of [
+      ['ECDHE-RSA-CHACHA20-POLY1305', 'ECDHE-RSA-CHACHA20-POLY1305'],
+      ['TLS-ECDHE-RSA-WITH-ARIA-128-GCM-SHA256', 'ECDHE-ARIA128-GCM-SHA256'],
+      ['ECDHE-RSA-CAMELLIA256-SHA384', 'ECDHE-RSA-CAMELLIA256-SHA384'],
+      ['ECDHE-RSA-AES128-SHA256', 'ECDHE-RSA-AES128-SHA256'],
+      ['ECDHE-RSA-AES256-SHA', 'ECDHE-RSA-AES256-SHA'],
+      ['AES256-CCM8', 'AES256-CCM8'],
+      ['AES128-SHA', 'AES128-SHA'],
+    ] as const)
+      assert.ok(
+        agreed(
+          { versionMax: '1.2', certProfile: 'insecure', cipherList: name },
+          { certProfile: 'insecure', cipherList: 'ALL' },
+        ).includes(` ${suite},`),
+        name,
+      );
+    for (const name of ['TLS_AES_128_CCM_SHA256', 'TLS_AES_128_CCM_8_SHA256'])
+      assert.ok(
+        agreed(
+          { certProfile: 'insecure', cipherSuites: name },
+          { certProfile: 'insecure', cipherSuites: name },
+        ).includes(` ${name},`),
+        name,
+      );
+  });
+
   it('that have nothing in common fail with an alert', () => {
     const pair = connect({ versionMax: '1.2' }, { versionMin: '1.3' });
     assert.match(pair.server.failure?.reason ?? '', /unsupported protocol/);
@@ -179,7 +207,46 @@ describe('ciphers, versions and groups', () => {
   });
 });
 
+describe('a peer’s key', () => {
+  for (const [kind, described] of [
+    ['rsa:2048', '2048 bits RSA'],
+    ['rsa-pss -pkeyopt rsa_keygen_bits:2048', '2048 bits RSASSA-PSS'],
+    ['ec -pkeyopt ec_paramgen_curve:secp384r1', '384 bits ECsecp384r1'],
+    ['ec -pkeyopt ec_paramgen_curve:secp521r1', '521 bits ECsecp521r1'],
+    ['ed25519', '256 bits ED25519'],
+    ['ed448', '456 bits ED448'],
+  ] as const) {
+    it(`may be of ${described}`, () => {
+      const keyKind = ['-newkey', ...kind.split(' ')];
+      const pair = connect(
+        root.issue({ name: 'kind', keyKind }),
+        root.issue({ name: 'kind', usage: 'server', keyKind }),
+      );
+      for (const end of [pair.client, pair.server])
+        assert.ok(end.describe().includes(`peer certificate: ${described},`));
+    });
+  }
+});
+
 describe('intermediates', () => {
+  it('are sent with our certificate where we trust them ourselves, also when the revocation lists have changed', () => {
+    const sub = root.intermediate('Trusted');
+    const below = sub.issue({ name: 'below', usage: 'server' });
+    const context = createTlsContext({ role: 'server', ...below, ca: root.cert + sub.cert });
+    const connects = () => {
+      const verifier = new Verifier();
+      const pair = openTlsPair(
+        { client: createTlsContext({ role: 'client', ca: root.cert, ...client }), server: context },
+        { client: verifier.strict, server: verifier.strict },
+      );
+      exchangeTls(pair);
+      return pair.server.state;
+    };
+    assert.equal(connects(), 'secured');
+    context.setCrl(root.crl() + sub.crl());
+    assert.equal(connects(), 'secured');
+  });
+
   it('may stand behind our certificate or in extra-certs', () => {
     const sub = root.intermediate('Sub');
     const below = sub.issue({ name: 'below' });
