@@ -450,7 +450,7 @@ static long next_frame(int socket, struct frame *in)
         long length = frame_front(in);
         if (length != 0) return length;
         struct pollfd ready = { socket, POLLIN, 0 };
-        if (poll(&ready, 1, -1) > 0 && frame_receive(socket, in, NULL, NULL) < 0) return -1;
+        if (poll_awake(&ready, 1, -1, CALL_SOON_US) > 0 && frame_receive(socket, in, NULL, NULL) < 0) return -1;
     }
 }
 

@@ -324,7 +324,7 @@ static bool call(struct plugin *p, struct frame *f, const int *fds, int fd_count
             return false;
         }
         struct pollfd ready = { p->socket, POLLIN, 0 };
-        if (poll(&ready, 1, (int)left) > 0 && frame_receive(p->socket, &p->in, NULL, NULL) < 0) goto gone;
+        if (poll_awake(&ready, 1, (int)left, ANSWER_SOON_US) > 0 && frame_receive(p->socket, &p->in, NULL, NULL) < 0) goto gone;
     }
 gone:
     if (!p->gone) p->log(ABI_LOG_ERR, bundle.name, "the supervisor process is gone: logins fail until OpenVPN restarts");

@@ -371,7 +371,7 @@ _Noreturn void supervise(struct supervisor *s)
     for (;;) {
         struct pollfd ready[] = { { s->openvpn, POLLIN, 0 }, { st.socket, POLLIN, 0 }, { st.output, POLLIN, 0 } };
         int64_t left = st.deadline == 0 ? -1 : st.deadline - now_ms();
-        int n = poll(ready, 3, st.deadline == 0 ? -1 : left < 0 ? 0 : (int)left);
+        int n = poll_awake(ready, 3, st.deadline == 0 ? -1 : left < 0 ? 0 : (int)left, st.current != 0 ? ANSWER_SOON_US : CALL_SOON_US);
         if (n < 0) continue;
 
         if (ready[2].revents != 0) read_output(&st);

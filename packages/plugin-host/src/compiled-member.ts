@@ -19,6 +19,7 @@ import {
   PluginError,
   type Privileges,
 } from './member.js';
+import { answerSoon, Wakefulness } from './wakefulness.js';
 
 export interface CompiledSettings {
   /** As configured: argv[0]. */
@@ -47,6 +48,7 @@ export class CompiledMember implements Member {
   #openEnv: Readonly<Record<string, string>> = {};
   #privileges: Privileges | undefined;
   readonly #backOff = new BackOff();
+  readonly #wakefulness = new Wakefulness();
   #ids = 0;
   #timer: NodeJS.Timeout | undefined;
   #queue: Promise<unknown> = Promise.resolve();
@@ -135,7 +137,7 @@ export class CompiledMember implements Member {
     const { version, args } = this.#settings;
     const text = `${version.major}.${version.minor}${version.patch}`;
     const frame = this.#frame('O').u32(version.major).u32(version.minor).text(version.patch).text(text);
-    const reply = await this.#request(frame.vector([this.name, ...args]).vector(strings(this.#openEnv)), 60_000);
+    const reply = await this.#request(frame.vector([this.name, ...args]).env(this.#openEnv), 60_000);
     if (reply === undefined)
       throw new PluginError(`PLUGIN_INIT: plugin ${this.name} ended while it opened: see its lines above`);
     if (reply.status !== 0)
@@ -174,8 +176,10 @@ export class CompiledMember implements Member {
       .u32(call.certificate?.depth ?? -1)
       .blob(call.certificate?.der ?? new Uint8Array())
       .vector([this.name, ...call.argv])
-      .vector(strings(call.env));
+      .env(call.env);
+    this.#wakefulness.stay(answerSoon);
     const reply = await this.#request(frame, call.deadline);
+    this.#wakefulness.end();
     if (reply === undefined) return { result: 'none', cause: `plugin ${this.name} gave no answer to ${call.event}` };
     if (reply.status === 2) return { result: 'deferred' };
     if (reply.status !== 0)
@@ -253,13 +257,6 @@ export class CompiledMember implements Member {
 
 function hex(mask: number): string {
   return `0x${(mask >>> 0).toString(16).padStart(8, '0')}`;
-}
-
-/** OpenVPN's list has the newest variable first. */
-function strings(env: Readonly<Record<string, string>>): string[] {
-  return Object.entries(env)
-    .map(([name, value]) => `${name}=${value}`)
-    .toReversed();
 }
 
 /** Only a plugin's first node named "config" counts, as in OpenVPN. */

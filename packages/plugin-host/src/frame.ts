@@ -6,7 +6,7 @@
  *
  * All numbers little-endian. Text travels as the bytes it was decoded from (see the SDK's text.ts).
  */
-import { decodeText, encodeText, isStrict } from '@seikan/plugin-sdk';
+import { decodeText, type Env, encodeText, isStrict } from '@seikan/plugin-sdk';
 
 const headLength = 9;
 const longest = 16 << 20;
@@ -29,22 +29,24 @@ export class FrameWriter {
   }
 
   text(value: string): this {
-    const clean = value.includes('\0') ? value.replaceAll('\0', '_') : value;
-    if (!isStrict(clean)) return this.#add(encodeText(clean), 1);
-    this.#room(clean.length * 3 + 1);
-    this.#length += this.#bytes.write(clean, this.#length, 'utf8');
-    this.#length = this.#bytes.writeUInt8(0, this.#length);
-    return this;
+    return this.#texts(ended(value));
   }
 
   blob(value: Uint8Array): this {
-    return this.u32(value.length).#add(value, 0);
+    return this.u32(value.length).#add(value);
   }
 
   vector(values: readonly string[]): this {
-    this.u32(values.length);
-    for (const value of values) this.text(value);
-    return this;
+    return this.u32(values.length).#texts(values.map(ended).join(''));
+  }
+
+  /** A vector of `NAME=value`, the newest variable first, as in OpenVPN's list. */
+  env(env: Env): this {
+    const [names, values] = [Object.keys(env), Object.values(env)];
+    // In one piece: text by text, 62 variables take three times as long.
+    let texts = '';
+    for (let at = names.length - 1; at >= 0; at -= 1) texts += ended(`${names[at] ?? ''}=${values[at] ?? ''}`);
+    return this.u32(names.length).#texts(texts);
   }
 
   /** The whole frame. It may hold a password: whoever sends it wipes it afterwards. */
@@ -53,11 +55,17 @@ export class FrameWriter {
     return this.#bytes.subarray(0, this.#length);
   }
 
-  #add(bytes: Uint8Array, zeros: number): this {
-    this.#room(bytes.length + zeros);
+  #texts(texts: string): this {
+    if (!isStrict(texts)) return this.#add(encodeText(texts));
+    this.#room(Buffer.byteLength(texts));
+    this.#length += this.#bytes.write(texts, this.#length, 'utf8');
+    return this;
+  }
+
+  #add(bytes: Uint8Array): this {
+    this.#room(bytes.length);
     this.#bytes.set(bytes, this.#length);
-    this.#bytes.fill(0, this.#length + bytes.length, this.#length + bytes.length + zeros);
-    this.#length += bytes.length + zeros;
+    this.#length += bytes.length;
     return this;
   }
 
@@ -68,6 +76,11 @@ export class FrameWriter {
     this.#bytes.fill(0);
     this.#bytes = larger;
   }
+}
+
+/** With the NUL that ends it, and no other. */
+function ended(text: string): string {
+  return `${text.includes('\0') ? text.replaceAll('\0', '_') : text}\0`;
 }
 
 /** One frame that has arrived. Fields are read in order; reading past the end throws a RangeError. */
@@ -111,9 +124,14 @@ export class FrameReader {
 
   vector(): string[] {
     const count = this.u32();
-    const values: string[] = [];
-    for (let index = 0; index < count; index += 1) values.push(this.text());
-    return values;
+    if (count === 0) return [];
+    const start = this.#at;
+    for (let left = count; left > 0; left -= 1) {
+      const end = this.#bytes.indexOf(0, this.#at);
+      if (end < 0) throw new RangeError('a text without its end');
+      this.#at = end + 1;
+    }
+    return decodeText(this.#bytes.subarray(start, this.#at - 1)).split('\0');
   }
 }
 

@@ -4,19 +4,27 @@
  */
 import { findSourceMap } from 'node:module';
 import { fileURLToPath } from 'node:url';
-import { parentPort } from 'node:worker_threads';
-import { eventNames, isPlugin, type OpenContext, PluginSession } from '@seikan/plugin-sdk';
+import { workerData } from 'node:worker_threads';
+import { type EventInput, eventNames, isPlugin, type OpenContext, PluginSession } from '@seikan/plugin-sdk';
 import { captureConsole } from './capture-console.js';
+import { EnvReceiver } from './env-change.js';
 import { initNumbers } from './init-point.js';
 import type { LogLevel } from './log.js';
-import type { FromWorker, ToWorker } from './worker-message.js';
+import { type ChannelEnd, ThreadChannel } from './thread-channel.js';
+import { callSoon } from './wakefulness.js';
+import type { EventMessage, FromWorker, ToWorker, WorkerStart } from './worker-message.js';
+
+type Module = { readonly default?: unknown };
+type Channel = ThreadChannel<ToWorker, FromWorker>;
 
 /** Runs the plugin that is a module's default export, in the thread of the caller. */
-export function runPluginThread(name: string, load: () => Promise<{ readonly default?: unknown }>): void {
-  const port = parentPort;
-  if (port === null) throw new Error('this is the program of a thread');
-  const send = (message: FromWorker): void => port.postMessage(message);
-  const log = (level: LogLevel, text: string): void => send({ say: 'log', level, text });
+export function runPluginThread(name: string, end: ChannelEnd, load: () => Promise<Module>): void {
+  let session: PluginSession | undefined;
+  const env = new EnvReceiver();
+  const channel: Channel = new ThreadChannel(end, (message) => {
+    if (session !== undefined) handle(session, message, channel, env);
+  });
+  const log = (level: LogLevel, text: string): void => channel.send({ say: 'log', level, text });
 
   captureConsole(log);
   // The process is the whole VPN's: a plugin that means to end itself ends its thread.
@@ -29,22 +37,22 @@ export function runPluginThread(name: string, load: () => Promise<{ readonly def
     .then((module) => {
       const { default: plugin } = module;
       if (!isPlugin(plugin)) throw new TypeError(noPlugin(name));
-      const session = new PluginSession(plugin, log);
-      port.on('message', (message: ToWorker) => handle(session, message, send));
+      session = new PluginSession(plugin, log);
       const initPoint = initNumbers[plugin.initPoint ?? 'pre-daemon'];
-      send({ say: 'loaded', plugin: plugin.name, initPoint, deadline: plugin.deadline });
+      channel.send({ say: 'loaded', plugin: plugin.name, initPoint, deadline: plugin.deadline });
     })
     .catch((error: unknown) => {
-      send({ say: 'not-loaded', why: error instanceof Error ? error.message : String(error) });
+      channel.send({ say: 'not-loaded', why: error instanceof Error ? error.message : String(error) });
     });
 }
 
 /** The same for a plugin that was bundled with this, into a program that is no file. */
-export function runBundledPlugin(name: string, load: () => Promise<{ readonly default?: unknown }>): void {
+export function runBundledPlugin(load: () => Promise<Module>): void {
   // Node looks for source maps by a script's address, which is its whole text here, and not by its sourceURL.
   Error.prepareStackTrace = (error, frames) =>
     [String(error), ...frames.map((frame) => `    at ${withOrigin(frame)}`)].join('\n');
-  runPluginThread(name, load);
+  const { name, channel } = workerData as WorkerStart;
+  runPluginThread(name, channel, load);
 }
 
 function withOrigin(frame: { toString(): string }): string {
@@ -60,37 +68,47 @@ export function noPlugin(name: string): string {
   return `${name}: its default export is no plugin; write: export default definePlugin({ name, open, event })`;
 }
 
-function handle(session: PluginSession, message: ToWorker, send: (message: FromWorker) => void): void {
+function handle(session: PluginSession, message: ToWorker, channel: Channel, env: EnvReceiver): void {
   switch (message.say) {
     case 'open':
-      void open(session, message, send);
+      void open(session, message, channel);
       return;
     case 'event': {
       const { id } = message;
-      const outcome = session.event(message);
-      if (outcome.result !== 'later') return send({ say: 'outcome', id, outcome });
-      const { answer, pending } = outcome;
-      send({ say: 'outcome', id, outcome: { result: 'later', pending } });
-      void answer.then((final) => send({ say: 'answer', id, final }));
-      return undefined;
+      const outcome = session.event(inputOf(message, env));
+      if (outcome.result !== 'later') channel.send({ say: 'outcome', id, outcome });
+      else {
+        const { answer, pending } = outcome;
+        channel.send({ say: 'outcome', id, outcome: { result: 'later', pending } });
+        void answer.then((final) => channel.send({ say: 'answer', id, final }));
+      }
+      channel.stayAwake(callSoon);
+      return;
     }
     case 'client-closed':
       void session.clientClosed(message.context);
       return;
     case 'close':
-      void session.close().then(() => send({ say: 'closed' }));
+      void session.close().then(() => channel.send({ say: 'closed' }));
       return;
     default:
       message satisfies never;
   }
 }
 
+function inputOf({ event, context, argv, env: change, certificate }: EventMessage, env: EnvReceiver): EventInput {
+  const input = { event, context, argv, env: env.apply(change) };
+  if (certificate === undefined) return input;
+  const { depth, der } = certificate;
+  return { ...input, certificate: { depth, der: Uint8Array.from(Buffer.from(der, 'base64')) } };
+}
+
 async function open(
   session: PluginSession,
   { argv, env, host }: Omit<OpenContext, 'log'>,
-  send: (message: FromWorker) => void,
+  channel: Channel,
 ): Promise<void> {
   const outcome = await session.open({ argv, env, host }, new Set(eventNames));
-  if (outcome.ok) send({ say: 'opened', events: outcome.events, config: outcome.config });
-  else send({ say: 'not-opened' });
+  if (outcome.ok) channel.send({ say: 'opened', events: outcome.events, config: outcome.config });
+  else channel.send({ say: 'not-opened' });
 }

@@ -4,5 +4,5 @@ import { importPlugin } from './load-plugin.js';
 import { runPluginThread } from './plugin-thread.js';
 import type { WorkerStart } from './worker-message.js';
 
-const { name, folder } = workerData as WorkerStart;
-runPluginThread(name, async () => importPlugin(name, folder));
+const { name, folder, channel } = workerData as WorkerStart;
+runPluginThread(name, channel, async () => importPlugin(name, folder));

@@ -19,6 +19,7 @@ import {
 } from '@seikan/plugin-sdk';
 import { captureConsole } from './capture-console.js';
 import { type FrameReader, FrameSplitter, FrameWriter, parseEnv } from './frame.js';
+import { callSoon, Wakefulness } from './wakefulness.js';
 
 const status = { success: 0, failure: 1, deferred: 2 } as const;
 const files = { control: 0, pending: 1, reason: 2 } as const;
@@ -39,6 +40,7 @@ class ShimChild {
   readonly #session: PluginSession;
   /** client-connect answers that are awaited or not yet fetched, by client. */
   readonly #connecting = new Map<number, { answer: Final | undefined }>();
+  readonly #wakefulness = new Wakefulness();
   #warnedOfWaiting = false;
   #closing = false;
 
@@ -57,6 +59,7 @@ class ShimChild {
     const splitter = new FrameSplitter();
     this.#socket.on('data', (chunk: Buffer) => {
       for (const frame of splitter.take(chunk)) this.#handle(frame);
+      this.#wakefulness.stay(callSoon);
     });
     this.#socket.on('end', () => void this.#close(undefined));
     this.#socket.on('error', () => process.exit(0));

@@ -14,9 +14,12 @@ import { Worker } from 'node:worker_threads';
 import { type EventContext, eventNames, type Final, type PluginEventName } from '@seikan/plugin-sdk';
 import { BackOff } from './back-off.js';
 import { bundlePlugin } from './bundle-plugin.js';
+import { EnvSender } from './env-change.js';
 import { isTypeScriptFile, moduleOf, pluginFile } from './load-plugin.js';
 import type { Log } from './log.js';
 import { type InitNumber, type Member, type MemberCall, type MemberOutcome, PluginError } from './member.js';
+import { createChannel, ThreadChannel } from './thread-channel.js';
+import { answerSoon } from './wakefulness.js';
 import type { FromWorker, ToWorker, WorkerStart } from './worker-message.js';
 
 export interface TypeScriptSettings {
@@ -29,12 +32,18 @@ export interface TypeScriptSettings {
 
 type State = 'new' | 'loaded' | 'open' | 'resting' | 'closed';
 
+interface Thread {
+  readonly worker: Worker;
+  readonly channel: ThreadChannel<FromWorker, ToWorker>;
+  readonly env: EnvSender;
+}
+
 /** Loading compiles; opening may connect to a database. */
 const patienceAtStart = 60_000;
 const usualDeadline = 5_000;
 /** The program of a thread that imports another: node reads no source map of a thread's first program. */
 const importWorkerData = new URL(
-  "data:text/javascript,import { workerData } from 'node:worker_threads'; await import(workerData);",
+  "data:text/javascript,import { workerData } from 'node:worker_threads'; await import(workerData.program);",
 );
 
 export class TypeScriptMember implements Member {
@@ -48,7 +57,7 @@ export class TypeScriptMember implements Member {
   readonly #calls = new Map<number, (outcome: MemberOutcome) => void>();
   readonly #answers = new Map<number, (final: Final) => void>();
   #state: State = 'new';
-  #worker: Worker | undefined;
+  #thread: Thread | undefined;
   /** Of a TypeScript file: the address of its thread's program. */
   #program: string | undefined;
   #plugin = '';
@@ -58,6 +67,8 @@ export class TypeScriptMember implements Member {
   #step: ((message: FromWorker | undefined) => void) | undefined;
   #ids = 0;
   #watch: NodeJS.Timeout | undefined;
+  /** When something was last asked that came first, or the thread last said something. */
+  #heard = 0;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(settings: TypeScriptSettings, log: Log) {
@@ -79,20 +90,32 @@ export class TypeScriptMember implements Member {
   }
 
   async call({ event, context, argv, env, certificate }: MemberCall): Promise<MemberOutcome> {
-    const worker = this.#worker;
-    if (this.#state !== 'open' || worker === undefined)
+    const thread = this.#thread;
+    if (this.#state !== 'open' || thread === undefined)
       return { result: 'none', cause: `plugin ${this.name} is not running` };
     this.#ids += 1;
     const id = this.#ids;
     return new Promise((resolve) => {
-      if (this.#calls.size === 0) this.#watch = setTimeout(() => this.#silent(worker), this.#deadline);
+      if (this.#calls.size === 0) this.#heard = performance.now();
       this.#calls.set(id, resolve);
-      const input = { event, context, argv: [this.name, ...argv], env };
-      this.#send(worker, {
+      this.#watch ??= setTimeout(() => this.#look(thread), this.#deadline);
+      const message = {
         say: 'event',
         id,
-        ...(certificate === undefined ? input : { ...input, certificate }),
-      });
+        event,
+        context,
+        argv: [this.name, ...argv],
+        env: thread.env.change(env),
+      } as const;
+      thread.channel.stayAwake(answerSoon);
+      thread.channel.send(
+        certificate === undefined
+          ? message
+          : {
+              ...message,
+              certificate: { depth: certificate.depth, der: Buffer.from(certificate.der).toString('base64') },
+            },
+      );
     });
   }
 
@@ -101,7 +124,7 @@ export class TypeScriptMember implements Member {
   }
 
   closeContext(context: EventContext): void {
-    if (this.#worker !== undefined) this.#send(this.#worker, { say: 'client-closed', context });
+    this.#thread?.channel.send({ say: 'client-closed', context });
   }
 
   async dropPrivileges(): Promise<void> {
@@ -110,31 +133,35 @@ export class TypeScriptMember implements Member {
 
   async close(): Promise<void> {
     clearTimeout(this.#timer);
-    const worker = this.#worker;
+    const thread = this.#thread;
     const wasOpen = this.#state === 'open';
     this.#state = 'closed';
-    if (worker === undefined) return;
-    if (wasOpen && (await this.#ask(worker, { say: 'close' }, this.#deadline)) === undefined)
+    if (thread === undefined) return;
+    if (wasOpen && (await this.#ask(thread, { say: 'close' }, this.#deadline)) === undefined)
       this.#log('error', `PLUGIN ${this.name}: it did not close within ${this.#deadline} ms`);
-    await worker.terminate();
+    await thread.worker.terminate();
   }
 
   /** As with compiled plugins after a fatal error: nothing more of it is called, and a TypeScript plugin has no abort. */
   async abort(): Promise<void> {
     clearTimeout(this.#timer);
     this.#state = 'closed';
-    await this.#worker?.terminate();
+    await this.#thread?.worker.terminate();
   }
 
   async #load(): Promise<void> {
     this.#backOff.started(performance.now());
     const { name } = this.#settings;
-    const worker = await this.#thread();
-    this.#worker = worker;
-    worker.on('message', (message: FromWorker) => this.#handle(message));
+    const thread = await this.#start();
+    this.#thread = thread;
+    const { worker, channel } = thread;
     worker.on('error', (error) => this.#log('error', `PLUGIN ${this.name}: uncaught: ${error.stack ?? error.message}`));
-    worker.on('exit', (status) => this.#ended(worker, `its thread ended with status ${status}`));
-    const said = await this.#wait(worker, patienceAtStart);
+    worker.on('exit', (status) => {
+      channel.drain();
+      channel.close();
+      this.#ended(thread, `its thread ended with status ${status}`);
+    });
+    const said = await this.#wait(thread, patienceAtStart);
     if (said?.say === 'not-loaded') throw new PluginError(`PLUGIN_INIT: ${said.why}`);
     if (said?.say !== 'loaded')
       throw new PluginError(`PLUGIN_INIT: plugin ${name} ended while it was loaded: see its lines above`);
@@ -144,26 +171,27 @@ export class TypeScriptMember implements Member {
   }
 
   /** A TypeScript file is bundled once with all that its thread needs, which then can be started where no file is to be found. */
-  async #thread(): Promise<Worker> {
+  async #start(): Promise<Thread> {
     const { name, folder } = this.#settings;
     const path = pluginFile(name, folder);
     // After the first time it is not needed any more, and may be out of reach.
     if (path !== undefined && this.#state === 'new' && !existsSync(path))
       throw new PluginError(`PLUGIN_INIT: there is no plugin file ${path}: a relative name is looked for in ${folder}`);
-    if (path === undefined || !isTypeScriptFile(path)) {
-      const start: WorkerStart = { name, folder };
-      const execArgv = ['--experimental-import-meta-resolve', '--enable-source-maps'];
-      return new Worker(new URL('./plugin-worker.js', import.meta.url), { workerData: start, execArgv });
-    }
-    this.#program ??= await bundleForThread(name, path);
-    return new Worker(importWorkerData, { workerData: this.#program, execArgv: ['--enable-source-maps'] });
+    const bundled = path !== undefined && isTypeScriptFile(path);
+    if (bundled) this.#program ??= await bundleForThread(path);
+    const { ours, theirs, transfer } = createChannel();
+    const start: WorkerStart = { channel: theirs, name, folder, program: this.#program };
+    const program = bundled ? importWorkerData : new URL('./plugin-worker.js', import.meta.url);
+    const execArgv = ['--enable-source-maps', ...(bundled ? [] : ['--experimental-import-meta-resolve'])];
+    const worker = new Worker(program, { workerData: start, transferList: transfer, execArgv });
+    return { worker, channel: new ThreadChannel(ours, (message) => this.#handle(message)), env: new EnvSender() };
   }
 
   async #open(): Promise<string | undefined> {
     const { args, version } = this.#settings;
     const host = { name: 'seikan', version, ssl: 'openssl' } as const;
     const open = { say: 'open', argv: [this.name, ...args], env: this.#openEnv, host } as const;
-    const said = this.#worker === undefined ? undefined : await this.#ask(this.#worker, open, patienceAtStart);
+    const said = this.#thread === undefined ? undefined : await this.#ask(this.#thread, open, patienceAtStart);
     if (said?.say !== 'opened')
       throw new PluginError(`PLUGIN_INIT: plugin initialization function failed: ${this.name}; see its lines above`);
     // Its promises are awaited here: there is nothing to poll.
@@ -173,12 +201,12 @@ export class TypeScriptMember implements Member {
     return said.config;
   }
 
-  async #ask(worker: Worker, message: ToWorker, patience: number): Promise<FromWorker | undefined> {
-    this.#send(worker, message);
-    return this.#wait(worker, patience);
+  async #ask(thread: Thread, message: ToWorker, patience: number): Promise<FromWorker | undefined> {
+    thread.channel.send(message);
+    return this.#wait(thread, patience);
   }
 
-  async #wait(worker: Worker, patience: number): Promise<FromWorker | undefined> {
+  async #wait({ worker }: Thread, patience: number): Promise<FromWorker | undefined> {
     const timer = setTimeout(() => void worker.terminate(), patience);
     const message = await new Promise<FromWorker | undefined>((resolve) => {
       this.#step = resolve;
@@ -187,12 +215,8 @@ export class TypeScriptMember implements Member {
     return message;
   }
 
-  #send(worker: Worker, message: ToWorker): void {
-    worker.postMessage(message, []);
-  }
-
   #handle(message: FromWorker): void {
-    this.#watch?.refresh();
+    this.#heard = performance.now();
     switch (message.say) {
       case 'log':
         for (const line of message.text.split('\n')) this.#log(message.level, `PLUGIN ${this.#plugin}: ${line}`);
@@ -215,7 +239,7 @@ export class TypeScriptMember implements Member {
   #outcome({ id, outcome }: FromWorker & { say: 'outcome' }): void {
     const answer = this.#calls.get(id);
     this.#calls.delete(id);
-    if (this.#calls.size === 0) clearTimeout(this.#watch);
+    if (this.#calls.size === 0) this.#thread?.channel.end();
     if (outcome.result !== 'later') {
       answer?.(outcome);
       return;
@@ -227,15 +251,24 @@ export class TypeScriptMember implements Member {
     answer?.({ result: 'later', answer: later, ...(pending === undefined ? {} : { pending }) });
   }
 
-  #silent(worker: Worker): void {
+  /** Not armed for each call: most are answered long before. */
+  #look(thread: Thread): void {
+    this.#watch = undefined;
+    if (this.#calls.size === 0) return;
+    const left = this.#heard + this.#deadline - performance.now();
+    if (left > 0) {
+      this.#watch = setTimeout(() => this.#look(thread), left);
+      return;
+    }
     this.#log('error', `PLUGIN ${this.name}: it has not answered for ${this.#deadline} ms: its thread is ended`);
-    void worker.terminate();
+    void thread.worker.terminate();
   }
 
-  #ended(worker: Worker, how: string): void {
-    if (this.#worker !== worker) return;
-    this.#worker = undefined;
+  #ended(thread: Thread, how: string): void {
+    if (this.#thread !== thread) return;
+    this.#thread = undefined;
     clearTimeout(this.#watch);
+    this.#watch = undefined;
     this.#step?.(undefined);
     this.#step = undefined;
     for (const answer of this.#calls.values()) answer({ result: 'none', cause: `plugin ${this.name}: ${how}` });
@@ -258,15 +291,15 @@ export class TypeScriptMember implements Member {
       this.#log('note', `PLUGIN ${this.name}: running again`);
     } catch (error) {
       this.#log('error', error instanceof Error ? error.message : String(error));
-      await this.#worker?.terminate();
+      await this.#thread?.worker.terminate();
     }
   }
 }
 
-async function bundleForThread(name: string, path: string): Promise<string> {
+async function bundleForThread(path: string): Promise<string> {
   const runner = fileURLToPath(new URL('./plugin-thread.js', import.meta.url));
   const entry = `import { runBundledPlugin } from ${JSON.stringify(runner)};
-runBundledPlugin(${JSON.stringify(name)}, () => import(${JSON.stringify(path)}));`;
+runBundledPlugin(() => import(${JSON.stringify(path)}));`;
   try {
     return moduleOf(await bundlePlugin({ path, entry }));
   } catch (error) {

@@ -19,6 +19,15 @@ test('a frame has the bytes that the C programs read', () => {
   assert.throws(() => reader.u32(), RangeError);
 });
 
+test('an environment is written newest first, without a NUL of its own, in bytes as they came', () => {
+  const frame = new FrameWriter('E', 1).env({ old: '1', 'n\0w': 'é\0', raw: '\udcff' }).finish();
+  assert.equal(
+    frame.subarray(9).toString('hex'),
+    ['03000000', '7261773dff00', '6e5f773dc3a95f00', '6f6c643d3100'].join(''),
+  );
+  assert.equal(new FrameWriter('E', 1).env({}).finish().subarray(9).toString('hex'), '00000000');
+});
+
 test('frames are cut from a stream however it is split, and nonsense is refused', () => {
   const stream = Buffer.concat([1, 2, 3].map((id) => new FrameWriter('R', id).text('x'.repeat(id * 300)).finish()));
   for (const size of [1, 7, 400, stream.length]) {

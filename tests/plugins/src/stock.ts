@@ -293,6 +293,15 @@ export function alive(pid: number): boolean {
   }
 }
 
+/** CPU time of a process so far, ms. */
+export function cpuTime(pid: number): number {
+  const [user, system] = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    .replace(/^.*\) /s, '')
+    .split(' ')
+    .slice(11);
+  return (Number(user) + Number(system)) * 10;
+}
+
 /** The processes below another, with their names, nearest first. */
 export function descendants(pid: number): { pid: number; name: string }[] {
   const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8')

@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { buildPlugin } from '@seikan/plugin-host';
-import { alive, descendants, Jail, ours, type StockNetwork, stock, until, type Watched } from './stock.js';
+import { alive, cpuTime, descendants, Jail, ours, type StockNetwork, stock, until, type Watched } from './stock.js';
 import { withNetwork } from './with-network.js';
 
 let network: StockNetwork;
@@ -146,6 +146,11 @@ test('as a daemon in a chroot as nobody it works, also after SIGUSR1, within ten
     assert.equal((await login('slow', 'secret')).connected, true);
     assert.deepEqual((await login('slow', 'wrong')).said[0], 'slowly refused');
     assert.deepEqual((await login('ada', 'wrong')).said[0], 'wrong password, ada');
+
+    const before = family.map((one) => cpuTime(one.pid));
+    await new Promise((resolve) => setTimeout(resolve, 1_000));
+    for (const [index, one] of family.entries())
+      assert.ok(cpuTime(one.pid) - (before[index] ?? 0) < 100, `${one.name} looks for calls, with none to come`);
 
     process.kill(pid, 'SIGUSR1');
     await until(() => jail.log.split('Initialization Sequence Completed').length === 3, 'it restarted');
