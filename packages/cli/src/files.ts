@@ -7,7 +7,7 @@ import { createCrypto } from '@seikan/native';
 /** `stdin` names standard input, which can be read once: its text is kept for a SIGHUP and for a daemon. */
 export class ConfigurationFiles implements ConfigFiles {
   readonly tempDirectory = process.env['TMPDIR'] ?? '/tmp';
-  readonly ciphers = createCrypto();
+  readonly crypto = createCrypto();
   #standardInput: string | undefined;
 
   constructor(standardInput: string | undefined) {

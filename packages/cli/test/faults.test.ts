@@ -56,7 +56,7 @@ function inside(): void {
 
   test('a status file on a full disk is one warning, and the tunnel goes on', async () => {
     const server = start('full', [...SERVER, '--status', '/dev/full', '1']);
-    await server.logged('Cannot write /dev/full: ENOSPC');
+    await server.logged('Cannot write /dev/full: No space left on device');
     const client = startClient('tunC', '--status', '/dev/full', '1');
     await client.logged(UP);
     await sleep(6_000); // longer than the client would bear without pings, and several writes long

@@ -29,6 +29,8 @@ export interface LinkReceiver {
   connected(remote: Endpoint): void;
   /** A link that was congested takes packets again. */
   drained?(): void;
+  /** A datagram could not be read or sent: what OpenVPN logs of it. The link goes on. */
+  failed?(text: string): void;
   /** The link failed or was closed by the other end; nothing comes from it any more. */
   down(reason: string): void;
 }

@@ -72,6 +72,7 @@ export class SocksUdpLink implements PacketLink {
       accepted: never,
       connected: never,
       drained: () => receiver.drained?.(),
+      failed: (text) => receiver.failed?.(text),
       down: (reason) => receiver.down(reason),
     });
   }

@@ -12,10 +12,10 @@ import { constants } from 'node:os';
 import { type Endpoint, HEADROOM, readUint16, TAILROOM, writeUint16 } from '@seikan/core';
 import {
   type Descriptor,
+  errorText,
   OUTBOX_LEAST,
   Outbox,
   PacketTable,
-  resultName,
   type TcpListener,
   type TcpSocket,
   WOULD_BLOCK,
@@ -199,7 +199,7 @@ export class TcpLink implements PacketLink {
   #decideConnection(): void {
     const result = this.#socket.connectResult();
     if (result < 0) {
-      this.#fail(resultName(result));
+      this.#fail(errorText(result));
       return;
     }
     this.#connecting = false;
@@ -214,7 +214,7 @@ export class TcpLink implements PacketLink {
     const count = this.#socket.read(stream, kept, this.#packetwise ? this.#missing() : stream.length - kept);
     if (count === WOULD_BLOCK) return;
     if (count <= 0) {
-      this.#fail(count === 0 ? 'closed by the peer' : resultName(count));
+      this.#fail(count === 0 ? 'closed by the peer' : errorText(count));
       return;
     }
     this.#partialSize = 0;
@@ -276,7 +276,7 @@ export class TcpLink implements PacketLink {
       const count = this.#socket.writeBytes(this.#queue, this.#queueStart, this.#queueEnd - this.#queueStart);
       if (count >= 0) this.#written(count);
       else if (count !== WOULD_BLOCK) {
-        this.#fail(resultName(count));
+        this.#fail(errorText(count));
         return;
       }
       this.#blocked = this.#waiting > 0;

@@ -1,6 +1,6 @@
 /** A tun or tap device as the channel's tun: tables of packets in, and out as they come. Owns the device. */
 import { HEADROOM, TAILROOM } from '@seikan/core';
-import { PacketTable, resultName, type TunDevice } from '@seikan/native';
+import { errorText, PacketTable, type TunDevice } from '@seikan/native';
 
 import type { PacketTun, TunReceiver } from './ports.js';
 import { type DescriptorWatch, eventLoop, type Readiness } from './readiness.js';
@@ -85,7 +85,7 @@ export class TunEnd implements PacketTun {
     if (count > 0) this.#receiver?.packets(this.#read, count);
     else if (count < 0) {
       this.close();
-      this.#receiver?.down(resultName(count));
+      this.#receiver?.down(errorText(count));
     }
   }
 

@@ -7,7 +7,16 @@
  * What the socket does not take now waits for it.
  */
 import { type Endpoint, HEADROOM, TAILROOM } from '@seikan/core';
-import { AddressTable, OUTBOX_LEAST, Outbox, PacketBatch, PacketTable, type UdpSocket } from '@seikan/native';
+import {
+  AddressTable,
+  errorText,
+  OUTBOX_LEAST,
+  Outbox,
+  PacketBatch,
+  PacketTable,
+  resultName,
+  type UdpSocket,
+} from '@seikan/native';
 
 import { EndpointCache } from './endpoint-cache.js';
 import { MOST_PACKETS, type SealRun } from './packet-lane.js';
@@ -19,11 +28,10 @@ export interface UdpLinkOptions {
   readonly readiness?: Readiness;
   /** The longest datagram that `send` takes. */
   readonly capacity?: number;
-  /** What the socket refuses: ICMP answers to what was sent, a datagram too long, a firewall. For the log. */
-  readonly onError?: (errno: number) => void;
 }
 
 const SLOTS = 64;
+const QUIET_MS = 1_000;
 /** tun-mtu 1500 and all headers. */
 const DEFAULT_CAPACITY = 2_048;
 /**
@@ -39,7 +47,6 @@ export class UdpLink implements PacketLink {
   readonly kind = 'datagram';
   readonly #socket: UdpSocket;
   readonly #watch: DescriptorWatch;
-  readonly #onError: (errno: number) => void;
   readonly #cache = new EndpointCache();
 
   readonly #received = new PacketTable({
@@ -70,12 +77,12 @@ export class UdpLink implements PacketLink {
   #blocked = false;
   #watchesWritable = false;
   #lost = 0;
+  #quietUntil = 0;
   #closed = false;
 
   constructor(socket: UdpSocket, options: UdpLinkOptions = {}) {
-    const { readiness = eventLoop, capacity = DEFAULT_CAPACITY, onError = () => undefined } = options;
+    const { readiness = eventLoop, capacity = DEFAULT_CAPACITY } = options;
     this.#socket = socket;
-    this.#onError = onError;
     this.#queue = new PacketBatch({ slots: SLOTS, headroom: 0, capacity: capacity + HEADROOM, tailroom: 0 });
     this.#watch = readiness.watch(socket.descriptor.fd, (readable, writable) => this.#ready(readable, writable));
   }
@@ -171,11 +178,24 @@ export class UdpLink implements PacketLink {
     if (readable && !this.#closed) this.#read();
   }
 
+  /** Each packet to a port where nobody listens brings an error: one a second is told. */
+  #failed(what: 'read' | 'write', result: number): void {
+    this.#socket.forgetErrors();
+    const now = performance.now();
+    if (now < this.#quietUntil) return;
+    this.#quietUntil = now + QUIET_MS;
+    const name = `${what} UDPv${this.#socket.family} [${resultName(result)}]`;
+    this.#receiver?.failed?.(`${name}: ${errorText(result)} (code=${-result})`);
+  }
+
   #read(): void {
     const table = this.#received;
     const count = this.#socket.receiveTable(table, this.#senders, this.#atOnce);
-    if (count < 0) this.#onError(-count);
-    if (count <= 0) return;
+    if (count <= 0) {
+      if (count < 0) this.#failed('read', count);
+      else this.#socket.forgetErrors();
+      return;
+    }
     const { addresses, lengths } = table;
     let last = -1;
     let bytes = 0;
@@ -206,7 +226,7 @@ export class UdpLink implements PacketLink {
       if (sent === 0) this.#blocked = true;
       else if (sent > 0) this.#first += sent;
       else {
-        this.#onError(-sent);
+        this.#failed('write', sent);
         this.#first += 1;
         this.#lost += 1;
       }
@@ -226,7 +246,7 @@ export class UdpLink implements PacketLink {
       if (sent === 0) this.#blocked = true;
       else if (sent > 0) this.#sent += sent;
       else {
-        this.#onError(-sent);
+        this.#failed('write', sent);
         this.#lost += outbox.datagramsOf(this.#sent);
         this.#sent += 1;
       }

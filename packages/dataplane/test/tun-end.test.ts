@@ -104,7 +104,7 @@ inNetworkNamespace(import.meta.filename, () => {
 
     ip('link', 'delete', name);
     for (let i = 0; i < 4_000 && events.length === 0; i += 1) await sleep(5);
-    assert.deepEqual(events, [{ event: 'tunDown', reason: 'EBADFD' }]);
+    assert.deepEqual(events, [{ event: 'tunDown', reason: 'File descriptor in bad state' }]);
     socket.close();
     await host.channel.close();
     await far.channel.close();

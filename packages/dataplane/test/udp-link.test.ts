@@ -11,13 +11,24 @@ interface Arrived {
   readonly from: Endpoint;
 }
 
-function openLink(family: 4 | 6, options: { readonly packetInfo?: boolean; readonly wildcard?: boolean } = {}) {
+interface Options {
+  readonly packetInfo?: boolean;
+  readonly wildcard?: boolean;
+  readonly reportErrors?: boolean;
+}
+
+function openLink(family: 4 | 6, options: Options = {}) {
   const loopback = family === 4 ? '127.0.0.1' : '::1';
-  const { packetInfo = false, wildcard = false } = options;
-  const socket = UdpSocket.open({ family, bind: { address: wildcard ? undefined : loopback, port: 0 }, packetInfo });
+  const { packetInfo = false, wildcard = false, reportErrors = false } = options;
+  const socket = UdpSocket.open({
+    family,
+    bind: { address: wildcard ? undefined : loopback, port: 0 },
+    packetInfo,
+    reportErrors,
+  });
   const { port } = socket.address;
-  const errors: number[] = [];
-  const link = new UdpLink(socket, { onError: (errno) => errors.push(errno) });
+  const errors: string[] = [];
+  const link = new UdpLink(socket);
   const arrived: Arrived[] = [];
   link.start({
     datagrams: (batch, count, from) => {
@@ -28,6 +39,7 @@ function openLink(family: 4 | 6, options: { readonly packetInfo?: boolean; reado
     },
     accepted: () => assert.fail(),
     connected: () => assert.fail(),
+    failed: (text) => errors.push(text),
     down: (reason) => assert.fail(reason),
   });
   const address: Endpoint = { family, address: loopback, port };
@@ -82,12 +94,38 @@ test('a datagram that the socket refuses is counted as lost, and those after it 
   assert(a.link.send(Uint8Array.of(2), 0, 1, nowhere));
   assert(a.link.send(Uint8Array.of(3), 0, 1, b.address));
   assert.equal(a.link.flush(), 1);
-  assert.equal(a.errors.length, 1);
+  assert.deepEqual(a.errors, ['write UDPv4 [EACCES]: Permission denied (code=13)']);
   await until(() => b.arrived.length === 2);
   assert.equal(a.link.flush(), 0);
   assert.equal(a.link.send(new Uint8Array(60_000), 0, 60_000, b.address), false, 'longer than the capacity');
   const six: Endpoint = { family: 6, address: '::1', port: 9 };
   assert.equal(a.link.send(Uint8Array.of(1), 0, 1, six), false, 'no socket of IPv4 reaches it');
+  a.link.close();
+  b.link.close();
+});
+
+test('a port where nobody listens is told of once a second, and the link neither turns in circles nor stops', async () => {
+  const [a, b, gone] = [openLink(4, { reportErrors: true }), openLink(4), openLink(4)];
+  gone.link.close();
+  for (let i = 0; i < 20; i += 1) {
+    a.link.send(Uint8Array.of(i), 0, 1, gone.address);
+    a.link.flush();
+    await sleep(1);
+  }
+  await until(() => a.errors.length > 0);
+  assert.equal(a.errors.length, 1);
+  assert.match(a.errors[0] ?? '', /^(read|write) UDPv4 \[ECONNREFUSED\]: Connection refused \(code=111\)$/);
+  const { user, system } = process.cpuUsage();
+  await sleep(300);
+  const spent = process.cpuUsage({ user, system });
+  assert.ok(spent.user + spent.system < 150_000, 'an error that waits keeps nobody busy');
+  // The call that returns an error sends nothing.
+  for (let i = 0; i < 100 && b.arrived.length === 0; i += 1) {
+    a.link.send(Uint8Array.of(1), 0, 1, b.address);
+    a.link.flush();
+    await sleep(5);
+  }
+  assert.ok(b.arrived.length > 0);
   a.link.close();
   b.link.close();
 });

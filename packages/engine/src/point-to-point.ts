@@ -194,6 +194,9 @@ export class PointToPoint {
         if (session.usesLink(event.link))
           this.#restart('soft', 'connection-reset', time, `Connection reset, restarting [${event.reason}]`);
         return;
+      case 'linkError':
+        this.#log.notice(event.text);
+        return;
       case 'tunDown':
         this.#fatal(`ERROR: the tun device is gone: ${event.reason}`, time);
         return;

@@ -68,6 +68,17 @@ static napi_value error_name(napi_env env, napi_callback_info info)
                                                                                                           : NULL;
 }
 
+/* (errno) → what libc says of it. */
+static napi_value error_text(napi_env env, napi_callback_info info)
+{
+    napi_value argv[1], value;
+    int64_t error;
+
+    if (!seikan_arguments(env, info, argv, 1) || !seikan_integer(env, argv[0], 0, INT32_MAX, "errno", &error))
+        return NULL;
+    return napi_create_string_utf8(env, strerror((int)error), NAPI_AUTO_LENGTH, &value) == napi_ok ? value : NULL;
+}
+
 bool seikan_register_descriptor(napi_env env, napi_value exports)
 {
     static const struct seikan_function functions[] = {
@@ -76,6 +87,7 @@ bool seikan_register_descriptor(napi_env env, napi_value exports)
         { "descriptorSetCloseOnExec", descriptor_set_close_on_exec },
         { "descriptorSetNonBlocking", descriptor_set_non_blocking },
         { "errorName", error_name },
+        { "errorText", error_text },
         { NULL, NULL },
     };
     return seikan_export_all(env, exports, functions);

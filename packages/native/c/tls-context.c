@@ -172,19 +172,21 @@ static bool load_trust(napi_env env, struct tls_context *context, napi_value opt
     return built;
 }
 
-/* Certificates of PEM text that are sent after our own and trusted by nobody for that. */
-static bool add_extra_certificates(SSL_CTX *ssl, BIO *bio)
+/* Certificates of PEM text that are sent after our own and trusted by nobody for that: false when fewer than `least` are there. */
+static bool add_extra_certificates(SSL_CTX *ssl, BIO *bio, int least)
 {
     struct seikan_passphrase none = { NULL, false };
     X509 *extra;
+    int added = 0;
 
     while ((extra = PEM_read_bio_X509(bio, NULL, seikan_offer_passphrase, &none)) != NULL) {
         if (SSL_CTX_add_extra_chain_cert(ssl, extra) != 1) {
             X509_free(extra);
             return false;
         }
+        added += 1;
     }
-    return ended_cleanly();
+    return added >= least && ended_cleanly();
 }
 
 static bool load_certificates(napi_env env, SSL_CTX *ssl, const char *pem, const char *extras)
@@ -196,7 +198,7 @@ static bool load_certificates(napi_env env, SSL_CTX *ssl, const char *pem, const
         BIO *bio = BIO_new_mem_buf(pem, -1);
         X509 *own = PEM_read_bio_X509_AUX(bio, NULL, seikan_offer_passphrase, &none);
 
-        loaded = own != NULL && SSL_CTX_use_certificate(ssl, own) == 1 && add_extra_certificates(ssl, bio);
+        loaded = own != NULL && SSL_CTX_use_certificate(ssl, own) == 1 && add_extra_certificates(ssl, bio, 0);
         X509_free(own);
         BIO_free(bio);
         if (!loaded) seikan_throw_openssl(env, "cert");
@@ -204,7 +206,7 @@ static bool load_certificates(napi_env env, SSL_CTX *ssl, const char *pem, const
     if (loaded && extras != NULL) {
         BIO *bio = BIO_new_mem_buf(extras, -1);
 
-        loaded = add_extra_certificates(ssl, bio);
+        loaded = add_extra_certificates(ssl, bio, 1);
         BIO_free(bio);
         if (!loaded) seikan_throw_openssl(env, "extra-certs");
     }

@@ -10,6 +10,9 @@
 #include <errno.h>
 #include <string.h>
 
+/* How many are taken at once. */
+#define MOST_ERRORS 256
+
 union control {
     struct cmsghdr alignment;
     uint8_t bytes[SEIKAN_PACKET_INFO_SPACE];
@@ -142,11 +145,27 @@ static napi_value udp_send_batch(napi_env env, napi_callback_info info)
     return seikan_make_number(env, sent == -1 ? (errno == EAGAIN ? 0 : -errno) : sent);
 }
 
+/* (fd): empties the queue of ICMP errors. While something is in it, the socket counts as ready. */
+static napi_value udp_forget_errors(napi_env env, napi_callback_info info)
+{
+    napi_value argv[1];
+    int fd;
+    char byte;
+    struct iovec room = { &byte, sizeof byte };
+    struct msghdr message = { .msg_iov = &room, .msg_iovlen = 1 };
+
+    if (!seikan_arguments(env, info, argv, 1) || !seikan_fd(env, argv[0], &fd)) return NULL;
+    /* Bounded: sockets of other kinds may have no end of nothing. */
+    for (int i = 0; i < MOST_ERRORS && recvmsg(fd, &message, MSG_ERRQUEUE | MSG_DONTWAIT) >= 0; i += 1) continue;
+    return NULL;
+}
+
 bool seikan_register_udp(napi_env env, napi_value exports)
 {
     static const struct seikan_function functions[] = {
         { "udpReceiveBatch", udp_receive_batch },
         { "udpSendBatch", udp_send_batch },
+        { "udpForgetErrors", udp_forget_errors },
         { NULL, NULL },
     };
     return seikan_export_all(env, exports, functions);

@@ -34,7 +34,7 @@ export {
   startThreadPool,
   threadCapabilities,
 } from './privileges.js';
-export { resultName, WOULD_BLOCK } from './result.js';
+export { errorText, resultName, WOULD_BLOCK } from './result.js';
 export {
   ADDRESS_SIZE,
   ADDRESS_WORDS,

@@ -166,7 +166,8 @@ export function setDumpable(on: boolean): void {
   (loadAddon() as PrivilegeAddon).processSetDumpable(on);
 }
 
-/** `nice`, -20 to 19, for every thread (Linux gives each its own); threads that start later inherit it. Throws EACCES. */
+/** `nice`, cut to -20 to 19 as the kernel does, for every thread (Linux gives each its own); threads that start later inherit it. Throws EACCES. */
 export function setNice(niceness: number): void {
-  for (const thread of readdirSync('/proc/self/task')) setPriority(Number(thread), niceness);
+  for (const thread of readdirSync('/proc/self/task'))
+    setPriority(Number(thread), Math.min(Math.max(niceness, -20), 19));
 }

@@ -26,6 +26,8 @@ type SocketOptionName =
   | 'SO_PROTOCOL'
   | 'IP_TOS'
   | 'IP_MTU_DISCOVER'
+  | 'IP_RECVERR'
+  | 'IPV6_RECVERR'
   | 'IP_PKTINFO'
   | 'IPV6_V6ONLY'
   | 'IPV6_TCLASS'

@@ -15,6 +15,7 @@ import {
 } from './socket-options.js';
 
 interface UdpAddon extends SocketAddon {
+  udpForgetErrors(fd: number): void;
   udpReceiveBatch(
     fd: number,
     slab: Uint8Array,
@@ -66,6 +67,11 @@ export interface UdpOptions extends SocketOptions {
    * not be read with receiveBatch, which would take a run for one datagram. Left out where the kernel has none.
    */
   readonly coalesce?: boolean | undefined;
+  /**
+   * Reports ICMP errors about what was sent on a socket without a peer, too (IP_RECVERR): `forgetErrors` then. For sockets
+   * that speak to one peer only: the datagram whose call returns the error is lost, whoever it was for.
+   */
+  readonly reportErrors?: boolean | undefined;
 }
 
 export class UdpSocket {
@@ -82,10 +88,14 @@ export class UdpSocket {
   /** Throws a system error that names the step: EADDRINUSE, EADDRNOTAVAIL (bind), ENODEV (SO_BINDTODEVICE) ... */
   static open(options: UdpOptions): UdpSocket {
     const native = loadAddon() as UdpAddon;
-    const { family, connect, packetInfo = false, coalesce = false } = options;
+    const { family, connect, packetInfo = false, coalesce = false, reportErrors = false } = options;
     const fd = createSocket(false, options, (made) => {
       if (packetInfo) native.socketSetOption(made, family === 4 ? 'IP_PKTINFO' : 'IPV6_RECVPKTINFO', 1);
       if (coalesce) setWherePossible(native, made, 'UDP_GRO', 1);
+      if (reportErrors) {
+        setWherePossible(native, made, 'IP_RECVERR', 1);
+        if (family === 6) setWherePossible(native, made, 'IPV6_RECVERR', 1);
+      }
       if (connect !== undefined) native.socketConnect(made, family, addressRecord(connect));
     });
     return new UdpSocket(fd, family);
@@ -190,6 +200,11 @@ export class UdpSocket {
     );
   }
 
+  /** Empties the queue of `reportErrors`: after every error, and when the socket was ready and nothing came. */
+  forgetErrors(): void {
+    this.#native.udpForgetErrors(this.descriptor.fd);
+  }
+
   /** The TOS byte of the packets sent from now on (`passtos`). */
   setTos(tos: number): void {
     setTos(this.#native, this.descriptor.fd, this.family, tos);
@@ -200,8 +215,10 @@ export class UdpSocket {
   }
 }
 
+type Option = 'UDP_GRO' | 'UDP_SEGMENT' | 'IP_RECVERR' | 'IPV6_RECVERR';
+
 /** False: this kernel has no such option. */
-function setWherePossible(native: SocketAddon, fd: number, option: 'UDP_GRO' | 'UDP_SEGMENT', value: number): boolean {
+function setWherePossible(native: SocketAddon, fd: number, option: Option, value: number): boolean {
   try {
     native.socketSetOption(fd, option, value);
     return true;

@@ -3,7 +3,7 @@
 import type { Crypto, DataChannel } from '@seikan/core';
 import type { LinkSource } from '@seikan/dataplane';
 import type { AskFailure, AskMap, LogLine, OpenLinkAsk, Options, ProxyAsk } from '@seikan/engine';
-import { type Descriptor, type SocketOptions, TcpListener, TcpSocket, UdpSocket } from '@seikan/native';
+import { type Descriptor, errorText, type SocketOptions, TcpListener, TcpSocket, UdpSocket } from '@seikan/native';
 
 import { reasonOf } from './materials.js';
 import { connectThroughProxy } from './proxy-connection.js';
@@ -55,7 +55,12 @@ export async function openLink(
     if (proxy !== undefined) return await openProxied(channel, { ...ask, proxy }, common, linkOptions);
     switch (protocol) {
       case 'udp': {
-        const opened = UdpSocket.open({ ...common, packetInfo: socket.multihome, coalesce });
+        const opened = UdpSocket.open({
+          ...common,
+          packetInfo: socket.multihome,
+          coalesce,
+          reportErrors: remote !== undefined,
+        });
         const local = bind === undefined ? undefined : opened.address;
         if (remote !== undefined) await protectOrClose(opened, remote.address, linkOptions);
         channel.openLink(link, { kind: 'udp', fd: opened.descriptor.release(), family });
@@ -79,9 +84,12 @@ export async function openLink(
         throw new Error(protocol satisfies never);
     }
   } catch (error) {
-    const where =
-      bind === undefined ? '' : ` bind [AF_INET${family === 6 ? '6' : ''}]${bind.address ?? '[undef]'}:${bind.port}`;
-    return { error: `TCP/UDP: Socket${where} failed: ${reasonOf(error)}` } satisfies AskFailure;
+    const { syscall, errno = 0 } = error as NodeJS.ErrnoException;
+    if (bind === undefined || syscall !== 'bind')
+      return { error: `TCP/UDP: Socket failed: ${reasonOf(error)}` } satisfies AskFailure;
+    const where = `[AF_INET${family === 6 ? '6' : ''}]${bind.address ?? '[undef]'}:${bind.port}`;
+    const why = `${errorText(-errno)} (errno=${errno})`;
+    return { error: `TCP/UDP: Socket bind failed on local address ${where}: ${why}` } satisfies AskFailure;
   }
 }
 

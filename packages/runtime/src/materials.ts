@@ -15,7 +15,7 @@ import {
   type StaticKey,
 } from '@seikan/core';
 import { ConfigError, type Connection, type Material, type Options, type ProtectionKeys } from '@seikan/engine';
-import { createTlsContext, type OpensslContext, TlsSetupError } from '@seikan/native';
+import { createTlsContext, errorText, type OpensslContext, TlsSetupError } from '@seikan/native';
 
 /** A file or key that cannot be used; upstream's line first, ours after it. */
 export class MaterialError extends Error {
@@ -61,7 +61,7 @@ function createTls(options: Options, passphrase?: string): OpensslContext {
 }
 
 /** What could not be used, in upstream's words. */
-function faultLine({ fault }: TlsSetupError, { tls }: Options): string {
+function faultLine({ fault }: TlsSetupError, { tls, verify }: Options): string {
   switch (fault) {
     case 'ca':
       return `Cannot load CA certificate file ${nameOf(tls.ca)} (no entries were read)`;
@@ -73,9 +73,9 @@ function faultLine({ fault }: TlsSetupError, { tls }: Options): string {
     case 'passphrase-wrong':
       return `Cannot load private key file ${nameOf(tls.key ?? tls.pkcs12)}\nError: private key password verification failed`;
     case 'dh':
-      return `Cannot open ${nameOf(tls.dh)} for DH parameters`;
+      return `Cannot load DH parameters from ${nameOf(tls.dh)}`;
     case 'extra-certs':
-      return `Error reading extra certificates file ${nameOf(tls.extraCerts)}`;
+      return `Error reading extra certificate\nIn ${nameOf(tls.extraCerts)}`;
     case 'pkcs12':
       return `Error reading PKCS#12 file ${nameOf(tls.pkcs12)}`;
     case 'cipherList':
@@ -84,8 +84,9 @@ function faultLine({ fault }: TlsSetupError, { tls }: Options): string {
       return `Failed to set restricted TLS 1.3 cipher list: ${tls.ciphersuites ?? ''}`;
     case 'groups':
       return `Failed to set allowed TLS group list: ${tls.groups ?? ''}`;
-    case 'capath':
     case 'crl':
+      return `CRL: cannot read CRL from file ${verify.crl?.kind === 'file' ? nameOf(verify.crl.source) : ''}`;
+    case 'capath':
     case 'version':
     case 'memory':
       return `Cannot set up TLS: ${fault}`;
@@ -114,8 +115,10 @@ function readProtectionKeys(options: Options, { wrap }: Connection): ProtectionK
             digest: options.data.auth,
           },
     tlsCrypt: tlsCrypt === undefined ? undefined : readStaticKey(tlsCrypt, 'tls-crypt'),
-    tlsCryptV2Client: v2 === undefined || isServer ? undefined : usable(parseClientKey(v2), 'tls-crypt-v2'),
-    tlsCryptV2Server: v2 === undefined || !isServer ? undefined : usable(parseServerKey(v2), 'tls-crypt-v2'),
+    tlsCryptV2Client:
+      v2 === undefined || isServer ? undefined : usable(parseClientKey(v2), 'invalid tls-crypt-v2 client key format'),
+    tlsCryptV2Server:
+      v2 === undefined || !isServer ? undefined : usable(parseServerKey(v2), 'invalid tls-crypt-v2 server key format'),
   };
 }
 
@@ -155,22 +158,21 @@ function readAuthTokenKey({ auth }: Options): Uint8Array {
   const material = auth.genToken?.secret;
   if (material === undefined) return new Uint8Array(randomBytes(32));
   return authTokenHmacKey(
-    usable(parseAuthTokenKey(readMaterial(material, 'auth-gen-token-secret')), 'auth-gen-token-secret'),
+    usable(parseAuthTokenKey(readMaterial(material, 'auth-gen-token-secret')), 'Cannot load auth-token secret'),
   ).slice();
 }
 
 export function reasonOf(error: unknown): string {
   if (error instanceof ConfigError) return error.message;
   const { code, errno, message } = error as NodeJS.ErrnoException;
-  if (code === 'ENOENT') return 'No such file or directory (errno=2)';
-  if (code === 'EACCES') return 'Permission denied (errno=13)';
-  return errno === undefined ? message : `${message} (errno=${Math.abs(errno)})`;
+  if (errno === undefined) return message;
+  const number = Math.abs(errno);
+  // Node's own words are not libc's; the addon's are, behind the call that failed.
+  return `${message.startsWith(`${code}:`) ? errorText(-number) : message} (errno=${number})`;
 }
 
-function usable<Value>(value: Value | undefined, directive: string): Value {
-  if (value === undefined) {
-    throw new MaterialError(`the key of ${directive} cannot be used: its file does not hold such a key`);
-  }
+function usable<Value>(value: Value | undefined, problem: string): Value {
+  if (value === undefined) throw new MaterialError(`ERROR: ${problem}`);
   return value;
 }
 

@@ -26,7 +26,7 @@ import {
 } from '@seikan/engine';
 import {
   type Descriptor,
-  resultName,
+  errorText,
   type TcpOptions,
   TcpSocket,
   Watch,
@@ -149,7 +149,7 @@ async function converse(
     await protect?.(socket.descriptor, endpoint.address);
     await ready(socket, { writable: true }, ended, `TCP: connect to ${where} failed: Connection timed out`);
     const result = socket.connectResult();
-    if (result < 0) throw new ProxyError(`TCP: connect to ${where} failed: ${resultName(result)}`, 'connection-failed');
+    if (result < 0) throw new ProxyError(`TCP: connect to ${where} failed: ${errorText(result)}`, 'connection-failed');
     log({ verb: 1, severity: 'notice', prefix: undefined, text: `TCP connection established with ${where}` });
 
     const outcome = await talk(socket, dialogue, { log, ended });
@@ -202,7 +202,7 @@ async function write(socket: TcpSocket, bytes: Uint8Array, ended: AbortSignal): 
     for (let at = 0; at < bytes.length; ) {
       const count = socket.writeBytes(bytes, at, bytes.length - at);
       if (count === WOULD_BLOCK) await ready(socket, { writable: true }, ended, WRITE_EXPIRED);
-      else if (count < 0) throw new ProxyError(`proxy_send: TCP port write failed on send(): ${resultName(count)}`);
+      else if (count < 0) throw new ProxyError(`proxy_send: TCP port write failed on send(): ${errorText(count)}`);
       else at += count;
     }
   } finally {
@@ -217,7 +217,7 @@ async function read(socket: TcpSocket, size: number, ended: AbortSignal): Promis
     if (count === WOULD_BLOCK) await ready(socket, { readable: true }, ended, READ_EXPIRED);
     else if (count <= 0)
       throw new ProxyError(
-        `recv_line: TCP port read failed on recv(): ${count === 0 ? 'closed by the proxy' : resultName(count)}`,
+        `recv_line: TCP port read failed on recv(): ${count === 0 ? 'closed by the proxy' : errorText(count)}`,
       );
     else at += count;
   }

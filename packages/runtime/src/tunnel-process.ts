@@ -347,6 +347,13 @@ function dnsObstacle({ process: { user, group, chroot } }: Options): string | un
   return 'with user, group or chroot this process could not take it back ("dns-updown disable" leaves out this line)';
 }
 
+/** What libc says of a name that cannot be resolved, by node's code. */
+const RESOLVER_TEXTS: Readonly<Record<string, string>> = {
+  ENOTFOUND: 'Name or service not known',
+  EAI_AGAIN: 'Temporary failure in name resolution',
+  EAI_FAIL: 'Non-recoverable failure in name resolution',
+};
+
 async function resolveHost(
   host: string,
   port: number,
@@ -356,7 +363,8 @@ async function resolveHost(
     const found = await lookup(host, { all: true, family: family ?? 0, order: 'verbatim' });
     return { addresses: found.map((entry) => ({ family: entry.family === 6 ? 6 : 4, address: entry.address, port })) };
   } catch (error) {
-    return { error: (error as NodeJS.ErrnoException).code ?? String(error) };
+    const { code = '' } = error as NodeJS.ErrnoException;
+    return { error: RESOLVER_TEXTS[code] ?? reasonOf(error) };
   }
 }
 

@@ -83,6 +83,9 @@ export interface DraftHelpers {
   tcpNoDelay: boolean;
 }
 
+/** What is asked of the cryptography while options are read: whether it has a cipher, a digest. */
+export type AvailableCrypto = Pick<Crypto, 'cipher' | 'digestSize'>;
+
 export interface Draft {
   options: Mutable<Options>;
   entry: DraftEntry;
@@ -98,8 +101,8 @@ export interface Draft {
     versionMin: TlsVersion | undefined;
     dh: Material | undefined;
   };
-  /** Data ciphers that are not everywhere. */
-  ciphers: Pick<Crypto, 'cipher'> | undefined;
+  /** Ciphers and digests that are not everywhere. */
+  crypto: AvailableCrypto | undefined;
   dataCiphers: string | undefined;
   cipher: string | undefined;
   deviceType: string | undefined;
@@ -191,9 +194,9 @@ export function emptyWrap(): DraftWrap {
   return { tlsAuth: undefined, direction: undefined, tlsCrypt: undefined, tlsCryptV2: undefined };
 }
 
-export function newDraft(tempDirectory: string, ciphers?: Pick<Crypto, 'cipher'>): Draft {
+export function newDraft(tempDirectory: string, crypto?: AvailableCrypto): Draft {
   return {
-    ciphers,
+    crypto,
     options: defaultOptions(tempDirectory),
     entry: defaultEntry(),
     remotes: [],
@@ -234,8 +237,8 @@ export function newDraft(tempDirectory: string, ciphers?: Pick<Crypto, 'cipher'>
 }
 
 /** A draft that starts from finished options, for what one client's file or a push changes. */
-export function draftOf(options: Options, ciphers?: Pick<Crypto, 'cipher'>): Draft {
-  const draft = newDraft(options.server.tempDirectory, ciphers);
+export function draftOf(options: Options, crypto?: AvailableCrypto): Draft {
+  const draft = newDraft(options.server.tempDirectory, crypto);
   draft.options = copyPlain(options);
   return draft;
 }

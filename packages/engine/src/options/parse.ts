@@ -2,12 +2,19 @@
  * From a configuration text or a command line to Options. Files come through a port: nothing is read here.
  * Source: options.c add_option, read_config_file, parse_argv, options_postprocess (2.6.14).
  */
-import type { Crypto } from '@seikan/core';
-
 import { type ClientConfig, plainClientConfig } from './client-config.js';
 import { ConfigError, type ConfigSpan, type ConfigWarning, wholeConfiguration } from './config-error.js';
 import { type Context, type DirectiveRow, mayStand, type Reader, Use } from './directive.js';
-import { copyEntry, copyPlain, type Draft, draftOf, emptyWrap, type Mutable, newDraft } from './draft.js';
+import {
+  type AvailableCrypto,
+  copyEntry,
+  copyPlain,
+  type Draft,
+  draftOf,
+  emptyWrap,
+  type Mutable,
+  newDraft,
+} from './draft.js';
 import { expandHelpers } from './helpers.js';
 import { type Directive, readArguments, readDirectives } from './lexer.js';
 import type { Action, Options, PluginOption } from './options.js';
@@ -22,8 +29,8 @@ export interface ConfigFiles {
   read(path: string): string | undefined;
   /** `tmp-dir` when nobody says; `/tmp` without. */
   readonly tempDirectory?: string;
-  /** Which data ciphers there are beside those that are everywhere; without it, none. */
-  readonly ciphers?: Pick<Crypto, 'cipher'>;
+  /** Which ciphers and digests there are beside those that are everywhere; without it, none. */
+  readonly crypto?: AvailableCrypto;
 }
 
 export interface Configuration {
@@ -39,7 +46,7 @@ const maximumDepth = 10;
 
 /** Reads a configuration given as text; `file` is its name in messages. Throws ConfigError. */
 export function parseConfig(text: string, file: string, files: ConfigFiles): Configuration {
-  const draft = newDraft(files.tempDirectory ?? '/tmp', files.ciphers);
+  const draft = newDraft(files.tempDirectory ?? '/tmp', files.crypto);
   draft.options.configFile = file;
   const reader = makeReader({ draft, context: 'config', files, depth: 1, report: refuse });
   readText({ text, file, draft, context: 'config', reader, report: refuse });
@@ -64,7 +71,7 @@ export function parseArguments(argv: readonly string[], files: ConfigFiles): Con
 
 /** As `parseArguments`, in two steps. Throws ConfigError. */
 export function readConfiguration(argv: readonly string[], files: ConfigFiles): ReadConfiguration {
-  const draft = newDraft(files.tempDirectory ?? '/tmp', files.ciphers);
+  const draft = newDraft(files.tempDirectory ?? '/tmp', files.crypto);
   if (argv.length === 0) draft.options.action = { do: 'help' };
   const reader = makeReader({ draft, context: 'config', files, depth: 0, report: refuse });
   for (const directive of readArguments(argv)) {
@@ -100,7 +107,7 @@ export function parseClientConfig(
   file: string,
   { options, base, files }: { options: Options; base?: ClientConfig; files: ConfigFiles },
 ): { readonly client: ClientConfig; readonly warnings: readonly ConfigWarning[] } {
-  const draft = draftOf(options, files.ciphers);
+  const draft = draftOf(options, files.crypto);
   draft.client = copyPlain(base ?? plainClientConfig(options));
   const report = (problem: ConfigError): void => warnOf(problem, draft);
   const reader = makeReader({ draft, context: 'client', files, depth: 1, report });

@@ -120,8 +120,8 @@ const commonCiphers: ReadonlySet<string> = new Set([
   'AES-128-CBC',
 ]);
 
-export function isAvailable({ ciphers }: Draft, name: string): boolean {
-  return commonCiphers.has(name) || ciphers?.cipher(name) !== undefined;
+export function isAvailable({ crypto }: Draft, name: string): boolean {
+  return commonCiphers.has(name) || crypto?.cipher(name) !== undefined;
 }
 
 /** What to do about a cipher that is not available. */

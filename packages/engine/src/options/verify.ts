@@ -21,6 +21,7 @@ export function verifyOptions(draft: Draft): void {
   else verifyNotServer(draft);
   verifyTls(draft);
   verifyCipher(draft);
+  verifyDigest(draft);
   for (const server of draft.options.dns.servers)
     if (server.addresses.length === 0)
       throw new ConfigError(draft.given.get('dns') ?? wholeConfiguration, {
@@ -434,5 +435,16 @@ function verifyCipher(draft: Draft): void {
       `Cipher '${data.cipher}' mode not supported`,
       'A static key is the same after a restart, and packets are counted from the beginning again: nonces would repeat.',
       'Use a cipher in CBC mode, such as AES-256-CBC, or TLS.',
+    );
+}
+
+function verifyDigest(draft: Draft): void {
+  const { auth } = draft.options.data;
+  const { crypto } = draft;
+  if (crypto !== undefined && auth.toLowerCase() !== 'none' && crypto.digestSize(auth) === undefined)
+    usage(draft, 'auth')(
+      `Message hash algorithm '${auth}' not found`,
+      `"${auth}" is not available here.`,
+      'Use SHA256, or another that --show-digests names.',
     );
 }

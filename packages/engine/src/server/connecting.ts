@@ -102,7 +102,7 @@ export class Connecting {
       const { client, warnings } = parseClientConfig(text, source, {
         options: this.#top.options,
         base,
-        files: { read: () => undefined, ciphers: this.#top.settings.crypto },
+        files: { read: () => undefined, crypto: this.#top.settings.crypto },
       });
       for (const warning of warnings) instance.log.warning(warning.text);
       instance.config = client;

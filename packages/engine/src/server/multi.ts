@@ -175,6 +175,8 @@ export class Multi implements InstanceHost {
         return this.#linkUp(event.link, event.listener, event.remote, time);
       case 'linkDown':
         return this.#linkDown(event.link, event.reason, time);
+      case 'linkError':
+        return this.#log.notice(event.text);
       case 'channelDown':
         this.#log.write('error', 0, event.reason);
         return this.#end({ signal: 'SIGUSR1', source: 'soft' }, time);

@@ -156,9 +156,9 @@ test('compat-mode loosens what older versions need', () => {
 
 test('ciphers beside those that are everywhere are asked for; a static key takes none whose nonces would repeat', () => {
   const client = 'client\ndev tun\nremote a\n';
-  const ciphers = createCrypto();
+  const crypto = createCrypto();
   const withRare = (line: string): Options =>
-    parseConfig(`${client}${line}\n${credentials}`, 'f', { read: () => undefined, ciphers }).options;
+    parseConfig(`${client}${line}\n${credentials}`, 'f', { read: () => undefined, crypto }).options;
   assert.deepEqual(withRare('data-ciphers aria-128-gcm:CAMELLIA-256-CBC:AES-256-CFB8').data.dataCiphers, [
     'ARIA-128-GCM',
     'CAMELLIA-256-CBC',
@@ -169,7 +169,7 @@ test('ciphers beside those that are everywhere are asked for; a static key takes
   assert.match(refusal(`${client}data-ciphers ARIA-128-GCM\n${credentials}`).message, /unsupported ciphers/);
 
   const secret = (cipher: string): Options =>
-    parseConfig(`dev tun\nsecret k\ncipher ${cipher}\n`, 'f', { read: () => undefined, ciphers }).options;
+    parseConfig(`dev tun\nsecret k\ncipher ${cipher}\n`, 'f', { read: () => undefined, crypto }).options;
   assert.equal(secret('ARIA-192-CBC').data.cipher, 'ARIA-192-CBC');
   for (const name of ['AES-256-GCM', 'CHACHA20-POLY1305', 'AES-256-CFB', 'AES-256-OFB'])
     assert.throws(() => secret(name), new RegExp(`Cipher '${name}' mode not supported`));
