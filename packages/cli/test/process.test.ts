@@ -164,6 +164,21 @@ function inside(): void {
     manager.close();
   });
 
+  test('a tun holds the packets of some milliseconds, or as many as txqueuelen says', async () => {
+    const server = start('queue-server.log', ['--config', 'server.conf']);
+    await server.logged(UP);
+    const client = start('queue-client.log', ['--config', 'client.conf', '--nobind', '--txqueuelen', '321']);
+    await client.logged(UP);
+    const { stdout } = spawnSync('ip', ['-json', 'link', 'show', 'type', 'tun'], { encoding: 'utf8' });
+    const lengths = (JSON.parse(stdout) as { txqlen: number }[]).map(({ txqlen }) => txqlen);
+    assert.deepEqual(
+      lengths.toSorted((one, other) => one - other),
+      [321, 4_000],
+    );
+    await end(client);
+    await end(server);
+  });
+
   test('a client shows its counters on SIGUSR2 and in its status file; SIGHUP reads the configuration again', async () => {
     const server = start('server.log', ['--config', 'server.conf']);
     await server.logged(UP);

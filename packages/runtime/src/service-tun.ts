@@ -10,7 +10,7 @@ import { type IpFamily, ipFamily, networkOf } from '@seikan/netconf';
 
 import { dnsSettings } from './dns-settings.js';
 import { reasonOf } from './materials.js';
-import type { TunnelHost } from './tunnel-tun.js';
+import { TUN_QUEUE_LENGTH, type TunnelHost } from './tunnel-tun.js';
 
 export interface ServiceTunOptions {
   readonly client: NetcfgClient;
@@ -103,7 +103,7 @@ async function describe(device: RemoteDevice, ask: OpenTunAsk, network: ServiceS
   await device.setProperties({
     layer: ask.type === 'tun' ? 3 : 2,
     mtu: ask.mtu,
-    txQueueLength: ask.txQueueLength,
+    txQueueLength: ask.txQueueLength ?? TUN_QUEUE_LENGTH,
     reroute4: redirect?.reroute === true && redirect.ipv4,
     reroute6: redirect?.reroute === true && redirect.ipv6,
   });
