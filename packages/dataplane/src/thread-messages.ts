@@ -6,7 +6,14 @@
  */
 import type { MessagePort } from 'node:worker_threads';
 
-import type { ChannelSettings, DataChannelCommand, DataChannelEvent, DataKey, LinkId } from '@seikan/core';
+import type {
+  ChannelSettings,
+  DataChannelCommand,
+  DataChannelEvent,
+  DataKey,
+  DirectionKey,
+  LinkId,
+} from '@seikan/core';
 
 export const ANSWERED = 0;
 export const POSTED = 1;
@@ -97,7 +104,7 @@ export function splitKey(key: DataKey): { readonly key: DataKey; readonly secret
     at += part.length;
   }
   const nothing = { cipher: NO_BYTES, auth: NO_BYTES };
-  return { key: { ...key, send: nothing, receive: nothing }, secrets: { memory, sizes } };
+  return { key: withParts(key, nothing, nothing), secrets: { memory, sizes } };
 }
 
 /** The whole key again, the receiver's to wipe; the shared memory is wiped. */
@@ -107,9 +114,11 @@ export function joinKey(key: DataKey, { memory, sizes }: SharedSecrets): DataKey
   const parts = sizes.map((size) => bytes.slice(at, (at += size)));
   bytes.fill(0);
   const [sendCipher = NO_BYTES, sendAuth = NO_BYTES, receiveCipher = NO_BYTES, receiveAuth = NO_BYTES] = parts;
-  return {
-    ...key,
-    send: { cipher: sendCipher, auth: sendAuth },
-    receive: { cipher: receiveCipher, auth: receiveAuth },
-  };
+  return withParts(key, { cipher: sendCipher, auth: sendAuth }, { cipher: receiveCipher, auth: receiveAuth });
+}
+
+/** Field by field: V8 is slow where a spread is followed by a name that it holds already. */
+function withParts(key: DataKey, send: DirectionKey, receive: DirectionKey): DataKey {
+  const { format, cipher, digest, replayWindow, replayTime, longPacketId } = key;
+  return { format, cipher, digest, send, receive, replayWindow, replayTime, longPacketId };
 }

@@ -99,8 +99,9 @@ export class WorkerDataChannel<Link = LinkSource, Tun = TunSource> implements Da
         this.#peers.set(keyOf(command.peer), { peer: command.peer, leaving: false });
         break;
       case 'newKey': {
+        const { verb, peer, keyId } = command;
         const { key, secrets } = splitKey(command.key);
-        this.#thread.post({ do: 'newKey', command: { ...command, key }, secrets });
+        this.#thread.post({ do: 'newKey', command: { verb, peer, keyId, key }, secrets });
         return;
       }
       default:
@@ -218,8 +219,10 @@ function compact(command: DataChannelCommand): DataChannelCommand {
     case 'sendMessage':
       return { ...command, plaintext: command.plaintext.slice() };
     case 'addRoute':
-    case 'delRoute':
-      return { ...command, route: { ...command.route, network: command.route.network.slice() } };
+    case 'delRoute': {
+      const { verb, peer, route } = command;
+      return { verb, peer, route: { family: route.family, network: route.network.slice(), bits: route.bits } };
+    }
     case 'learnMac':
       return { ...command, mac: command.mac.slice() };
     default:

@@ -20,6 +20,7 @@ import {
   plainWrap,
   type StaticKey,
   splitWrappedKey,
+  type TlsConnection,
   tlsAuthWrap,
   tlsCryptWrap,
   type UnixSeconds,
@@ -42,73 +43,89 @@ export interface ProtectionOptions {
   readonly replay: NonNullable<WrapOptions['replay']>;
 }
 
-export function createProtection({ crypto, role, keys, replay }: ProtectionOptions): ControlProtection {
-  const { tlsAuth, tlsCrypt, tlsCryptV2Client, tlsCryptV2Server } = keys;
-  // A renegotiation's own keys are mixed with the static ones; a tls-crypt-v2 server learns them with the client's key.
-  let mixedKey: Uint8Array | undefined = tlsCryptV2Client?.key ?? tlsCrypt ?? tlsAuth?.key;
+export function createProtection(options: ProtectionOptions): ControlProtection {
+  return new Protection(options);
+}
 
-  let clientMetadata: ClientKeyMetadata | undefined;
+class Protection implements ControlProtection {
+  readonly #options: ProtectionOptions;
+  /** A renegotiation's own keys are mixed with the static ones; a tls-crypt-v2 server learns them with the client's key. */
+  #mixedKey: Uint8Array | undefined;
+  #clientMetadata: ClientKeyMetadata | undefined;
 
-  const shared = (options: WrapOptions): ControlWrap | undefined => {
-    if (tlsAuth !== undefined)
-      return tlsAuthWrap({
-        crypto,
-        digest: tlsAuth.digest,
-        staticKey: tlsAuth.key,
-        direction: tlsAuth.direction,
-        ...options,
-      });
-    if (tlsCrypt !== undefined) return tlsCryptWrap({ crypto, key: tlsCrypt, role, ...options });
-    return tlsCryptV2Server === undefined ? plainWrap() : undefined;
-  };
+  constructor(options: ProtectionOptions) {
+    this.#options = options;
+    const { tlsAuth, tlsCrypt, tlsCryptV2Client } = options.keys;
+    this.#mixedKey = tlsCryptV2Client?.key ?? tlsCrypt ?? tlsAuth?.key;
+  }
 
-  return {
-    wrappedClientKey: tlsCryptV2Client?.wrapped,
-    get clientMetadata() {
-      return clientMetadata;
-    },
-    open(sentPacketIds = 0) {
-      if (tlsCryptV2Client !== undefined) {
-        return tlsCryptWrap({
-          crypto,
-          key: tlsCryptV2Client.key,
-          role,
-          replay,
-          sentPacketIds: EARLY_NEGOTIATION_START,
-        });
-      }
-      const wrap = shared({ replay, sentPacketIds });
-      if (wrap === undefined) throw new RangeError('a tls-crypt-v2 server opens no session by itself');
-      return wrap;
-    },
-    accept(bytes, now: UnixSeconds, options: WrapOptions = {}): AcceptedPacket | DropReason {
-      const opcode = opcodeOf(bytes[0] ?? 0);
-      if (tlsCryptV2Server !== undefined && (opcode === Opcode.hardResetClientV3 || opcode === Opcode.controlWkcV1)) {
-        const split = splitWrappedKey(bytes);
-        if (typeof split === 'string') return split;
-        const client = unwrapClientKey({ crypto, serverKey: tlsCryptV2Server, wrapped: split.wrapped });
-        if (typeof client === 'string') return client;
-        mixedKey = client.key;
-        clientMetadata = client.metadata ?? { type: MetadataType.user, data: new Uint8Array(0) };
-        const wrap = tlsCryptWrap({ crypto, key: client.key, role, replay, ...options });
-        return unwrapFirst(wrap, split.packet, now, client.metadata);
-      }
-      const wrap = shared({ replay, ...options });
+  get wrappedClientKey(): Uint8Array | undefined {
+    return this.#options.keys.tlsCryptV2Client?.wrapped;
+  }
+
+  get clientMetadata(): ClientKeyMetadata | undefined {
+    return this.#clientMetadata;
+  }
+
+  open(sentPacketIds = 0): ControlWrap {
+    const { crypto, role, keys, replay } = this.#options;
+    if (keys.tlsCryptV2Client !== undefined) {
+      const { key } = keys.tlsCryptV2Client;
+      return tlsCryptWrap({ crypto, key, role, replay, sentPacketIds: EARLY_NEGOTIATION_START });
+    }
+    const wrap = this.#shared(replay, sentPacketIds);
+    if (wrap === undefined) throw new RangeError('a tls-crypt-v2 server opens no session by itself');
+    return wrap;
+  }
+
+  accept(bytes: Uint8Array, now: UnixSeconds, options: WrapOptions = {}): AcceptedPacket | DropReason {
+    const { crypto, role, keys } = this.#options;
+    const { replay = this.#options.replay, sentPacketIds = 0 } = options;
+    const serverKey = keys.tlsCryptV2Server;
+    if (serverKey === undefined || !carriesClientKey(bytes)) {
+      const wrap = this.#shared(replay, sentPacketIds);
       return wrap === undefined ? 'bad-client-key' : unwrapFirst(wrap, bytes, now, undefined);
-    },
-    withoutClientKey(bytes) {
-      const opcode = opcodeOf(bytes[0] ?? 0);
-      if (opcode !== Opcode.hardResetClientV3 && opcode !== Opcode.controlWkcV1) return bytes;
-      const split = splitWrappedKey(bytes);
-      return typeof split === 'string' ? split : split.packet;
-    },
-    renegotiationWrap(tls) {
-      const key = exportDynamicWrapKey(tls, mixedKey);
-      const wrap = tlsCryptWrap({ crypto, key, role, replay });
-      key.fill(0);
-      return wrap;
-    },
-  };
+    }
+    const split = splitWrappedKey(bytes);
+    if (typeof split === 'string') return split;
+    const client = unwrapClientKey({ crypto, serverKey, wrapped: split.wrapped });
+    if (typeof client === 'string') return client;
+    this.#mixedKey = client.key;
+    this.#clientMetadata = client.metadata ?? { type: MetadataType.user, data: new Uint8Array(0) };
+    const wrap = tlsCryptWrap({ crypto, key: client.key, role, replay, sentPacketIds });
+    return unwrapFirst(wrap, split.packet, now, client.metadata);
+  }
+
+  withoutClientKey(bytes: Uint8Array): Uint8Array | DropReason {
+    if (!carriesClientKey(bytes)) return bytes;
+    const split = splitWrappedKey(bytes);
+    return typeof split === 'string' ? split : split.packet;
+  }
+
+  renegotiationWrap(tls: TlsConnection): ControlWrap {
+    const { crypto, role, replay } = this.#options;
+    const key = exportDynamicWrapKey(tls, this.#mixedKey);
+    const wrap = tlsCryptWrap({ crypto, key, role, replay });
+    key.fill(0);
+    return wrap;
+  }
+
+  /** The wrap that all peers share; `undefined` on a server where each client has a key of its own. */
+  #shared(replay: NonNullable<WrapOptions['replay']>, sentPacketIds: number): ControlWrap | undefined {
+    const { crypto, role, keys } = this.#options;
+    const { tlsAuth, tlsCrypt, tlsCryptV2Server } = keys;
+    if (tlsAuth !== undefined) {
+      const { key: staticKey, direction, digest } = tlsAuth;
+      return tlsAuthWrap({ crypto, digest, staticKey, direction, replay, sentPacketIds });
+    }
+    if (tlsCrypt !== undefined) return tlsCryptWrap({ crypto, key: tlsCrypt, role, replay, sentPacketIds });
+    return tlsCryptV2Server === undefined ? plainWrap() : undefined;
+  }
+}
+
+function carriesClientKey(bytes: Uint8Array): boolean {
+  const opcode = opcodeOf(bytes[0] ?? 0);
+  return opcode === Opcode.hardResetClientV3 || opcode === Opcode.controlWkcV1;
 }
 
 function unwrapFirst(

@@ -11,6 +11,7 @@ import {
   type PeerSettings,
 } from '@seikan/core';
 import type { Negotiated } from './negotiation.js';
+import type { ClientConfig } from './options/client-config.js';
 import type { Connection, Options } from './options/options.js';
 import { PacketSizes } from './packet-sizes.js';
 
@@ -22,10 +23,13 @@ export interface PeerSettingsInput {
   /** Undefined: P_DATA_V1 both ways. */
   readonly peerId: PeerId | undefined;
   readonly crypto: Crypto;
+  /** What a server has settled for this client, in place of its own options. */
+  readonly settled?: Pick<ClientConfig, 'timers' | 'compression'> & { readonly tunMtu: number };
 }
 
 export function peerSettings(input: PeerSettingsInput): Omit<PeerSettings, 'link' | 'remote'> {
   const { options, connection, peerId } = input;
+  const { timers } = input.settled ?? options;
   const isServer = options.mode === 'server';
   const shape = packetShape(input);
   const { fragment, fragmentIncludesTransport, mssfix } = connection;
@@ -34,8 +38,8 @@ export function peerSettings(input: PeerSettingsInput): Omit<PeerSettings, 'link
     sendPeerId: peerId,
     receivePeerId: isServer ? peerId : undefined,
     float: isServer || connection.float,
-    pingInterval: options.timers.ping * 1000,
-    pingTimeout: options.timers.pingTimeout * 1000,
+    pingInterval: timers.ping * 1000,
+    pingTimeout: timers.pingTimeout * 1000,
     mssClamp: mssClamp({ size: mssfix.size, mode: mssfix.measure === 'packet' ? 'payload' : mssfix.measure }, shape),
     fragmentSize: fragment > 0 ? fragmentSize(limit, shape) : 0,
     compression: shape.compression,
@@ -47,13 +51,18 @@ export function peerSettings(input: PeerSettingsInput): Omit<PeerSettings, 'link
 /** Who answers the peer's questions about the size of packets. */
 export function packetSizes(input: PeerSettingsInput, send: (plaintext: Uint8Array) => void): PacketSizes {
   const overhead = messageOverhead(packetShape(input));
-  return new PacketSizes({ overhead, largest: overhead - occMagic.length + input.connection.tunMtu, send });
+  return new PacketSizes({
+    overhead,
+    largest: overhead - occMagic.length + (input.settled ?? input.connection).tunMtu,
+    send,
+  });
 }
 
 /** Before each UDP packet to a SOCKS proxy. upstream: SOCKS_UDPv4_HEADROOM. */
 const SOCKS_HEADER_SIZE = 10;
 
-function packetShape({ options, connection, negotiated, remote, peerId, crypto }: PeerSettingsInput): PacketShape {
+function packetShape(input: PeerSettingsInput): PacketShape {
+  const { options, connection, negotiated, remote, peerId, crypto } = input;
   const cipher = crypto.cipher(negotiated.cipher);
   return {
     family: remote.family,
@@ -64,7 +73,7 @@ function packetShape({ options, connection, negotiated, remote, peerId, crypto }
     cipher,
     digestSize: negotiated.digest === 'none' ? 0 : (crypto.digestSize(negotiated.digest) ?? 0),
     longPacketId: options.tls.role === 'none',
-    compression: options.data.compression.framing,
+    compression: (input.settled ?? options.data).compression.framing,
     fragment: connection.fragment > 0,
     device: options.device.type === 'tap' ? 'tap' : 'tun',
   };

@@ -39,14 +39,17 @@ export function localCapabilities(options: Options, abilities: ChannelAbilities,
     bits |= Capability.requestPush | Capability.authPendingKeyword | Capability.authFailTemp | Capability.dnsOptionV2;
   else bits |= Capability.ncpP2p;
   // Epoch keys are AEAD only: with another cipher in the list the choice would be the server's alone.
-  if (abilities.epoch && dataCiphers(options, crypto).every((name) => crypto.cipher(name)?.mode === 'aead'))
+  if (abilities.epoch && dataCiphers(options.data, crypto).every((name) => crypto.cipher(name)?.mode === 'aead'))
     bits |= Capability.dataEpoch;
   return bits;
 }
 
 /** Our data ciphers that exist here, in upstream's spelling, without the `?` of optional ones. */
-export function dataCiphers(options: Options, crypto: Crypto): readonly string[] {
-  return options.data.dataCiphers
+export function dataCiphers(
+  { dataCiphers: configured }: { readonly dataCiphers: readonly string[] },
+  crypto: Crypto,
+): readonly string[] {
+  return configured
     .map((name) => (name.startsWith('?') ? name.slice(1) : name))
     .filter((name) => crypto.cipher(name) !== undefined);
 }
@@ -63,7 +66,7 @@ export interface PeerInfoInput {
 
 /** The peer info of a client or a p2p peer: lines `KEY=value`. */
 export function peerInfoText({ options, connection, product, abilities, crypto, hostFacts }: PeerInfoInput): string {
-  const ciphers = dataCiphers(options, crypto);
+  const ciphers = dataCiphers(options.data, crypto);
   const lines = [`IV_VER=${product.openvpnVersion}`, `IV_PLAT=${product.platform}`, 'IV_TCPNL=1'];
   lines.push(`IV_MTU=${Math.max(connection.tunMtuMaximum, connection.tunMtu, 1600)}`);
   if (ciphers.includes('AES-128-GCM') && ciphers.includes('AES-256-GCM')) lines.push('IV_NCP=2');

@@ -29,7 +29,7 @@ export function optionsStrings(
     fragment: connection.fragment > 0,
     keyDirection: direction === undefined ? 'bidirectional' : direction === 0 ? 'normal' : 'inverse',
     cipher: data.cipher,
-    dataCiphers: dataCiphers(options, crypto),
+    dataCiphers: dataCiphers(options.data, crypto),
     digest: data.auth,
     tlsAuth: connection.wrap.tlsAuth !== undefined,
   };

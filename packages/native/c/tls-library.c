@@ -2,9 +2,9 @@
  * The OpenSSL library context of all TLS connections: what the process's own context offers, as far as TLS uses it.
  *
  * For the public key of each certificate that arrives, OpenSSL 3.0 walks over all algorithms that its context knows and
- * tries how all decoders (of PEM, PKCS #8, MSBLOB and more, some eighty) could follow one another, which takes nearly
+ * tries how all decoders (of PEM, PKCS #8, MSBLOB and more, forty in all) could follow one another, which takes nearly
  * half of a server's time for a handshake. Here are only those decoders that a certificate's key can need, DER of the
- * structure SubjectPublicKeyInfo straight to a key, and only those ciphers that a TLS suite can name. Our own key and
+ * structure SubjectPublicKeyInfo straight to a key, and only those algorithms that TLS can name. Our own key and
  * certificates are read in the process's context.
  *
  * Each provider that is active there has one here that relays it: implementations, their context, capabilities.
@@ -20,10 +20,13 @@
 
 #define RELAYS 8
 
+/* The operations of OpenSSL 3.0; what a newer one adds is relayed as it is. */
+#define OPERATIONS (OSSL_OP__HIGHEST + 1)
+
 struct relay {
     OSSL_PROVIDER *of;
     void *context;
-    OSSL_ALGORITHM *ciphers, *decoders;
+    OSSL_ALGORITHM *algorithms[OPERATIONS];
 };
 
 static struct relay relays[RELAYS];
@@ -31,19 +34,24 @@ static unsigned count;
 static OSSL_LIB_CTX *library;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-static bool is_for_tls(const OSSL_ALGORITHM *cipher)
+/* Modes, digests and derivations that neither a suite nor a certificate names. */
+static bool is_for_tls(const OSSL_ALGORITHM *algorithm)
 {
-    static const char *const others[] = { "CFB", "CTR", "CTS", "ECB", "OCB", "OFB", "SIV", "WRAP", "XTS", "-192-" };
+    static const char *const others[] = {
+        "-192-", "ARGON2", "BLAKE2", "CFB", "CMAC", "CTR", "CTS", "ECB", "GMAC", "KBKDF", "KECCAK", "KRB5KDF", "OCB",
+        "OFB", "PBKDF1", "PBKDF2", "PKCS12KDF", "POLY1305", "SCRYPT", "SHAKE", "SIPHASH", "SIV", "SM4", "SSHKDF",
+        "SSKDF", "WRAP", "X942KDF", "X963KDF", "XTS",
+    };
 
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i += 1)
-        if (strstr(cipher->algorithm_names, others[i]) != NULL) return false;
+        if (strstr(algorithm->algorithm_names, others[i]) != NULL) return false;
     return true;
 }
 
-/* Keys that cannot sign, and DER, which only takes such a structure apart for decoders of its parts. */
+/* Not those of keys that cannot sign, and not DER, which only takes such a structure apart for decoders of its parts. */
 static bool is_for_peers(const OSSL_ALGORITHM *decoder)
 {
-    static const char *const others[] = { "DER", "DH", "DHX", "SM2", "X25519", "X448" };
+    static const char *const others[] = { "DER", "DH", "DHX", "X25519", "X448" };
     size_t length = strcspn(decoder->algorithm_names, ":");
 
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i += 1)
@@ -51,7 +59,22 @@ static bool is_for_peers(const OSSL_ALGORITHM *decoder)
     return strstr(decoder->property_definition, "structure=SubjectPublicKeyInfo") != NULL;
 }
 
-static OSSL_ALGORITHM *filter(OSSL_PROVIDER *provider, int operation, bool (*wanted)(const OSSL_ALGORITHM *))
+static bool is_wanted(int operation, const OSSL_ALGORITHM *algorithm)
+{
+    switch (operation) {
+    case OSSL_OP_ENCODER:
+    case OSSL_OP_STORE:
+        return false;
+    case OSSL_OP_DECODER:
+        return is_for_peers(algorithm);
+    case OSSL_OP_RAND:
+        return true;
+    default:
+        return is_for_tls(algorithm);
+    }
+}
+
+static OSSL_ALGORITHM *filter(OSSL_PROVIDER *provider, int operation)
 {
     int no_cache = 0;
     const OSSL_ALGORITHM *all = OSSL_PROVIDER_query_operation(provider, operation, &no_cache);
@@ -61,7 +84,7 @@ static OSSL_ALGORITHM *filter(OSSL_PROVIDER *provider, int operation, bool (*wan
     while (all != NULL && all[length].algorithm_names != NULL) length += 1;
     some = calloc(length + 1, sizeof *some);
     for (size_t i = 0; some != NULL && i < length; i += 1)
-        if (wanted(&all[i])) some[kept++] = all[i];
+        if (is_wanted(operation, &all[i])) some[kept++] = all[i];
     return some;
 }
 
@@ -77,15 +100,9 @@ static const OSSL_ALGORITHM *query(void *context, int operation, int *no_cache)
     struct relay *relay = relay_of(context);
 
     if (relay == NULL) return NULL;
+    if (operation < 0 || operation >= OPERATIONS) return OSSL_PROVIDER_query_operation(relay->of, operation, no_cache);
     *no_cache = 0;
-    switch (operation) {
-    case OSSL_OP_CIPHER:
-        return relay->ciphers;
-    case OSSL_OP_DECODER:
-        return relay->decoders;
-    default:
-        return OSSL_PROVIDER_query_operation(relay->of, operation, no_cache);
-    }
+    return relay->algorithms[operation];
 }
 
 static int get_capabilities(void *context, const char *capability, OSSL_CALLBACK *take, void *argument)
@@ -126,9 +143,8 @@ static int relay_provider(OSSL_PROVIDER *provider, void *unused)
     relay->of = OSSL_PROVIDER_try_load(NULL, name, 1);
     if (relay->of == NULL) return 0;
     relay->context = OSSL_PROVIDER_get0_provider_ctx(relay->of);
-    relay->ciphers = filter(relay->of, OSSL_OP_CIPHER, is_for_tls);
-    relay->decoders = filter(relay->of, OSSL_OP_DECODER, is_for_peers);
-    if (relay->ciphers == NULL || relay->decoders == NULL) return 0;
+    for (int operation = 0; operation < OPERATIONS; operation += 1)
+        if ((relay->algorithms[operation] = filter(relay->of, operation)) == NULL) return 0;
     count += 1;
     /* OpenSSL prefers its own under a name that it knows. */
     snprintf(relayed, sizeof relayed, "seikan-%s", name);

@@ -39,6 +39,9 @@ export class LineLog {
   /** Lines that are not written yet, and to where. */
   #waiting = '';
   #waitingFor = 0;
+  /** The last second that was written, and its text. */
+  #second = -1;
+  #secondText = '';
   #verb: number;
   #last: { readonly verb: number; count: number } | undefined;
 
@@ -154,7 +157,17 @@ export class LineLog {
       return `${Math.floor(now / 1000)}.${fraction} ${FLAGS[severity].toString(16)} ${body}\n`;
     }
     if (this.#options.suppressTimestamps) return `${body}\n`;
-    return `${formatLocalTime(now)}${this.#verb >= 4 ? ` us=${micros}` : ''} ${body}\n`;
+    return `${this.#localTime(now)}${this.#verb >= 4 ? ` us=${micros}` : ''} ${body}\n`;
+  }
+
+  /** Many lines are of one second. */
+  #localTime(now: number): string {
+    const second = Math.floor(now / 1000);
+    if (this.#second !== second) {
+      this.#second = second;
+      this.#secondText = formatLocalTime(now);
+    }
+    return this.#secondText;
   }
 
   /** Never waits: a line is lost when the socket takes none now, and the socket is opened again after it was replaced. */

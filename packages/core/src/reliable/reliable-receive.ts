@@ -26,7 +26,7 @@ export class ReliableReceive {
   #expected: MessageId;
 
   constructor({ buffer = 12, startAt = 0 }: ReliableReceiveOptions = {}) {
-    this.#slots = Array.from({ length: buffer }, () => undefined);
+    this.#slots = Array.from({ length: buffer });
     this.#expected = startAt;
   }
 

@@ -109,19 +109,19 @@ export class ReplayWindow {
  */
 export class LongReplayWindow {
   readonly #options: ReplayWindowOptions;
-  #window: ReplayWindow;
+  /** Of `#time`; none before the first id. */
+  #window: ReplayWindow | undefined;
   #time = 0;
 
   constructor(options: ReplayWindowOptions) {
     this.#options = options;
-    this.#window = new ReplayWindow(options);
   }
 
   /** Like `ReplayWindow.accept`; `time` is the sender's, in seconds. */
   accept(id: number, time: number, now: Millis): ReplayVerdict {
     if (id === 0) return 'bad-packet-id';
     if (time < this.#time) return 'replay';
-    if (time > this.#time) {
+    if (time > this.#time || this.#window === undefined) {
       this.#time = time;
       this.#window = new ReplayWindow(this.#options);
     }

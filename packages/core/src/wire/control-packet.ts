@@ -76,7 +76,8 @@ export function parseControlBody(header: ControlHeader, body: Uint8Array): Contr
     messageId = readUint32(body, at);
     at += 4;
   }
-  return { ...header, acks, peerSessionId, messageId, payload: body.subarray(at) };
+  const { opcode, keyId, sessionId } = header;
+  return { opcode, keyId, sessionId, acks, peerSessionId, messageId, payload: body.subarray(at) };
 }
 
 export function encodeControlHeader(header: ControlHeader, into: Uint8Array): void {

@@ -44,11 +44,10 @@ export class SessionCookie {
   /** Whether `returned` is what this client was given lately. */
   check(client: Endpoint, clientSessionId: SessionId, returned: SessionId, now: UnixSeconds): boolean {
     const slot = this.#slot(now);
-    let good = false;
     for (let back = 0; back < SLOTS; back += 1) {
-      if (this.#crypto.equal(this.#mac(client, clientSessionId, slot - back), returned)) good = true;
+      if (this.#crypto.equal(this.#mac(client, clientSessionId, slot - back), returned)) return true;
     }
-    return good;
+    return false;
   }
 
   wipe(): void {
@@ -60,10 +59,11 @@ export class SessionCookie {
   }
 
   #mac(client: Endpoint, clientSessionId: SessionId, slot: number): SessionId {
-    const slotBytes = new Uint8Array(8);
-    writeUint64(slotBytes, 0, slot);
+    const head = new Uint8Array(8 + SESSION_ID_SIZE);
+    writeUint64(head, 0, slot);
+    head.set(clientSessionId, 8);
     return this.#crypto
-      .hmac('SHA256', this.#secret, slotBytes, clientSessionId, encodeText(formatEndpoint(client)))
+      .hmac('SHA256', this.#secret, head, encodeText(formatEndpoint(client)))
       .slice(0, SESSION_ID_SIZE);
   }
 }

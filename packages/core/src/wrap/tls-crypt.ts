@@ -36,7 +36,8 @@ const IV_SIZE = 16;
 const TAG_AT = CONTROL_HEADER_SIZE + 8;
 const BODY_AT = TAG_AT + TAG_SIZE;
 
-export function tlsCryptWrap({ crypto, key, role, ...options }: TlsCryptOptions): ControlWrap {
+export function tlsCryptWrap(options: TlsCryptOptions): ControlWrap {
+  const { crypto, key, role } = options;
   const ids = new WrapPacketIds(options);
   const halves = keyHalves(key, role === 'server' ? 'normal' : 'inverse');
   const send = usedPart(halves.send);

@@ -35,7 +35,7 @@ export interface Agreement {
 export function agreeOnPush(own: Options, pulled: PulledOptions, crypto: Crypto): Agreement | string {
   const { options, connection, protocolFlags, peerId } = pulled;
   const cipher = pulled.cipher ?? own.data.cipher;
-  const ciphers = dataCiphers(own, crypto);
+  const ciphers = dataCiphers(own.data, crypto);
   if (pulled.cipher !== undefined && !ciphers.includes(pulled.cipher)) {
     return `Error: negotiated cipher not allowed - ${pulled.cipher} not in ${ciphers.join(':')}`;
   }
@@ -70,7 +70,7 @@ export function agreeAsPeers(options: Options, connection: Connection, key: KeyS
   const capabilities = capabilitiesOf(peerInfo);
   const negotiable = can(capabilities, Capability.ncpP2p);
   const exporting = negotiable && can(capabilities, Capability.keyExport);
-  const own = dataCiphers(options, crypto);
+  const own = dataCiphers(options.data, crypto);
   const theirs = peerInfo.get('IV_CIPHERS')?.split(':') ?? [];
   const [first, second] = options.tls.role === 'server' ? [own, theirs] : [theirs, own];
   const common = negotiable ? first.find((name) => second.includes(name)) : undefined;

@@ -238,12 +238,9 @@ export class Connecting {
     if (connection === undefined) return;
     const peerId = negotiated.dataV2 ? instance.peer.index : undefined;
     const input = {
-      options: {
-        ...this.#top.options,
-        timers: config.timers,
-        data: { ...this.#top.options.data, compression: config.compression },
-      },
-      connection: { ...connection, tunMtu: negotiated.tunMtu },
+      options: this.#top.options,
+      connection,
+      settled: { timers: config.timers, compression: config.compression, tunMtu: negotiated.tunMtu },
       negotiated: negotiated.data,
       remote: instance.remote,
       peerId,

@@ -23,7 +23,7 @@ export function negotiate(top: Top, instance: Instance, config: ClientConfig): S
   const capabilities = capabilitiesOf(instance.peerInfo);
   const peerOptions = instance.context.session.active?.primary.peerHello?.options ?? '';
   const offered = peerCiphers(instance.peerInfo, peerOptions);
-  const own = dataCiphers({ ...options, data: { ...options.data, dataCiphers: config.dataCiphers } }, crypto);
+  const own = dataCiphers(config, crypto);
   const cipher = chooseCipher(own, offered) ?? (config.fallback ? config.cipher : undefined);
   if (cipher === undefined) return offered.join(':');
 
