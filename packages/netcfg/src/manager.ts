@@ -146,13 +146,17 @@ export class Manager {
     await this.#protection.release(caller);
   }
 
-  /** A bus connection has gone, with the client behind it. */
+  /** A bus connection has gone, with the client behind it. Nobody waits for this: what fails is logged. */
   async handleVanished(caller: Caller): Promise<void> {
     this.changes.unsubscribe(caller.name);
     const own = [...this.#devices.values()].filter(({ holder }) => holder === caller.name);
     for (const device of own) this.log('error', `The client of device '${device.name}' vanished (${caller.name})`);
     await this.#destroyAll(own, 'its client vanished');
-    await this.#protection.releaseOf(caller);
+    try {
+      await this.#protection.releaseOf(caller);
+    } catch (error) {
+      this.log('error', `The protecting route of PID ${caller.pid} could not be removed: ${reasonOf(error)}`);
+    }
   }
 
   /** The service ends: nothing stays behind. */

@@ -22,6 +22,9 @@ inNetworkNamespace(import.meta.filename, () => {
   let bus: Connection;
   let network: HostNetwork;
   let manager: Manager;
+  const lines: string[] = [];
+  const protect = (caller: Caller, remote: string) =>
+    manager.protectSocket(caller, { remote, ipv6: false, devicePath: '/' }, undefined);
 
   before(async () => {
     makeHost();
@@ -32,7 +35,7 @@ inNetworkNamespace(import.meta.filename, () => {
       network,
       dns: new DnsService(undefined),
       changes: new NetworkChanges(bus),
-      log: new ServiceLog({ bus, write: undefined }),
+      log: new ServiceLog({ bus, write: (line) => void lines.push(line) }),
       logLevel: 6,
       method: 'host-route',
       mark: undefined,
@@ -56,8 +59,6 @@ inNetworkNamespace(import.meta.filename, () => {
     const eve: Caller = { name: ':1.200', uid: 1_001, pid: 0 };
     const device = manager.createDevice(ada, 'work');
     manager.createDevice(eve, 'evil');
-    const protect = (caller: Caller, remote: string) =>
-      manager.protectSocket(caller, { remote, ipv6: false, devicePath: '/' }, undefined);
     await protect(ada, '198.51.100.1');
     await protect(eve, '198.51.100.2');
     assert.match(ip('route show 198.51.100.1'), /via 192\.0\.2\.1/);
@@ -67,5 +68,17 @@ inNetworkNamespace(import.meta.filename, () => {
     assert.deepEqual(manager.devicesOf(ada.uid), [device.path]);
     assert.match(ip('route show 198.51.100.1'), /via 192\.0\.2\.1/);
     assert.equal(ip('route show 198.51.100.2'), '');
+  });
+
+  test('a route that cannot be taken back from who vanished is logged, and the service goes on', async () => {
+    const ada: Caller = { name: ':1.300', uid: 1_000, pid: 300 };
+    await protect(ada, '198.51.100.3');
+    const { release } = network;
+    network.release = () => Promise.reject(new Error('the disk is full'));
+    await manager.handleVanished(ada);
+    network.release = release;
+    assert.ok(lines.some((line) => /ERROR .*PID 300 could not be removed: the disk is full/.test(line)));
+    assert.match(ip('route show 198.51.100.3'), /via/);
+    ip('route del 198.51.100.3');
   });
 });
