@@ -69,9 +69,15 @@ test('which family clients get is an option', () => {
   );
 });
 
-test('a kernel without the module has no offload', async () => {
-  const none = kernelDco(kernelLinks([], '/nonexistent'));
-  assert.equal(await none.available(), false);
+test('a kernel without the module has no offload, and is not searched for it at every call', async () => {
+  let searches = 0;
+  const links = kernelLinks(['ovpn'], '/nonexistent', () => {
+    searches++;
+    return undefined;
+  });
+  for (let i = 0; i < 100; i++) assert.equal(await kernelDco(links).available(), false);
+  await assert.rejects(links.make('tun'), { code: 'ENOTSUP' });
+  assert.equal(searches, 1);
 });
 
 inNetworkNamespace(import.meta.filename, () => {

@@ -57,8 +57,14 @@ async function flood(): Promise<number> {
   const flooder = await Connection.open();
   const target = { destination: NETCFG, path: NETCFG_PATH, interface: NETCFG };
   for (let number = 0; number < FLOOD; number++) {
-    const member = ['DcoAvailable', 'CreateVirtualInterface', 'Nonsense'][number % 3] ?? '';
-    flooder.callWithoutReply({ ...target, member, signature: 's', body: [`flood-${number}`] });
+    const named = { signature: 's', body: [`flood-${number}`] };
+    if (number % 3 === 0) flooder.callWithoutReply({ ...target, member: 'DcoAvailable' });
+    else
+      flooder.callWithoutReply({
+        ...target,
+        member: number % 3 === 1 ? 'CreateVirtualInterface' : 'Nonsense',
+        ...named,
+      });
   }
   const client = await NetcfgClient.open();
   let slowest = 0;

@@ -1,5 +1,5 @@
 /** Kernel offload for clients of the service: a link of the kernel and its object on the bus. */
-import { findKernelOffload, type KernelTunnel, type OffloadFamily } from '@seikan/dco';
+import { findKernelOffload, type KernelOffload, type KernelTunnel, type OffloadFamily } from '@seikan/dco';
 import { NetlinkError, OwnedLink, RouteNetlink } from '@seikan/netconf';
 
 import type { DcoLink, DcoPort, DcoRequest } from '../dco-port.js';
@@ -37,19 +37,33 @@ export function kernelDco(links: LinkMaker): DcoPort {
   };
 }
 
+/** When no family is there, asking makes the kernel search its modules, which holds everybody up: so often at most. */
+const BETWEEN_SEARCHES = 2_000;
+
 /**
  * In the order in which families are tried: clients speak one of them, and cannot be asked which. Those up to v27 know
  * `ovpn-dco-v2` only. Links are journalled in `stateFolder`, where `HostNetwork` looks for what a crash left.
  */
-export function kernelLinks(families: readonly OffloadFamily[], stateFolder: string): LinkMaker {
+export function kernelLinks(
+  families: readonly OffloadFamily[],
+  stateFolder: string,
+  search: typeof findKernelOffload = findKernelOffload,
+): LinkMaker {
+  let nextSearch = 0;
+  const find = (): KernelOffload | undefined => {
+    if (performance.now() < nextSearch) return undefined;
+    const offload = search(families);
+    if (offload === undefined) nextSearch = performance.now() + BETWEEN_SEARCHES;
+    return offload;
+  };
   return {
     available: () => {
-      const offload = findKernelOffload(families);
+      const offload = find();
       offload?.close();
       return offload !== undefined;
     },
     make: async (name) => {
-      const offload = findKernelOffload(families);
+      const offload = find();
       if (offload === undefined) throw new NetlinkError(`make link ${name}`, EOPNOTSUPP);
       const routes = new RouteNetlink();
       const close = (): void => {
