@@ -102,7 +102,7 @@ async function day(tree: Tree, { world, implementation, tell }: ScenarioOptions)
 export async function importProfile(tree: Tree, world: World, lines: readonly string[] = []): Promise<void> {
   tree.write(PROFILE, profile(world, lines));
   const words = ['config-import', '--config', PROFILE, '--name', 'office', '--persistent'];
-  await tree.run(['openvpn3', ...words], { user: ORDINARY_USER });
+  await tree.run(['openvpn3', ...words], { user: ORDINARY_USER, timeout: 240_000 });
 }
 
 function profile(world: World, lines: readonly string[]): string {
