@@ -29,10 +29,13 @@ export function valueError(text: string): DbusError {
   return new DbusError(ErrorName.failed, text);
 }
 
-/** Names, addresses and domains as they are used: without control characters, which have no place in logs and files. */
+/**
+ * Names, addresses and domains as they are used: without control characters, which have no place in logs and files.
+ * Terminals heed those of ISO 8859, too.
+ */
 export function withoutControls(text: string): string {
   // oxlint-disable-next-line no-control-regex -- they are what is meant
-  return text.replaceAll(/[\u0000-\u001f\u007f]/g, '');
+  return text.replaceAll(/[\u0000-\u001f\u007f-\u009f]/g, '');
 }
 
 export function reasonOf(error: unknown): string {

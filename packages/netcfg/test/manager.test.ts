@@ -70,6 +70,15 @@ inNetworkNamespace(import.meta.filename, () => {
     assert.equal(ip('route show 198.51.100.2'), '');
   });
 
+  test('control characters reach neither names nor the log, also those that only old terminals know', async () => {
+    const ada: Caller = { name: ':1.400', uid: 1_000, pid: 400 };
+    lines.length = 0;
+    assert.match(manager.createDevice(ada, 'x\u001b1m\u009b2my').path, /\/400_x1m2my$/);
+    await protect(ada, 'server\u009b31m\n.example');
+    assert.match(lines.join(''), /remote 'server31m\.example'/);
+    await manager.cleanUp(ada);
+  });
+
   test('a route that cannot be taken back from who vanished is logged, and the service goes on', async () => {
     const ada: Caller = { name: ':1.300', uid: 1_000, pid: 300 };
     await protect(ada, '198.51.100.3');
