@@ -10,8 +10,8 @@ import { kernelHarness } from './kernel-harness.js';
 for (const words of [
   'link set lo up',
   'route add local 198.51.100.0/24 dev lo',
-  // Groups have no route of their own here.
-  'route add default dev lo',
+  // Groups have no route of their own here. A peer's default route comes before it.
+  'route add default dev lo metric 4096',
 ])
   execFileSync('ip', words.split(' '));
 const harness = await kernelHarness();
