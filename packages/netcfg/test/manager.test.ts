@@ -79,13 +79,12 @@ inNetworkNamespace(import.meta.filename, () => {
     await manager.cleanUp(ada);
   });
 
-  test('a route that cannot be taken back from who vanished is logged, and the service goes on', async () => {
+  test('a route that cannot be taken back from who vanished is logged, and the service goes on', async ({ mock }) => {
     const ada: Caller = { name: ':1.300', uid: 1_000, pid: 300 };
     await protect(ada, '198.51.100.3');
-    const { release } = network;
-    network.release = () => Promise.reject(new Error('the disk is full'));
+    const broken = mock.method(network, 'release', () => Promise.reject(new Error('the disk is full')));
     await manager.handleVanished(ada);
-    network.release = release;
+    broken.mock.restore();
     assert.ok(lines.some((line) => /ERROR .*PID 300 could not be removed: the disk is full/.test(line)));
     assert.match(ip('route show 198.51.100.3'), /via/);
     ip('route del 198.51.100.3');
