@@ -1,18 +1,22 @@
 /**
  * Round trip per plugin event, compiled and TypeScript, in Seikan and in a stock OpenVPN, in one run: 62 variables, the
- * event tls-final, a plugin that says yes. Then what a plugin that sleeps costs another client of a server.
+ * event tls-final, a plugin that says yes; a value changes from call to call, as in a session. One call after the other, as in
+ * a login, and calls with pauses of 5 ms before them. Then what a plugin that sleeps costs another client of a server.
  *     bench/plugins [CALLS [ROUNDS]]          without rounds, 5; 0 leaves the second part out
  * "In stock OpenVPN" is a C program that calls the plugin as OpenVPN's process does (bench/c/plugin-caller.c).
  */
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { availableParallelism, loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { buildPlugin, createMember, type Member } from '@seikan/plugin-host';
 
 const [calls = 2_000, rounds = 5] = process.argv.slice(2).map(Number);
 const warmup = 300;
+const pause = 5;
+const pausedCalls = Math.min(calls, 500);
 const folder = mkdtempSync(join(tmpdir(), 'seikan-bench-'));
 const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
 const place = { pluginDir: folder, folder, version: { major: 2, minor: 6, patch: '.14' } };
@@ -23,25 +27,36 @@ const env = Object.fromEntries(
 interface Row {
   readonly what: string;
   readonly micros: number[];
+  /** CPU time of our process for a call, without a helper's. */
+  readonly cpu?: number;
 }
 
-async function inSeikan(what: string, name: string): Promise<Row> {
+async function inSeikan(what: string, name: string): Promise<Row[]> {
   const member = createMember({ name, parameters: [] }, place, () => {});
   await member.load();
   await member.open({});
-  const micros: number[] = [];
-  for (let round = -warmup; round < calls; round += 1) {
-    const started = performance.now();
-    const { result } = await call(member);
-    if (result !== 'success') throw new Error(`${what}: ${result}`);
-    if (round >= 0) micros.push((performance.now() - started) * 1_000);
-  }
+  await timed(member, warmup, 0);
+  const rows = [
+    { what, ...(await timed(member, calls, 0)) },
+    { what: `  with pauses of ${pause} ms`, ...(await timed(member, pausedCalls, pause)) },
+  ];
   await member.close();
-  return { what, micros };
+  return rows;
 }
 
-async function call(member: Member): ReturnType<Member['call']> {
-  return member.call({ event: 'tls-final', context: 0, argv: [], env, deadline: 5_000 });
+async function timed(member: Member, count: number, rest: number): Promise<Omit<Row, 'what'>> {
+  const micros: number[] = [];
+  const before = process.cpuUsage();
+  for (let round = 0; round < count; round += 1) {
+    if (rest > 0) await sleep(rest);
+    const variables = { ...env, variable_name_61: `some value number ${round}` };
+    const started = performance.now();
+    const { result } = await member.call({ event: 'tls-final', context: 0, argv: [], env: variables, deadline: 5_000 });
+    micros.push((performance.now() - started) * 1_000);
+    if (result !== 'success') throw new Error(`${member.name}: ${result}`);
+  }
+  const { user, system } = process.cpuUsage(before);
+  return { micros, cpu: (user + system) / count };
 }
 
 function inStock(what: string, library: string): Row {
@@ -55,11 +70,12 @@ function inStock(what: string, library: string): Row {
   };
 }
 
-function print({ what, micros }: Row): void {
+function print({ what, micros, cpu }: Row): void {
   const sorted = micros.toSorted((a, b) => a - b);
   const at = (share: number): string =>
     (sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0).toFixed(2).padStart(9);
-  console.log(`${what.padEnd(28)} ${at(0.5)} ${at(0.9)} ${at(0.99)} ${at(1)}`);
+  const spent = cpu === undefined ? '' : cpu.toFixed(0).padStart(9);
+  console.log(`${what.padEnd(28)} ${at(0.5)} ${at(0.9)} ${at(0.99)} ${at(1)} ${spent}`);
 }
 
 try {
@@ -74,9 +90,14 @@ try {
   const library = join(folder, 'yes.so');
   await buildPlugin(yes, { output: library });
 
-  console.log(`${calls} calls, µs                      p50       p90       p99       max`);
-  print(await inSeikan('compiled in Seikan', plain));
-  print(await inSeikan('TypeScript in Seikan', yes));
+  console.log(
+    `${availableParallelism()} cores, load average ${loadavg()
+      .map((load) => load.toFixed(2))
+      .join(' ')}`,
+  );
+  console.log(`${String(calls).padStart(6)} calls, µs                   p50       p90       p99       max   our CPU`);
+  for (const row of await inSeikan('compiled in Seikan', plain)) print(row);
+  for (const row of await inSeikan('TypeScript in Seikan', yes)) print(row);
   print(inStock('TypeScript in stock OpenVPN', library));
   print(inStock('C in stock OpenVPN', plain));
   if (rounds > 0) {

@@ -135,6 +135,7 @@ static inline int frame_receive(int socket, struct frame *f, int *fds, int *fd_c
     struct cmsghdr *head = CMSG_FIRSTHDR(&message);
     if (head != NULL && head->cmsg_type == SCM_RIGHTS && fds != NULL) {
         int count = (int)((head->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+        if (count > FRAME_FDS) count = FRAME_FDS;
         memcpy(fds, CMSG_DATA(head), (size_t)count * sizeof(int));
         *fd_count = count;
     }

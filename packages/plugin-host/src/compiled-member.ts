@@ -204,15 +204,19 @@ export class CompiledMember implements Member {
   #ended(host: HostProcess, how: string): void {
     if (this.#host !== host) return;
     this.#host = undefined;
-    if (this.#state !== 'open' && this.#state !== 'resting') return;
+    if (this.#state === 'open' || this.#state === 'resting') this.#rest(`its process ${how}`);
+  }
+
+  #rest(why: string): void {
     this.#state = 'resting';
     const rest = this.#backOff.ended(performance.now());
-    this.#log('error', `PLUGIN ${this.name}: its process ${how}; it is started again in ${rest / 1_000} s`);
+    this.#log('error', `PLUGIN ${this.name}: ${why}; it is started again in ${rest / 1_000} s`);
     this.#timer = setTimeout(() => void this.#inTurn(async () => this.#revive()), rest);
   }
 
   async #revive(): Promise<void> {
     if (this.#state !== 'resting') return;
+    this.#timer = undefined;
     try {
       await this.#load();
       if (this.#privileges !== undefined && process.getuid?.() === 0) await this.#drop(this.#privileges);
@@ -221,13 +225,14 @@ export class CompiledMember implements Member {
       this.#log('note', `PLUGIN ${this.name}: running again`);
     } catch (error) {
       this.#log('error', error instanceof Error ? error.message : String(error));
-      this.#host?.kill();
+      if (this.#host !== undefined) this.#host.kill();
+      else if (this.#timer === undefined) this.#rest('it could not be started');
     }
   }
 
   async #end(operation: 'X' | 'A'): Promise<void> {
-    clearTimeout(this.#timer);
     await this.#inTurn(async () => {
+      clearTimeout(this.#timer);
       const host = this.#host;
       this.#state = 'closed';
       if (host === undefined) return;

@@ -137,19 +137,51 @@ export class FrameReader {
 
 /** Cuts a stream into frames. */
 export class FrameSplitter {
-  #held: Buffer = Buffer.alloc(0);
+  /** What came of a frame that is not whole. */
+  readonly #parts: Buffer[] = [];
+  #held = 0;
+  /** How much must be there before it is worth looking. */
+  #needed = 4;
 
-  /** The frames that are whole now; each borrows this splitter's bytes until the next call. Throws on nonsense. */
+  /**
+   * The frames that are whole now. Each borrows bytes that are wiped when all have been taken, the chunk's too. Throws
+   * RangeError on nonsense, after which the stream is of no use.
+   */
   *take(chunk: Buffer): Generator<FrameReader> {
-    this.#held = this.#held.length === 0 ? chunk : Buffer.concat([this.#held, chunk]);
-    while (this.#held.length >= 4) {
-      const length = this.#held.readUInt32LE(0);
+    const bytes = this.#whole(chunk);
+    if (bytes === undefined) return;
+    let at = 0;
+    this.#needed = 4;
+    while (bytes.length - at >= 4) {
+      const length = bytes.readUInt32LE(at);
       if (length > longest || length < headLength - 4) throw new RangeError(`a frame of ${length} bytes`);
-      if (this.#held.length < 4 + length) return;
-      const frame = this.#held.subarray(0, 4 + length);
-      this.#held = this.#held.subarray(4 + length);
-      yield new FrameReader(frame);
+      if (bytes.length - at < 4 + length) {
+        this.#needed = 4 + length;
+        break;
+      }
+      yield new FrameReader(bytes.subarray(at, at + 4 + length));
+      at += 4 + length;
     }
+    this.#hold(bytes.subarray(at));
+    bytes.fill(0);
+  }
+
+  #whole(chunk: Buffer): Buffer | undefined {
+    if (this.#held + chunk.length < this.#needed) {
+      this.#hold(chunk);
+      chunk.fill(0);
+      return undefined;
+    }
+    if (this.#held === 0) return chunk;
+    const bytes = Buffer.concat([...this.#parts, chunk]);
+    for (const part of [...this.#parts.splice(0), chunk]) part.fill(0);
+    this.#held = 0;
+    return bytes;
+  }
+
+  #hold(bytes: Uint8Array): void {
+    if (bytes.length > 0) this.#parts.push(Buffer.from(bytes));
+    this.#held += bytes.length;
   }
 }
 

@@ -29,7 +29,13 @@ export class HostProcess {
   constructor(name: string, log: Log, onEnd: (how: string) => void) {
     const child = spawn(hostProgram, [], { stdio: ['ignore', 'pipe', 'pipe', 'pipe', 'pipe'] });
     this.#child = child;
-    const [, output, errors, control, messages] = child.stdio as [null, Readable, Readable, Duplex, Readable];
+    this.#ended = new Promise((resolve) => {
+      child.once('error', (error) => resolve(error.message));
+      child.once('exit', (code, signal) => resolve(describeEnd(code, signal)));
+    });
+    const stdio = child.stdio as [null, Readable, Readable, Duplex, Readable] | undefined;
+    if (stdio === undefined) throw new Error(`plugin ${name}: its process cannot be started: no descriptors are left`);
+    const [, output, errors, control, messages] = stdio;
     this.#control = control;
     for (const stream of [output, errors])
       eachLine(stream, (line) => log('note', `PLUGIN ${name}: ${decodeText(line)}`));
@@ -39,14 +45,15 @@ export class HostProcess {
     });
     const splitter = new FrameSplitter();
     control.on('data', (chunk: Buffer) => {
-      for (const frame of splitter.take(chunk)) this.#reply(frame);
-      chunk.fill(0);
+      try {
+        for (const frame of splitter.take(chunk)) this.#reply(frame);
+      } catch {
+        // Any descriptor of its process is within a plugin's reach.
+        log('error', `PLUGIN ${name}: something else than answers came from its process, which is killed`);
+        this.kill();
+      }
     });
     control.on('error', () => this.kill());
-    this.#ended = new Promise((resolve) => {
-      child.once('error', (error) => resolve(error.message));
-      child.once('exit', (code, signal) => resolve(describeEnd(code, signal)));
-    });
     void this.#ended.then((how) => {
       this.#closed = true;
       this.#answer(undefined);
@@ -99,6 +106,9 @@ export class HostProcess {
   }
 }
 
+/** What is longer is cut: a plugin that never ends its line must not fill our memory. */
+const longestLine = 16_384;
+
 function eachLine(stream: Readable, handle: (line: Buffer) => void): void {
   let held: Buffer = Buffer.alloc(0);
   stream.on('data', (chunk: Buffer) => {
@@ -109,6 +119,9 @@ function eachLine(stream: Readable, handle: (line: Buffer) => void): void {
       held = held.subarray(end + 1);
       end = held.indexOf(10);
     }
+    if (held.length < longestLine) return;
+    handle(held);
+    held = Buffer.alloc(0);
   });
   stream.on('end', () => {
     if (held.length > 0) handle(held);

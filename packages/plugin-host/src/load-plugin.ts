@@ -4,9 +4,9 @@
  */
 import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { isPlugin, type Plugin } from '@seikan/plugin-sdk';
+import type { Plugin } from '@seikan/plugin-sdk';
 import { bundlePlugin } from './bundle-plugin.js';
-import { noPlugin } from './plugin-thread.js';
+import { pluginOf } from './plugin-thread.js';
 
 /** The file that a `plugin` line names; undefined where it names a package. */
 export function pluginFile(name: string, from: string): string | undefined {
@@ -20,9 +20,7 @@ export function isTypeScriptFile(path: string): boolean {
 
 /** Loads a plugin's file. Throws with what to do where there is none or its default export is no plugin. */
 export async function loadPlugin(path: string): Promise<Plugin> {
-  const { default: plugin } = await importPlugin(resolve(path), process.cwd());
-  if (!isPlugin(plugin)) throw new TypeError(noPlugin(path));
-  return plugin;
+  return pluginOf(await importPlugin(resolve(path), process.cwd()), path);
 }
 
 /**

@@ -40,6 +40,7 @@ export interface CascadeSettings {
   readonly deadline?: number;
 }
 
+type NoVerdict = Extract<MemberOutcome, { result: 'none' }>;
 type Failure = Extract<FinalVerdict, { result: 'failure' }>;
 
 export class PluginCascade {
@@ -113,7 +114,8 @@ export class PluginCascade {
     let failed: Failure | undefined;
     for (const member of this.#listeners(event)) {
       const outcome = await this.#call(member, event, request, this.#kept.of(request));
-      const final = outcome.result === 'later' ? await this.#inTime(outcome.answer, event, request) : outcome;
+      const final =
+        outcome.result === 'later' ? await this.#inTime(outcome.answer, { member, event, request }) : outcome;
       if (final.result === 'success' || (final.result === 'none' && !failsClosed.has(event))) continue;
       failed ??= { result: 'failure', ...causeOf(final, `plugin ${member.name} cannot defer ${event}`) };
       if (this.#settings.failFast === true) break;
@@ -311,17 +313,23 @@ export class PluginCascade {
     return { ...request, env: { ...request.env, peer_cert: path } };
   }
 
-  async #inTime(answer: Promise<FinalVerdict>, event: PluginEventName, request: EventRequest): Promise<FinalVerdict> {
+  /** A promise's answer, or that it came too late to be one. */
+  async #inTime(
+    answer: Promise<FinalVerdict>,
+    { member, event, request }: { member: Member; event: PluginEventName; request: EventRequest },
+  ): Promise<FinalVerdict | NoVerdict> {
     const limit = this.#deadline(event, request);
+    const none: NoVerdict = {
+      result: 'none',
+      cause: `plugin ${member.name} gave no answer to ${event} within ${limit} ms`,
+    };
     let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<FinalVerdict>((resolve) => {
-      timer = setTimeout(
-        () => resolve({ result: 'failure', cause: `no answer to ${event} within ${limit} ms` }),
-        limit,
-      );
+    const late = new Promise<NoVerdict>((resolve) => {
+      timer = setTimeout(() => resolve(none), limit);
     });
     const verdict = await Promise.race([answer, late]);
     clearTimeout(timer);
+    if (verdict === none) this.#log('error', `PLUGIN ${none.cause}`);
     return verdict;
   }
 

@@ -5,7 +5,14 @@
 import { findSourceMap } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { workerData } from 'node:worker_threads';
-import { type EventInput, eventNames, isPlugin, type OpenContext, PluginSession } from '@seikan/plugin-sdk';
+import {
+  type EventInput,
+  eventNames,
+  isPlugin,
+  type OpenContext,
+  type Plugin,
+  PluginSession,
+} from '@seikan/plugin-sdk';
 import { captureConsole } from './capture-console.js';
 import { EnvReceiver } from './env-change.js';
 import { initNumbers } from './init-point.js';
@@ -35,8 +42,7 @@ export function runPluginThread(name: string, end: ChannelEnd, load: () => Promi
   };
   load()
     .then((module) => {
-      const { default: plugin } = module;
-      if (!isPlugin(plugin)) throw new TypeError(noPlugin(name));
+      const plugin = pluginOf(module, name);
       session = new PluginSession(plugin, log);
       const initPoint = initNumbers[plugin.initPoint ?? 'pre-daemon'];
       channel.send({ say: 'loaded', plugin: plugin.name, initPoint, deadline: plugin.deadline });
@@ -64,8 +70,20 @@ function withOrigin(frame: { toString(): string }): string {
   });
 }
 
-export function noPlugin(name: string): string {
-  return `${name}: its default export is no plugin; write: export default definePlugin({ name, open, event })`;
+/** The plugin that a module exports. Throws with what to do where it exports none, or one that could never be opened. */
+export function pluginOf({ default: plugin }: Module, name: string): Plugin {
+  if (!isPlugin(plugin))
+    throw new TypeError(
+      `${name}: its default export is no plugin; write: export default definePlugin({ name, open, event })`,
+    );
+  const { initPoint = 'pre-daemon', deadline = 0, grace = 0 } = plugin;
+  if (!Object.hasOwn(initNumbers, initPoint))
+    throw new TypeError(
+      `${name}: its initPoint is '${String(initPoint)}'; there are ${Object.keys(initNumbers).join(', ')}`,
+    );
+  if (!(deadline >= 0 && grace >= 0))
+    throw new TypeError(`${name}: its deadline and grace are to be numbers of milliseconds`);
+  return plugin;
 }
 
 function handle(session: PluginSession, message: ToWorker, channel: Channel, env: EnvReceiver): void {

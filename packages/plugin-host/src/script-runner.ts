@@ -221,10 +221,10 @@ function execute([program = '', ...rest]: readonly string[], env: Record<string,
 /** Node hands over UTF-8 only, and a name changed on the way could be somebody else's: the C program hands over bytes. */
 function executeRaw(argv: readonly string[], env: Record<string, string>): ChildProcess {
   const child = spawn(hostProgram, ['execute'], { env: {}, stdio: ['ignore', 'inherit', 'inherit', 'pipe'] });
-  const strings = Object.entries(env).map(([name, value]) => `${name}=${value}`);
-  const control = child.stdio[3] as Writable | null | undefined;
+  const control = (child.stdio as ChildProcess['stdio'] | undefined)?.[3] as Writable | null | undefined;
+  const frame = new FrameWriter('S', 0).vector(argv).env(env).finish();
   control?.on('error', () => {}); // it has ended already, which its exit tells
-  control?.end(new FrameWriter('S', 0).vector(argv).vector(strings).finish());
+  control?.end(frame, () => frame.fill(0));
   return child;
 }
 

@@ -5,7 +5,16 @@
  * are a few bytes in tmp-dir, and a verdict must not wait for the thread pool (one thread under Debian's task limits).
  */
 import { randomBytes } from 'node:crypto';
-import { closeSync, type FSWatcher, openSync, readFileSync, unlinkSync, watch, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  type FSWatcher,
+  openSync,
+  readFileSync,
+  unlinkSync,
+  watch,
+  writeFileSync,
+} from 'node:fs';
 
 export type TempPrefix = 'acf' | 'apf' | 'afr' | 'cc' | 'ccr' | 'cr' | 'up' | 'pef' | 'tls_crypt_v2_metadata_';
 
@@ -31,10 +40,15 @@ export function removeFile(path: string): void {
   }
 }
 
-/** What stands in a file, or nothing where it is gone or may not be read. */
+/** What stands in a file, or nothing where it is gone or may not be read. A pipe in its place is not waited for. */
 export function readIfThere(path: string): Buffer {
   try {
-    return readFileSync(path);
+    const file = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    try {
+      return readFileSync(file);
+    } finally {
+      closeSync(file);
+    }
   } catch {
     return Buffer.alloc(0);
   }

@@ -153,6 +153,7 @@ export class TypeScriptMember implements Member {
     this.#backOff.started(performance.now());
     const { name } = this.#settings;
     const thread = await this.#start();
+    if (this.#isClosed()) await thread.worker.terminate();
     this.#thread = thread;
     const { worker, channel } = thread;
     worker.on('error', (error) => this.#log('error', `PLUGIN ${this.name}: uncaught: ${error.stack ?? error.message}`));
@@ -275,24 +276,36 @@ export class TypeScriptMember implements Member {
     this.#calls.clear();
     for (const answer of this.#answers.values()) answer({ result: 'failure' });
     this.#answers.clear();
-    if (this.#state !== 'open' && this.#state !== 'resting') return;
+    if (this.#state === 'open' || this.#state === 'resting') this.#rest(how);
+  }
+
+  #rest(why: string): void {
     this.#state = 'resting';
     const rest = this.#backOff.ended(performance.now());
-    this.#log('error', `PLUGIN ${this.name}: ${how}; it is started again in ${rest / 1_000} s`);
+    this.#log('error', `PLUGIN ${this.name}: ${why}; it is started again in ${rest / 1_000} s`);
     this.#timer = setTimeout(() => void this.#revive(), rest);
   }
 
   async #revive(): Promise<void> {
     if (this.#state !== 'resting') return;
+    this.#timer = undefined;
     try {
       await this.#load();
       await this.#open();
+      if (this.#isClosed()) return;
       this.#state = 'open';
       this.#log('note', `PLUGIN ${this.name}: running again`);
     } catch (error) {
+      if (this.#isClosed()) return;
       this.#log('error', error instanceof Error ? error.message : String(error));
-      await this.#thread?.worker.terminate();
+      if (this.#thread !== undefined) await this.#thread.worker.terminate();
+      else if (this.#timer === undefined) this.#rest('it could not be started');
     }
+  }
+
+  /** As somebody may have closed it while it was started again. */
+  #isClosed(): boolean {
+    return this.#state === 'closed';
   }
 }
 

@@ -1,6 +1,7 @@
 /** The C helper and its member against a fixture with the habits of real plugins. */
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -40,7 +41,7 @@ const call = (event: MemberCall['event'], more: Partial<MemberCall> = {}): Membe
 
 const until = async (what: () => boolean, why: string): Promise<void> => {
   for (let tries = 0; !what(); tries += 1) {
-    assert.ok(tries < 500, `waited too long until ${why}`);
+    assert.ok(tries < 2_000, `waited too long until ${why}`);
     await new Promise((wake) => setTimeout(wake, 10));
   }
 };
@@ -231,6 +232,43 @@ test('a crash, an exit and a hang are no verdict, and the plugin is started agai
     assert.equal(logged.filter((line) => line.includes('open_v3')).length, 2);
     await member.close();
   }
+});
+
+test('nonsense from its process ends the process, not us', { skip }, async () => {
+  const { member, logged } = await opened(fixture(), 'nonsense');
+  assert.equal((await member.call(call('auth-user-pass-verify'))).result, 'none');
+  assert.ok(logged.some((line) => line.endsWith('something else than answers came from its process, which is killed')));
+  await until(() => logged.some((line) => line.endsWith('running again')), 'it runs again');
+  await member.close();
+});
+
+test('an answer of any length arrives, and a line without an end is cut', { skip }, async () => {
+  const long = await opened(fixture(), 'long-list');
+  const answer = await long.member.call(call('client-connect-v2'));
+  assert.ok(answer.result === 'success' && answer.config === 'x'.repeat(300_000));
+  await long.member.close();
+
+  const { member, said } = await opened(fixture(), 'endless-line');
+  await member.call(call('up'));
+  await member.close();
+  const digits = said().filter((line) => line.startsWith('01234') || /^\d+$/.test(line));
+  assert.equal(digits.join('').length, 1_000_000);
+  assert.ok(digits.every((line) => line.length < 100_000));
+});
+
+test('without descriptors it is started again when there are some', { skip }, async () => {
+  const { member, logged } = await opened(fixture(), 'plain');
+  const [worker = 0] = tree(member.pid ?? 0);
+  const limit = (soft: number): string[] => [`--pid=${process.pid}`, `--nofile=${soft}:`];
+  // Under the limit nothing can be started, not even what lifts it.
+  const lift = spawn('sh', ['-c', `sleep 2; prlimit ${limit(1_024).join(' ')}`], { stdio: 'ignore' });
+  execFileSync('prlimit', limit(3));
+  process.kill(worker, 'SIGKILL');
+  await once(lift, 'exit');
+  await until(() => logged.some((line) => line.endsWith('running again')), 'it runs again');
+  assert.ok(logged.some((line) => line.includes('it could not be started; it is started again in')));
+  assert.equal((await member.call(call('up'))).result, 'success');
+  await member.close();
 });
 
 test('its process takes on the user that the tunnel takes on', { skip: skip || process.getuid?.() !== 0 }, async () => {

@@ -36,6 +36,8 @@ write('node_modules/plain-gate/main.cjs', `module.exports = ${plugin('plain gate
 write('node_modules/@acme/none/package.json', JSON.stringify({ name: '@acme/none', exports: './none.mjs' }));
 write('node_modules/@acme/none/none.mjs', 'export const plugin = 1;\n');
 write('vpn/none.ts', 'export default 5;');
+write('vpn/point.mjs', `export default { ...${plugin('point')}, initPoint: 'pre-deamon' };`);
+write('vpn/deadline.ts', `export default { ...${plugin('deadline')}, deadline: '5 s' };`);
 write('vpn/syntax.ts', 'export default {;');
 write('vpn/throws.ts', `throw new Error('at once');`);
 write('vpn/near.mjs', `import '@acme/gate';\nexport default ${plugin('near')};\n`);
@@ -84,6 +86,11 @@ test('a package or file that is not there, or is no plugin, says what to do', as
   assert.match(await refused('@acme/gate/lib/gate.mjs'), /not defined by "exports"/);
   assert.match(await refused('@acme/none'), /@acme\/none: its default export is no plugin; write: export default/);
   assert.match(await refused('./none.ts'), /none\.ts: its default export is no plugin; write: export default/);
+  assert.match(
+    await refused('./point.mjs'),
+    /initPoint is 'pre-deamon'; there are pre-config-parse, pre-daemon, post-d/,
+  );
+  assert.match(await refused('./deadline.ts'), /its deadline and grace are to be numbers of milliseconds/);
   assert.match(await refused('./syntax.ts'), /syntax\.ts:1:16: ERROR/);
   assert.match(await refused('./throws.ts'), /PLUGIN_INIT: at once/);
   for (const missing of ['./missing.ts', 'missing.mjs'])

@@ -112,6 +112,16 @@ const login = { env: { username: 'ada', password: 'secret' } };
 const yes = (): MemberOutcome => ({ result: 'success' });
 const no = (): MemberOutcome => ({ result: 'failure', cause: 'said no' });
 
+test('a promise that is kept too late is no verdict: no where somebody asks to come in, nothing elsewhere', async () => {
+  const never = (): MemberOutcome => ({ result: 'later', answer: new Promise(() => {}) });
+  const { cascade, logged } = await cascadeOf([fake('slow', never)]);
+  for (const event of ['up', 'route-predown', 'down', 'client-disconnect'] as const)
+    assert.deepEqual(await run(cascade, event, { deadline: 20 }).final, { result: 'success' }, event);
+  const cause = 'plugin slow gave no answer to tls-final within 20 ms';
+  assert.deepEqual(await run(cascade, 'tls-final', { deadline: 20 }).final, { result: 'failure', cause });
+  assert.ok(logged.includes(`error PLUGIN ${cause}`));
+});
+
 test('all plugins are asked in order, also after one has said no, and the script last', async () => {
   const seen = join(folder, 'seen-up');
   const [a, b, c] = [fake('a', yes), fake('b', no), fake('c', yes)];

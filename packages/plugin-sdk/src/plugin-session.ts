@@ -38,6 +38,7 @@ export class PluginSession {
   async open(context: Omit<OpenContext, 'log'>, offered: ReadonlySet<PluginEventName>): Promise<OpenOutcome> {
     try {
       const opened = await this.plugin.open({ ...context, log: this.#log });
+      if (!isText(opened.config)) throw new TypeError('config is to be a text');
       this.#state = { name: 'open', handle: opened.handle };
       const events = this.#wanted(opened.events, context, offered);
       return opened.config === undefined ? { ok: true, events } : { ok: true, events, config: opened.config };
@@ -58,6 +59,8 @@ export class PluginSession {
       if (result instanceof Promise) return { result: 'later', answer: this.#settle(type, result) };
       if (result?.result !== 'deferred') return this.#final(type, result);
       const answer = this.#settle(type, result.answer);
+      if (result.pending !== undefined && !isQuestion(result.pending))
+        throw new TypeError('pending is to be a timeout in seconds, a method and a text');
       return result.pending === undefined
         ? { result: 'later', answer }
         : { result: 'later', answer, pending: result.pending };
@@ -133,9 +136,11 @@ export class PluginSession {
   }
 
   #final(type: AuthorEvent, result: Final | undefined): Final {
-    if (result?.result === 'success' || result?.result === 'failure') return result;
     if (result === undefined && !deciding.has(type)) return { result: 'success' };
-    this.#log('error', `the event function answered ${type} with nothing: that is taken as no`);
+    if (result?.result === 'success' && isText(result.config)) return result;
+    if (result?.result === 'failure' && isText(result.reason)) return result;
+    const what = result === undefined ? 'nothing' : 'what is no result';
+    this.#log('error', `the event function answered ${type} with ${what}: that is taken as no`);
     return { result: 'failure' };
   }
 }
@@ -160,6 +165,15 @@ const deciding: ReadonlySet<string> = new Set<DecidingEvent>([
   'client-connect',
   'learn-address',
 ]);
+
+/** Plugins in JavaScript give what they like; hosts count on what the types say. */
+function isText(value: unknown): boolean {
+  return value === undefined || typeof value === 'string';
+}
+
+function isQuestion({ timeout, method, extra }: PendingAuth): boolean {
+  return timeout > 0 && typeof method === 'string' && typeof extra === 'string';
+}
 
 function authorEvent(event: PluginEventName): AuthorEvent | undefined {
   switch (event) {

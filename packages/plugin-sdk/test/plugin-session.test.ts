@@ -134,6 +134,36 @@ test('what a plugin throws is logged with its causes, and the answer is no', asy
   assert.deepEqual(await refuses.open({ argv: [], env: {}, host }, offered), { ok: false });
 });
 
+test('what is no result is no, and never reaches the host', async () => {
+  const answers: unknown[] = [
+    null,
+    true,
+    'success',
+    { result: 'yes' },
+    { result: 'success', config: ['push "ping 10"'] },
+    { result: 'failure', reason: 5 },
+    { result: 'deferred', answer: Promise.resolve(success()), pending: { timeout: 60, method: 'webauth' } },
+    Promise.resolve({ result: 'success', config: 1 }),
+  ];
+  const plugin = {
+    name: 'acme',
+    open: () => ({ events: ['client-connect'], handle: undefined }),
+    event: () => answers.shift(),
+  };
+  assert.ok(isPlugin(plugin));
+  const { session, logged } = await opened(plugin);
+  const count = answers.length;
+  for (let index = 0; index < count; index += 1) {
+    const outcome = session.event(input('client-connect-v2'));
+    assert.deepEqual(outcome.result === 'later' ? await outcome.answer : outcome, { result: 'failure' }, String(index));
+  }
+  assert.equal(logged.length, count);
+
+  const opens = { ...plugin, open: () => ({ events: [], handle: undefined, config: 5 }) } as unknown as Plugin;
+  const refused = new PluginSession(opens, () => {});
+  assert.deepEqual(await refused.open({ argv: [], env: {}, host }, offered), { ok: false });
+});
+
 test('silence is no where something is decided, and fine elsewhere', async () => {
   const plugin = definePlugin({
     name: 'acme',
