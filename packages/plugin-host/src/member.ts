@@ -32,9 +32,14 @@ export type MemberOutcome =
   /** A compiled plugin's DEFERRED: the answer comes through the files named in the environment. */
   | { readonly result: 'deferred' }
   /** A TypeScript plugin's promise. */
-  | { readonly result: 'later'; readonly answer: Promise<Final>; readonly pending?: PendingAuth }
-  /** There was no verdict: the plugin's process is gone, or took too long. */
-  | { readonly result: 'none'; readonly cause: string };
+  | { readonly result: 'later'; readonly answer: Promise<Final | NoVerdict>; readonly pending?: PendingAuth }
+  | NoVerdict;
+
+/** The plugin's process or thread is gone, or took too long. */
+export interface NoVerdict {
+  readonly result: 'none';
+  readonly cause: string;
+}
 
 export interface Member {
   /** As configured. */

@@ -26,7 +26,7 @@ import { AuthFiles, ConnectFiles } from './answer-files.js';
 import { CallStats } from './call-stats.js';
 import { KeptEnv } from './kept-env.js';
 import type { Log } from './log.js';
-import type { Member, MemberCall, MemberOutcome } from './member.js';
+import type { Member, MemberCall, MemberOutcome, NoVerdict } from './member.js';
 import type { PluginSet } from './plugin-set.js';
 import { type Cancel, ScriptRunner, type ScriptSettings } from './script-runner.js';
 import { createTempFile, removeFile } from './temp-file.js';
@@ -40,7 +40,6 @@ export interface CascadeSettings {
   readonly deadline?: number;
 }
 
-type NoVerdict = Extract<MemberOutcome, { result: 'none' }>;
 type Failure = Extract<FinalVerdict, { result: 'failure' }>;
 
 export class PluginCascade {
@@ -153,7 +152,7 @@ export class PluginCascade {
         }
       } else if (outcome.result === 'later') {
         question ??= outcome.pending;
-        waits.push(outcome.answer);
+        waits.push(outcome.answer.then(decided));
       } else {
         if (outcome.result !== 'success') {
           const cause = `plugin ${member.name} said no`;
@@ -249,7 +248,7 @@ export class PluginCascade {
       const outcome = await this.#call(member, event, request, env);
       if (ask.over) return;
       if (outcome.result === 'success') keep(outcome);
-      else if (outcome.result === 'later') waits.push(outcome.answer.then(keep));
+      else if (outcome.result === 'later') waits.push(outcome.answer.then(decided).then(keep));
       else if (outcome.result === 'deferred' && canPoll)
         waits.push(
           this.#polled(
@@ -315,7 +314,7 @@ export class PluginCascade {
 
   /** A promise's answer, or that it came too late to be one. */
   async #inTime(
-    answer: Promise<FinalVerdict>,
+    answer: Promise<FinalVerdict | NoVerdict>,
     { member, event, request }: { member: Member; event: PluginEventName; request: EventRequest },
   ): Promise<FinalVerdict | NoVerdict> {
     const limit = this.#deadline(event, request);
@@ -329,7 +328,7 @@ export class PluginCascade {
     });
     const verdict = await Promise.race([answer, late]);
     clearTimeout(timer);
-    if (verdict === none) this.#log('error', `PLUGIN ${none.cause}`);
+    if (verdict.result === 'none') this.#log('error', `PLUGIN ${verdict.cause}`);
     return verdict;
   }
 
@@ -375,6 +374,11 @@ export class PluginCascade {
   #listeners(event: PluginEventName): Member[] {
     return this.plugins.listeners(event);
   }
+}
+
+/** For whoever asks to come in. */
+function decided(answer: FinalVerdict | NoVerdict): FinalVerdict {
+  return answer.result === 'none' ? { result: 'failure', cause: answer.cause } : answer;
 }
 
 /** A plugin without a verdict says no here; elsewhere it is as if it were not there. */

@@ -78,9 +78,7 @@ export function pluginOf({ default: plugin }: Module, name: string): Plugin {
     );
   const { initPoint = 'pre-daemon', deadline = 0, grace = 0 } = plugin;
   if (!Object.hasOwn(initNumbers, initPoint))
-    throw new TypeError(
-      `${name}: its initPoint is '${String(initPoint)}'; there are ${Object.keys(initNumbers).join(', ')}`,
-    );
+    throw new TypeError(`${name}: its initPoint is '${initPoint}'; there are ${Object.keys(initNumbers).join(', ')}`);
   if (!(deadline >= 0 && grace >= 0))
     throw new TypeError(`${name}: its deadline and grace are to be numbers of milliseconds`);
   return plugin;

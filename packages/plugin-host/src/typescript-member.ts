@@ -17,7 +17,14 @@ import { bundlePlugin } from './bundle-plugin.js';
 import { EnvSender } from './env-change.js';
 import { isTypeScriptFile, moduleOf, pluginFile } from './load-plugin.js';
 import type { Log } from './log.js';
-import { type InitNumber, type Member, type MemberCall, type MemberOutcome, PluginError } from './member.js';
+import {
+  type InitNumber,
+  type Member,
+  type MemberCall,
+  type MemberOutcome,
+  type NoVerdict,
+  PluginError,
+} from './member.js';
 import { createChannel, ThreadChannel } from './thread-channel.js';
 import { answerSoon } from './wakefulness.js';
 import type { FromWorker, ToWorker, WorkerStart } from './worker-message.js';
@@ -55,7 +62,7 @@ export class TypeScriptMember implements Member {
   readonly #log: Log;
   readonly #backOff = new BackOff();
   readonly #calls = new Map<number, (outcome: MemberOutcome) => void>();
-  readonly #answers = new Map<number, (final: Final) => void>();
+  readonly #answers = new Map<number, (final: Final | NoVerdict) => void>();
   #state: State = 'new';
   #thread: Thread | undefined;
   /** Of a TypeScript file: the address of its thread's program. */
@@ -245,7 +252,7 @@ export class TypeScriptMember implements Member {
       answer?.(outcome);
       return;
     }
-    const later = new Promise<Final>((resolve) => {
+    const later = new Promise<Final | NoVerdict>((resolve) => {
       this.#answers.set(id, resolve);
     });
     const { pending } = outcome;
@@ -272,9 +279,10 @@ export class TypeScriptMember implements Member {
     this.#watch = undefined;
     this.#step?.(undefined);
     this.#step = undefined;
-    for (const answer of this.#calls.values()) answer({ result: 'none', cause: `plugin ${this.name}: ${how}` });
+    const none: NoVerdict = { result: 'none', cause: `plugin ${this.name}: ${how}` };
+    for (const answer of this.#calls.values()) answer(none);
     this.#calls.clear();
-    for (const answer of this.#answers.values()) answer({ result: 'failure' });
+    for (const answer of this.#answers.values()) answer(none);
     this.#answers.clear();
     if (this.#state === 'open' || this.#state === 'resting') this.#rest(how);
   }

@@ -122,6 +122,22 @@ test('a promise that is kept too late is no verdict: no where somebody asks to c
   assert.ok(logged.includes(`error PLUGIN ${cause}`));
 });
 
+test('a plugin that goes while its promise is awaited gave no verdict', async () => {
+  const file = join(folder, 'leaves.mjs');
+  writeFileSync(
+    file,
+    `export default { name: 'leaves', open: () => ({ events: ['up', 'auth-user-pass-verify'], handle: 0 }),
+  event: () => { setTimeout(() => process.exit(1), 20); return new Promise(() => {}); } };`,
+  );
+  const { cascade } = await cascadeOf([(log) => createMember({ name: file, parameters: [] }, place, log)]);
+  const [plugin] = cascade.plugins.listeners('up');
+  assert.deepEqual(await run(cascade, 'up').final, { result: 'success' });
+  while ((await plugin?.call({ event: 'route-up', context: 0, argv: [], env: {}, deadline: 1 }))?.result === 'none')
+    await sleep(20);
+  assert.equal((await run(cascade, 'auth-user-pass-verify', login).final).result, 'failure');
+  await cascade.plugins.close();
+});
+
 test('all plugins are asked in order, also after one has said no, and the script last', async () => {
   const seen = join(folder, 'seen-up');
   const [a, b, c] = [fake('a', yes), fake('b', no), fake('c', yes)];
