@@ -6,7 +6,6 @@
  * to close, as when it is killed; keys are wiped with the handles that hold them.
  */
 import { randomFillSync } from 'node:crypto';
-import { performance } from 'node:perf_hooks';
 import { receiveMessageOnPort } from 'node:worker_threads';
 
 import type { DataChannelCommand, DataChannelEvent, DataKey, Millis } from '@seikan/core';
@@ -37,6 +36,7 @@ import {
 export interface ChannelThreadOptions<Link, Tun> {
   readonly start: ThreadStart;
   readonly ends: (loop: PollLoop) => Ends<Link, Tun>;
+  /** Instead of the monotonic clock, for tests. */
   readonly now?: () => Millis;
 }
 
@@ -69,7 +69,7 @@ export class ChannelThread<Link, Tun> {
   #news = false;
   #ended = false;
 
-  constructor({ start, ends, now = () => performance.now() }: ChannelThreadOptions<Link, Tun>) {
+  constructor({ start, ends, now }: ChannelThreadOptions<Link, Tun>) {
     this.#start = start;
     this.#state = new Int32Array(start.state);
     this.#loop = new PollLoop({ now, descriptors: this.#state.subarray(FIRST_DESCRIPTOR) });

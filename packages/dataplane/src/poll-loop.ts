@@ -13,7 +13,8 @@ const ROOM = 64;
 const LONGEST_WAIT: Millis = 2 ** 31 - 1;
 
 export interface PollLoopOptions {
-  readonly now: () => Millis;
+  /** Instead of the monotonic clock, for tests. */
+  readonly now?: (() => Millis) | undefined;
   /** Where the watched descriptors are written down for whoever must close them when the thread dies; 0 is a free cell. */
   readonly descriptors: Int32Array;
 }
@@ -35,7 +36,8 @@ export class PollLoop implements Readiness, Clock {
 
   constructor(options: PollLoopOptions) {
     this.#options = options;
-    this.#now = options.now();
+    // Nothing is watched yet.
+    this.#now = this.#wait(0);
   }
 
   watch(fd: number, callback: WatchCallback): DescriptorWatch {
@@ -69,12 +71,12 @@ export class PollLoop implements Readiness, Clock {
   /** Waits, then serves what is ready and due. */
   turn(): void {
     this.#turn += 1;
-    const ready = this.#set.wait(this.#delay());
-    this.#now = this.#options.now();
-    const { descriptors, states } = this.#set;
-    for (let i = 0; i < ready; i += 1) {
-      const watch = this.#watches.get(descriptors[i] as number);
-      const state = states[i] as number;
+    this.#now = this.#wait(this.#delay());
+    const { ready } = this.#set;
+    const end = 1 + 2 * (ready[0] as number);
+    for (let i = 1; i < end; i += 2) {
+      const watch = this.#watches.get(ready[i] as number);
+      const state = ready[i + 1] as number;
       // What was opened in this turn may have the number of what was closed in it; its own news comes with the next.
       if (watch !== undefined && watch.turn !== this.#turn) {
         watch.callback((state & READABLE) !== 0, (state & WRITABLE) !== 0);
@@ -95,6 +97,12 @@ export class PollLoop implements Readiness, Clock {
     const watch = new PollWatch(fd, { set: this.#set, callback, turn: this.#turn, forget });
     this.#watches.set(fd, watch);
     return watch;
+  }
+
+  #wait(milliseconds: Millis): Millis {
+    const time = this.#set.wait(milliseconds);
+    const { now } = this.#options;
+    return now === undefined ? time : now();
   }
 
   /** Writes `fd` over the first cell that holds `instead`. */

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #define MOST_EVENTS 64
@@ -55,34 +56,39 @@ static napi_value poll_set_forget(napi_env env, napi_callback_info info)
 }
 
 /*
- * (set, descriptors: Int32Array, states: Uint32Array, milliseconds) → how many are ready. Blocks the thread; -1 waits
- * for ever. states[i]: 1 readable, 2 writable, 3 both; an error or hang-up counts as both.
+ * (set, ready: Int32Array, milliseconds) → when the wait was over, in milliseconds of the monotonic clock. Blocks the
+ * thread; -1 waits for ever. ready: how many are ready, then of each its descriptor and its state, 1 readable,
+ * 2 writable, 3 both; an error or hang-up counts as both.
  */
 static napi_value poll_set_wait(napi_env env, napi_callback_info info)
 {
-    napi_value argv[4];
+    napi_value argv[3], now;
     int set;
-    int32_t *descriptors;
-    uint32_t *states;
-    size_t descriptor_count, state_count;
+    int32_t *out;
+    size_t words;
     int64_t timeout;
     struct epoll_event events[MOST_EVENTS];
+    struct timespec time;
 
-    if (!seikan_arguments(env, info, argv, 4) || !seikan_fd(env, argv[0], &set)
-        || !seikan_signed_words(env, argv[1], &descriptors, &descriptor_count)
-        || !seikan_words(env, argv[2], &states, &state_count)
-        || !seikan_integer(env, argv[3], -1, INT32_MAX, "milliseconds", &timeout))
+    if (!seikan_arguments(env, info, argv, 3) || !seikan_fd(env, argv[0], &set)
+        || !seikan_signed_words(env, argv[1], &out, &words)
+        || !seikan_integer(env, argv[2], -1, INT32_MAX, "milliseconds", &timeout))
         return NULL;
-    size_t room = descriptor_count < state_count ? descriptor_count : state_count;
-    if (room == 0) return seikan_throw_range(env, "no room for a ready descriptor");
+    if (words < 3) return seikan_throw_range(env, "no room for a ready descriptor");
+    size_t room = (words - 1) / 2;
     int ready = epoll_wait(set, events, room < MOST_EVENTS ? (int)room : MOST_EVENTS, (int)timeout);
-    if (ready == -1) return errno == EINTR ? seikan_make_number(env, 0) : seikan_throw_errno(env, "epoll_wait", errno);
+    if (ready == -1) {
+        if (errno != EINTR) return seikan_throw_errno(env, "epoll_wait", errno);
+        ready = 0;
+    }
+    out[0] = ready;
     for (int i = 0; i < ready; i++) {
         bool failed = (events[i].events & (EPOLLERR | EPOLLHUP)) != 0;
-        descriptors[i] = events[i].data.fd;
-        states[i] = (events[i].events & EPOLLIN || failed ? 1 : 0) | (events[i].events & EPOLLOUT || failed ? 2 : 0);
+        out[1 + 2 * i] = events[i].data.fd;
+        out[2 + 2 * i] = (events[i].events & EPOLLIN || failed ? 1 : 0) | (events[i].events & EPOLLOUT || failed ? 2 : 0);
     }
-    return seikan_make_number(env, ready);
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return napi_create_double(env, (double)time.tv_sec * 1e3 + (double)time.tv_nsec / 1e6, &now) == napi_ok ? now : NULL;
 }
 
 /* (wake): makes the descriptor readable until wakeClear. From any thread. */

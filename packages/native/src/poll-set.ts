@@ -9,7 +9,7 @@ interface PollSetAddon {
   pollSetCreate(): number;
   pollSetWatch(set: number, fd: number, readable: boolean, writable: boolean): void;
   pollSetForget(set: number, fd: number): void;
-  pollSetWait(set: number, descriptors: Int32Array, states: Uint32Array, milliseconds: number): number;
+  pollSetWait(set: number, ready: Int32Array, milliseconds: number): number;
   wakeCreate(): number;
   wakeRaise(fd: number): void;
   wakeClear(fd: number): void;
@@ -22,14 +22,12 @@ export const WRITABLE = 2;
 export class PollSet {
   readonly #native = loadAddon() as PollSetAddon;
   readonly #set: Descriptor;
-  /** After wait(): the ready descriptors and their states, as many as it returned. */
-  readonly descriptors: Int32Array<ArrayBuffer>;
-  readonly states: Uint32Array<ArrayBuffer>;
+  /** After wait(): how many descriptors are ready, then of each its number and its state. */
+  readonly ready: Int32Array<ArrayBuffer>;
 
   /** `room`: the most descriptors that one wait() reports, up to 64; the others come with the next. */
   constructor(room: number) {
-    this.descriptors = new Int32Array(room);
-    this.states = new Uint32Array(room);
+    this.ready = new Int32Array(1 + 2 * room);
     this.#set = new Descriptor(this.#native.pollSetCreate(), 'poll set');
   }
 
@@ -42,9 +40,12 @@ export class PollSet {
     this.#native.pollSetForget(this.#set.fd, fd);
   }
 
-  /** Blocks the thread until something is ready or the time is over; -1 is for ever. Returns how many are ready. */
+  /**
+   * Blocks the thread until something is ready or `milliseconds` are over; -1 is for ever. Returns the time then, in
+   * milliseconds of the monotonic clock: `performance.now()` is a large part of a turn that finds the processor's caches cold.
+   */
   wait(milliseconds: number): number {
-    return this.#native.pollSetWait(this.#set.fd, this.descriptors, this.states, milliseconds);
+    return this.#native.pollSetWait(this.#set.fd, this.ready, milliseconds);
   }
 
   close(): void {

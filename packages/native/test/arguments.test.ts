@@ -200,7 +200,7 @@ test(`random arguments never leave the buffers (seed ${seed}, ${rounds} rounds)`
     aeadOpenBatch: 'kuwwnnu',
     unixSend: 'funni',
     unixReceive: 'funniw',
-    pollSetWait: 'fiw0',
+    pollSetWait: 'fi0',
     tunReadTable: 'fblcnnnn',
     tunWriteTable: 'ftpcdttw',
     udpReceiveTable: 'flcnnnu',
