@@ -26,6 +26,8 @@ export class ControlRing {
   readonly #positions: Uint32Array;
   readonly #view: DataView;
   readonly #bytes: Uint8Array;
+  /** The same bytes, for the text of addresses. */
+  readonly #text: Buffer;
   /** The reader's: packets are lent from here and not from memory that the writer reuses. */
   readonly #packet = new Uint8Array(LONGEST);
   /** The writer's: where the next record will begin. */
@@ -36,6 +38,7 @@ export class ControlRing {
     this.#positions = new Uint32Array(memory, 0, 2);
     this.#view = new DataView(memory, FIRST, CAPACITY);
     this.#bytes = new Uint8Array(memory, FIRST, CAPACITY);
+    this.#text = Buffer.from(memory, FIRST, CAPACITY);
   }
 
   static readonly bytes: number = FIRST + CAPACITY;
@@ -98,7 +101,7 @@ export class ControlRing {
       const length = view.getUint32(at + 12);
       const addressAt = at + HEAD;
       const packetAt = addressAt + view.getUint8(at + 19);
-      const from = this.#endpoint(at, String.fromCharCode(...this.#bytes.subarray(addressAt, packetAt)));
+      const from = this.#endpoint(at, this.#text.toString('latin1', addressAt, packetAt));
       const link = view.getInt32(at + 4);
       this.#packet.set(this.#bytes.subarray(packetAt, packetAt + length));
       Atomics.store(this.#positions, READ, read + size);

@@ -37,7 +37,6 @@ export function contextSettings(input: ContextInput): ContextSettings {
   return {
     mode: input.mode,
     crypto,
-    protection: input.protection,
     link: input.link,
     remote,
     replayWindow: options.data.replayWindow,
@@ -53,6 +52,7 @@ export function contextSettings(input: ContextInput): ContextSettings {
       crypto,
       random,
       tls: input.tls,
+      protection: input.protection,
       tlsTimeout: options.tls.timeout * 1000,
       handWindow: options.tls.handWindow * 1000,
       tranWindow: options.tls.tranWindow * 1000,

@@ -8,7 +8,6 @@
  * upstream: `struct context` (openvpn.h), `struct context_2`.
  */
 import {
-  type ControlProtection,
   type Crypto,
   type DataChannelCommand,
   type DropReason,
@@ -50,8 +49,7 @@ export interface ContextOwner {
 export interface ContextSettings {
   readonly mode: ContextMode;
   readonly crypto: Crypto;
-  readonly session: Omit<SessionSettings, 'protection'>;
-  readonly protection: ControlProtection;
+  readonly session: SessionSettings;
   readonly link: LinkId;
   readonly remote: Endpoint;
   readonly replayWindow: number;
@@ -90,7 +88,7 @@ export class Context {
     this.#remote = settings.remote;
     const { handWindow, role } = settings.session;
     const { after } = settings.renegotiation;
-    this.session = new Session({ ...settings.session, protection: settings.protection });
+    this.session = new Session(settings.session);
     this.#usage = new KeyUsage(settings.renegotiation, settings.counters);
     this.#keys = new DataKeys(
       {
@@ -176,10 +174,10 @@ export class Context {
   }
 
   /** Puts the peer into the data channel. `negotiated` holds for all keys from here on. */
-  openPeer(peer: PeerRef, settings: Omit<PeerSettings, 'link' | 'remote'>, negotiated: Negotiated): void {
+  openPeer(peer: PeerRef, settings: PeerSettings, negotiated: Negotiated): void {
     this.#peer = peer;
     this.#negotiated = negotiated;
-    this.#owner.command({ verb: 'newPeer', peer, settings: { ...settings, link: this.#link, remote: this.#remote } });
+    this.#owner.command({ verb: 'newPeer', peer, settings });
     const primary = this.session.active?.primary;
     if (negotiated.dynamicTlsCrypt && primary !== undefined) this.#useDynamicTlsCrypt(primary);
   }
@@ -267,7 +265,7 @@ export class Context {
   }
 
   #useDynamicTlsCrypt(key: KeyState): void {
-    this.session.active?.useRenegotiationWrap(this.#settings.protection.renegotiationWrap(key.connection));
+    this.session.active?.useRenegotiationWrap(this.#settings.session.protection.renegotiationWrap(key.connection));
   }
 
   /** Handlers of events may act on the session again; the outermost call sends everything, in order. */

@@ -3,6 +3,7 @@ import {
   type Crypto,
   type Endpoint,
   fragmentSize,
+  type LinkId,
   messageOverhead,
   mssClamp,
   occMagic,
@@ -19,6 +20,7 @@ export interface PeerSettingsInput {
   readonly options: Options;
   readonly connection: Connection;
   readonly negotiated: Negotiated;
+  readonly link: LinkId;
   readonly remote: Endpoint;
   /** Undefined: P_DATA_V1 both ways. */
   readonly peerId: PeerId | undefined;
@@ -27,14 +29,16 @@ export interface PeerSettingsInput {
   readonly settled?: Pick<ClientConfig, 'timers' | 'compression'> & { readonly tunMtu: number };
 }
 
-export function peerSettings(input: PeerSettingsInput): Omit<PeerSettings, 'link' | 'remote'> {
-  const { options, connection, peerId } = input;
+export function peerSettings(input: PeerSettingsInput): PeerSettings {
+  const { options, connection, link, remote, peerId } = input;
   const { timers } = input.settled ?? options;
   const isServer = options.mode === 'server';
   const shape = packetShape(input);
   const { fragment, fragmentIncludesTransport, mssfix } = connection;
   const limit = { size: fragment, mode: fragmentIncludesTransport ? ('mtu' as const) : ('payload' as const) };
   return {
+    link,
+    remote,
     sendPeerId: peerId,
     receivePeerId: isServer ? peerId : undefined,
     float: isServer || connection.float,

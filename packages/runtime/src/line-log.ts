@@ -145,11 +145,7 @@ export class LineLog {
   };
 
   #format({ severity, prefix, text }: LogLine): string {
-    // What a peer says may stand in a line, but not begin one or steer a terminal.
-    const body = (prefix === undefined ? text : `${prefix} ${text}`).replace(
-      /[\u0000-\u0008\u000a-\u001f\u007f]/g,
-      '?',
-    );
+    const body = harmless(prefix === undefined ? text : `${prefix} ${text}`);
     const now = Date.now();
     const micros = (now % 1000) * 1000;
     if (this.#options.machineReadable) {
@@ -186,6 +182,16 @@ export class LineLog {
       this.#syslog = undefined;
     }
   }
+}
+
+/** What a peer says may stand in a line, but not begin one or steer a terminal. */
+function harmless(text: string): string {
+  for (let at = 0; at < text.length; at += 1) {
+    const code = text.charCodeAt(at);
+    if ((code < 0x20 && code !== 0x09) || code === 0x7f)
+      return text.replace(/[\u0000-\u0008\u000a-\u001f\u007f]/g, '?');
+  }
+  return text;
 }
 
 /** Local time as `2026-11-21 02:49:36`. */

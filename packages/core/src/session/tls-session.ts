@@ -36,11 +36,17 @@ export class TlsSession {
   #lameDuck: KeyState | undefined;
 
   constructor(settings: SessionSettings, options: TlsSessionOptions, events: (event: KeyEvent) => void, now: Millis) {
+    const { initialOpcode, peerSessionId, afterCookie } = options;
     this.#settings = settings;
     this.#events = events;
     this.#wrap = options.wrap;
     this.sessionId = options.sessionId;
-    this.#primary = new KeyState(settings, { ...options, keyId: 0, wrapOverhead: options.wrap.overhead }, events, now);
+    this.#primary = new KeyState(
+      settings,
+      { keyId: 0, initialOpcode, peerSessionId, afterCookie, wrapOverhead: options.wrap.overhead },
+      events,
+      now,
+    );
   }
 
   get primary(): KeyState {

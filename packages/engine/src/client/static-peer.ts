@@ -41,12 +41,12 @@ export class StaticPeer {
     this.peer = peer;
     this.link = link;
     this.#remote = remote;
-    const data = peerSettings({ ...agreement, remote, crypto });
+    const data = peerSettings({ ...agreement, link, remote, crypto });
     const float = data.float || settings.remote === undefined;
     // `ping-timer-rem`: who has not spoken yet cannot be missed.
     const { pingTimerRemote } = agreement.options.timers;
     const pingTimeout = pingTimerRemote && settings.remote === undefined ? 0 : data.pingTimeout;
-    command({ verb: 'newPeer', peer, settings: { ...data, pingTimeout, link, remote, float } });
+    command({ verb: 'newPeer', peer, settings: { ...data, pingTimeout, float } });
     const key = staticDataKey(agreement.options, settings.key, crypto);
     const bits = key.send.cipher.length * 8;
     for (const direction of ['Outgoing', 'Incoming']) {

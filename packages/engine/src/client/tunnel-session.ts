@@ -456,7 +456,7 @@ export class TunnelSession implements ContextOwner {
     this.#generation += 1;
     const { negotiated } = agreement;
     const { crypto } = this.#settings;
-    const input = { ...agreement, remote: context.remote, crypto };
+    const input = { ...agreement, link: context.link, remote: context.remote, crypto };
     const peer = { index: 0, generation: this.#generation };
     context.openPeer(peer, peerSettings(input), negotiated);
     this.#sizes = packetSizes(input, (plaintext) => this.command({ verb: 'sendMessage', peer, plaintext }));
@@ -477,7 +477,7 @@ export class TunnelSession implements ContextOwner {
     const agreement = agreeOnStaticKey(options, connection);
     const peer = { index: 0, generation: this.#generation };
     this.#agreement = agreement;
-    const input = { ...agreement, remote: remote ?? NOWHERE, crypto };
+    const input = { ...agreement, link, remote: remote ?? NOWHERE, crypto };
     this.#sizes = packetSizes(input, (plaintext) => this.command({ verb: 'sendMessage', peer, plaintext }));
     this.#staticPeer = new StaticPeer(
       {

@@ -242,6 +242,7 @@ export class Connecting {
       connection,
       settled: { timers: config.timers, compression: config.compression, tunMtu: negotiated.tunMtu },
       negotiated: negotiated.data,
+      link: instance.context.link,
       remote: instance.remote,
       peerId,
       crypto: this.#top.settings.crypto,
