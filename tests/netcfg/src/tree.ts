@@ -123,12 +123,11 @@ export class Tree {
     writeFileSync(this.path(path), text);
   }
 
-  /** The command that runs another one inside. */
+  /** The command that runs another one inside, to be killed with it: nsenter has it as a child. */
   command(words: readonly string[], user?: string): readonly [string, ...string[]] {
-    const become =
-      user === undefined ? [] : ['setpriv', '--reuid', user, '--regid', user, '--init-groups', '--reset-env'];
     const enter = ['--target', `${this.#pid}`, '--mount', '--pid', '--root', '--wd'];
-    return ['nsenter', ...enter, '--', ...become, ...words];
+    const become = user === undefined ? [] : ['--reuid', user, '--regid', user, '--init-groups', '--reset-env'];
+    return ['nsenter', ...enter, '--', 'setpriv', '--pdeathsig', 'KILL', ...become, ...words];
   }
 
   start(name: string, words: readonly string[], user?: string): Program {
