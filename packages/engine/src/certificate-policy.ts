@@ -74,7 +74,7 @@ export function judgeCertificate(
     const refusal = judgeLeaf(verify, certificate, subject, log);
     if (refusal !== undefined) return reject(refusal);
   }
-  if (error === undefined) log.push({ verb: 1, severity: 'notice', text: `VERIFY OK: depth=${depth}, ${subject}` });
+  if (error === undefined) log.push({ verb: 2, severity: 'notice', text: `VERIFY OK: depth=${depth}, ${subject}` });
   return { verdict: 'accept', log };
 }
 
@@ -99,14 +99,14 @@ function judgeLeaf(
     const accepted =
       verify.keyUsage.length === 0 || verify.keyUsage.some((mask) => mask === 0 || (usage & mask) === mask);
     if (!accepted) return `VERIFY KU ERROR: certificate has key usage ${usage.toString(16).padStart(4, '0')}`;
-    log.push({ verb: 4, severity: 'notice', text: 'VERIFY KU OK' });
+    log.push({ verb: 2, severity: 'notice', text: 'VERIFY KU OK' });
   }
   if (verify.extendedKeyUsage !== undefined) {
     const wanted = EXTENDED_KEY_USAGES[verify.extendedKeyUsage] ?? verify.extendedKeyUsage;
     const usages = certificate.extendedKeyUsage;
     if (usages === undefined) return 'Certificate does not have extended key usage extension';
     if (!usages.includes(wanted)) return 'VERIFY EKU ERROR';
-    log.push({ verb: 4, severity: 'notice', text: 'VERIFY EKU OK' });
+    log.push({ verb: 2, severity: 'notice', text: 'VERIFY EKU OK' });
   }
   if (verify.x509Name !== undefined) {
     const { name, type } = verify.x509Name;
@@ -116,7 +116,7 @@ function judgeLeaf(
         ? subject === name
         : commonName !== undefined && (type === 'name' ? commonName === name : commonName.startsWith(name));
     if (!matches) return `VERIFY X509NAME ERROR: ${subject}, must be ${name}`;
-    log.push({ verb: 1, severity: 'notice', text: `VERIFY X509NAME OK: ${subject}` });
+    log.push({ verb: 2, severity: 'notice', text: `VERIFY X509NAME OK: ${subject}` });
   }
   return undefined;
 }

@@ -12,7 +12,6 @@
  * upstream: openvpn.c `tunnel_point_to_point`, init.c `init_instance`, `close_instance`, `do_up` (2.6).
  */
 import type { DataChannelCommand, DataChannelEvent, Endpoint, LinkId, Millis, UnixSeconds } from '@seikan/core';
-
 import { AskBook, Asks } from './asks.js';
 import type { RevokedSerials } from './certificate-policy.js';
 import type { Agreement } from './client/agreement.js';
@@ -22,6 +21,7 @@ import { Login } from './client/login.js';
 import { Statistics } from './client/statistics.js';
 import { TunnelSession, type TunnelSessionSettings } from './client/tunnel-session.js';
 import { earliest } from './context.js';
+import { connectionReset } from './log-lines.js';
 import type { Connection, Options } from './options/options.js';
 import type { AskId, EndCause, EngineOutput, SignalSource, Time, TunnelState } from './output.js';
 import { PeerChains } from './peer-chains.js';
@@ -63,8 +63,6 @@ type Phase =
   | {
       readonly name: 'leaving';
       readonly until: Millis;
-      readonly signal: 'SIGTERM' | 'SIGINT';
-      readonly source: SignalSource;
     };
 
 export class PointToPoint {
@@ -192,7 +190,7 @@ export class PointToPoint {
       case 'linkDown':
         if (this.#connector.handleLinkDown(event.link, event.reason, time)) return;
         if (session.usesLink(event.link))
-          this.#restart('soft', 'connection-reset', time, `Connection reset, restarting [${event.reason}]`);
+          this.#restart('soft', 'connection-reset', time, connectionReset(event.reason));
         return;
       case 'linkError':
         this.#log.notice(event.text);
@@ -241,7 +239,8 @@ export class PointToPoint {
     const phase = this.#phase;
     if (phase.name === 'pausing' && now >= phase.until) this.#begin(time);
     else if (phase.name === 'settling' && now >= phase.until) this.#completed(phase.routeErrors);
-    else if (phase.name === 'leaving' && now >= phase.until) this.#end(phase.signal, phase.source, time);
+    else if (phase.name === 'leaving' && now >= phase.until)
+      this.#end('SIGTERM', 'soft', time, 'exit-with-notification');
     else if (phase.name === 'calling' && now >= phase.until) {
       this.#log.error('Server poll timeout, restarting');
       this.#connections.advance();
@@ -423,7 +422,7 @@ export class PointToPoint {
       }
       this.#scripts.reset();
       this.#phase = { name: 'pausing', until: at.now + pause };
-      this.#log.notice(`Restart pause, ${Math.ceil(pause / 1000)} second(s)`);
+      this.#log.info(3, `Restart pause, ${Math.ceil(pause / 1000)} second(s)`);
       this.#state('RECONNECTING', reason);
     };
     this.#phase = { name: 'idle' };
@@ -437,8 +436,9 @@ export class PointToPoint {
     if (this.#phase.name === 'leaving' || this.#phase.name === 'ended') return;
     const notify = this.#connections.current.explicitExitNotify;
     if (notify > 0 && this.#connections.current.protocol === 'udp' && this.#session.sayGoodbye(time)) {
-      this.#phase = { name: 'leaving', until: time.now + EXIT_NOTICE * notify, signal, source };
-      this.#log.info(1, `${signal} received, sending exit notification to peer`);
+      this.#phase = { name: 'leaving', until: time.now + EXIT_NOTICE * notify };
+      // Upstream turns a SIGINT into a SIGTERM here.
+      this.#log.notice('SIGTERM received, sending exit notification to peer');
       return;
     }
     this.#end(signal, source, time, reason);

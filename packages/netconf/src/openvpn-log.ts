@@ -1,6 +1,5 @@
 /**
- * The lines that OpenVPN 2.6 logs for a change of the network; other programs read them. Levels are OpenVPN's: a
- * warning prints always, the others from --verb 3 on.
+ * The lines that OpenVPN 2.6 logs for a change of the network; other programs read them. Levels are OpenVPN's.
  */
 import type { Route } from './netlink/route.js';
 import { RouteTable } from './netlink/route.js';
@@ -9,6 +8,8 @@ import type { StepResult } from './tunnel-network.js';
 
 export interface LogLine {
   readonly level: 'warning' | 'info';
+  /** Of `--verb`, from which on it prints. */
+  readonly verb: 1 | 3;
   readonly text: string;
 }
 
@@ -20,7 +21,7 @@ export function linesForResult({ step, outcome, error }: StepResult, linkName: (
   if (outcome === 'existed' && isRoute) lines.push(info('NOTE: Linux route add command failed because route exists'));
   if (outcome === 'failed') {
     const what = isRoute ? 'ERROR: Linux route add command failed' : 'ERROR: Linux interface configuration failed';
-    lines.push({ level: 'warning', text: `${what}: ${error?.message ?? ''}` });
+    lines.push({ level: 'warning', verb: 1, text: `${what}: ${error?.message ?? ''}` });
   }
   return lines;
 }
@@ -80,5 +81,5 @@ function routeLine(verb: 'add' | 'del', route: Route, linkName: (index: number) 
 }
 
 function info(text: string): LogLine {
-  return { level: 'info', text };
+  return { level: 'info', verb: /^net_(iface|addr)/.test(text) ? 1 : 3, text };
 }

@@ -67,7 +67,9 @@ const made: [Step, string][] = [
 
 for (const [step, text] of made) {
   test(`logs ${step.kind} as OpenVPN does: ${text}`, () => {
-    assert.deepEqual(linesForResult({ step, outcome: 'done' }, name), [{ level: 'info', text }]);
+    assert.deepEqual(linesForResult({ step, outcome: 'done' }, name), [
+      { level: 'info', verb: /^net_(iface|addr)/.test(text) ? 1 : 3, text },
+    ]);
   });
 }
 
@@ -81,6 +83,7 @@ test("a route that fails is a warning with the kernel's reason", () => {
   const lines = linesForResult({ step: { kind: 'route', purpose: 'route', route }, outcome: 'failed', error }, name);
   assert.deepEqual(lines.at(-1), {
     level: 'warning',
+    verb: 1,
     text: 'ERROR: Linux route add command failed: add route: network is unreachable (ENETUNREACH): Nexthop has invalid gateway',
   });
 });

@@ -65,7 +65,7 @@ export class ServiceTun implements TunnelHost {
       const open = this.#open;
       this.#open = undefined;
       if (open === undefined) return {};
-      this.#options.log({ verb: 1, severity: 'notice', prefix: undefined, text: 'Closing TUN/TAP interface' });
+      this.#options.log({ verb: 2, severity: 'notice', prefix: undefined, text: 'Closing TUN/TAP interface' });
       try {
         await open.device.destroy();
         return {};

@@ -134,7 +134,7 @@ export class TunnelTun implements TunnelHost {
       this.#network = undefined;
       if (network !== undefined)
         this.#log({
-          verb: 1,
+          verb: 2,
           severity: 'notice',
           prefix: undefined,
           text: `Closing ${this.#device?.offloaded === true ? 'DCO' : 'TUN/TAP'} interface`,
@@ -158,8 +158,8 @@ export class TunnelTun implements TunnelHost {
     });
   }
 
-  #write({ text }: NetworkLine): void {
-    this.#log({ verb: 3, severity: 'notice', prefix: undefined, text });
+  #write({ verb, text }: NetworkLine): void {
+    this.#log({ verb, severity: 'notice', prefix: undefined, text });
   }
 
   #inTurn<Result>(step: () => Promise<Result>): Promise<Result> {

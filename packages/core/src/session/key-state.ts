@@ -20,7 +20,7 @@ import {
 import { AckList } from '../reliable/ack-list.js';
 import { ReliableReceive } from '../reliable/reliable-receive.js';
 import { ReliableSend } from '../reliable/reliable-send.js';
-import type { TlsConnection } from '../tls/tls.js';
+import type { TlsConnection, TlsFailure } from '../tls/tls.js';
 import type { ControlPacket } from '../wire/control-packet.js';
 import type { DropReason } from '../wire/drop-reason.js';
 import { type ControlOpcode, type KeyId, Opcode } from '../wire/opcode.js';
@@ -36,6 +36,8 @@ export type KeyAuthentication = 'unasked' | 'deferred' | 'granted' | 'refused';
 export interface KeyFailure {
   readonly fault: 'timeout' | 'peer-misbehaved' | 'peer-incompatible' | 'auth-failed' | 'local';
   readonly reason: string;
+  /** What TLS itself said, where it was TLS that failed. */
+  readonly tls?: TlsFailure;
 }
 
 export type KeyEvent =
@@ -232,9 +234,8 @@ export class KeyState {
   #advanceTls(): void {
     const { connection } = this;
     if (connection.state === 'failed') {
-      const { reason, alert } = connection.failure ?? { reason: 'unknown', alert: undefined };
-      const detail = alert === undefined ? reason : `${reason} (${alert.direction} alert: ${alert.name})`;
-      this.fail({ fault: 'peer-misbehaved', reason: `TLS handshake failed: ${detail}` });
+      const tls = connection.failure ?? { reason: 'unknown' };
+      this.fail({ fault: 'peer-misbehaved', reason: 'TLS object -> incoming plaintext read error', tls });
     } else if (connection.state === 'secured' && !this.#announcedSecured) {
       this.#announcedSecured = true;
       this.#events({ event: 'secured', key: this });

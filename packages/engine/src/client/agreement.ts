@@ -123,11 +123,3 @@ export function staticDataKey({ data }: Options, material: StaticKey, crypto: Cr
     longPacketId: true,
   });
 }
-
-/** As upstream's log line says it. */
-export function describeDataChannel({ negotiated, peerId }: Agreement, crypto: Crypto): string {
-  const { epoch, cipher, digest } = negotiated;
-  const auth = crypto.cipher(cipher)?.mode === 'aead' ? '' : `, auth '${digest}'`;
-  const flags = `${peerId === undefined ? '' : `, peer-id: ${peerId}`}${epoch ? ', aead-epoch' : ''}`;
-  return `Data Channel: cipher '${cipher}'${auth}${flags}`;
-}

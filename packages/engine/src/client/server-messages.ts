@@ -33,7 +33,7 @@ export class ServerMessages {
   constructor(host: ServerMessagesHost) {
     this.#host = host;
     this.#pull = new Pull(host.options, host.connections.current, (time) => {
-      host.log.notice("SENT CONTROL [server]: 'PUSH_REQUEST' (status=1)");
+      host.log.info(3, "SENT CONTROL [server]: 'PUSH_REQUEST' (status=1)");
       host.send('PUSH_REQUEST', time);
     });
   }
@@ -48,7 +48,7 @@ export class ServerMessages {
     const [keyword, argument] = comma < 0 ? [text, ''] : [text.slice(0, comma), text.slice(comma + 1)];
     switch (keyword) {
       case 'PUSH_REPLY':
-        log.notice(`PUSH: Received control message: '${redact(text)}'`);
+        log.info(3, `PUSH: Received control message: '${redact(text)}'`);
         return this.#pushReply(text, time);
       case 'AUTH_FAILED':
         return this.#authFailed(argument, time);

@@ -24,12 +24,12 @@ import {
   sameEndpoint,
   type TlsContext,
 } from '@seikan/core';
-
 import { sanitizeSubject } from '../certificate-policy.js';
 import { Context, type ContextOwner, earliest } from '../context.js';
 import { contextSettings } from '../context-settings.js';
 import { packetSizes, peerSettings } from '../data-settings.js';
 import { type ChannelAbilities, type HostFacts, type Product, peerInfoText } from '../local-hello.js';
+import { initialPacket, logDataChannel, logFailure } from '../log-lines.js';
 import { OFFLOAD_ADVICE, offloadRefusal } from '../offload.js';
 import type { Connection, Options } from '../options/options.js';
 import type { PulledOptions } from '../options/pull.js';
@@ -41,7 +41,7 @@ import { SessionLimits } from '../session-limits.js';
 import { exportedEnvironment } from '../tunnel-environment.js';
 import { afInet, type TunnelLog } from '../tunnel-log.js';
 import type { TunnelScripts } from '../tunnel-scripts.js';
-import { type Agreement, agreeAsPeers, agreeOnPush, agreeOnStaticKey, describeDataChannel } from './agreement.js';
+import { type Agreement, agreeAsPeers, agreeOnPush, agreeOnStaticKey } from './agreement.js';
 import type { ConnectionList } from './connection-list.js';
 import type { Login } from './login.js';
 import { MtuTest } from './mtu-test.js';
@@ -203,7 +203,11 @@ export class TunnelSession implements ContextOwner {
     const context = this.#context;
     if (context === undefined || event.link !== context.link) return;
     if (this.takes(event)) {
+      const { active } = context.session;
+      const isNew = active !== undefined && active.peerSessionId === undefined;
       context.handleControl(event.bytes, time);
+      if (isNew && active.peerSessionId !== undefined)
+        this.#log.info(3, initialPacket(event.from, active.peerSessionId));
       return;
     }
     const { from } = event;
@@ -352,7 +356,7 @@ export class TunnelSession implements ContextOwner {
   }
 
   active(key: KeyState, time: Time): void {
-    this.#log.notice(`Control Channel: ${key.connection.describe()}`);
+    this.#log.info(2, `Control Channel: ${key.connection.describe()}`);
     this.#active.add(key);
     // Whoever has a say in it may not have spoken yet.
     if (key.authentication === 'granted') this.#initiated(key, time);
@@ -366,8 +370,7 @@ export class TunnelSession implements ContextOwner {
 
   failed(key: KeyState, failure: KeyFailure, time: Time): void {
     const { connections } = this.#host;
-    this.#log.error(`TLS Error: ${failure.reason}`);
-    this.#log.error('TLS Error: TLS handshake failed');
+    logFailure(this.#log, failure);
     if (this.#context?.session.isInitial(key) === true) {
       this.#context.session.dropInitial();
       return;
@@ -461,10 +464,14 @@ export class TunnelSession implements ContextOwner {
     context.openPeer(peer, peerSettings(input), negotiated);
     this.#sizes = packetSizes(input, (plaintext) => this.command({ verb: 'sendMessage', peer, plaintext }));
     context.installKey(key, time);
-    this.#log.notice(describeDataChannel(agreement, crypto));
-    const { ping, pingTimeout, pingAction } = agreement.options.timers;
-    this.#log.notice(`Timers: ping ${ping}, ping-${pingAction} ${pingTimeout}`);
+    this.#logAgreement(agreement);
     this.#host.agreed(agreement, time);
+  }
+
+  #logAgreement({ options, connection, negotiated, peerId }: Agreement): void {
+    const { timers } = options;
+    const exitNotify = connection.explicitExitNotify;
+    logDataChannel(this.#log, { negotiated, peerId, timers, exitNotify }, this.#settings.crypto);
   }
 
   #openStatic(connection: Connection, link: LinkId, remote: Endpoint | undefined, time: Time): void {
@@ -493,7 +500,7 @@ export class TunnelSession implements ContextOwner {
       },
       time.now,
     );
-    this.#log.notice(describeDataChannel(agreement, crypto));
+    this.#logAgreement(agreement);
     this.#host.agreed(agreement, time);
   }
 }

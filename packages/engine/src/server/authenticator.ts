@@ -97,7 +97,7 @@ export class Authenticator {
       const session = token === undefined ? {} : { session_id: toBase64(token.sessionId) };
       this.#ask(instance, key, login, { session_state: state, ...session }, current ? token : undefined);
     } else if (current) {
-      instance.log.info(1, `TLS: Username/auth-token authentication succeeded for username '${login.username}'`);
+      instance.log.info(2, `TLS: Username/auth-token authentication succeeded for username '${login.username}'`);
       instance.setEnvironment(() => ({ username: login.username }));
       const final = this.#finalCheck(instance, key, (at) =>
         this.#succeed(instance, key, login.username, { sessionId: token.sessionId, token }, at),
@@ -157,7 +157,7 @@ export class Authenticator {
           );
           return;
         case 'success':
-          instance.log.info(1, `TLS: Username/Password authentication succeeded for username '${username}'`);
+          instance.log.info(2, `TLS: Username/Password authentication succeeded for username '${username}'`);
           instance.awaitLogin(undefined);
           nameIt();
           final.begin(at);

@@ -44,7 +44,7 @@ export function verifyClient(
   const env = { ...instance.environment, metadata_type: String(metadata.type) };
   instance.ask({ event: 'tls-crypt-v2-verify', argv: [], env, metadata: metadata.data }, (verdict, at) => {
     if (verdict.result === 'success') {
-      instance.log.info(1, 'TLS CRYPT V2 VERIFY SCRIPT OK');
+      instance.log.info(2, 'TLS CRYPT V2 VERIFY SCRIPT OK');
       verifyChain(at);
     } else then('TLS CRYPT V2 VERIFY SCRIPT ERROR', at);
   });
@@ -74,7 +74,7 @@ function verifyCertificates(
   const argv = [String(depth), subject];
   instance.ask({ event: 'tls-verify', argv, env: instance.environment, certificate: { depth, der } }, (verdict, at) => {
     if (verdict.result === 'success') {
-      instance.log.info(1, `VERIFY SCRIPT OK: depth=${depth}, ${subject}`);
+      instance.log.info(2, `VERIFY SCRIPT OK: depth=${depth}, ${subject}`);
       verifyCertificates(top, instance, rest, then, at);
     } else then(`VERIFY SCRIPT ERROR: depth=${depth}, ${subject}`, at);
   });

@@ -7,8 +7,8 @@
  */
 import type { PeerRoute } from '@seikan/core';
 import type { EventName } from '@seikan/plugin-sdk';
-
 import { packetSizes, peerSettings } from '../data-settings.js';
+import { logDataChannel } from '../log-lines.js';
 import { offloadRefusal } from '../offload.js';
 import { netmaskBits, parseIpv4, parseIpv6, parseIpv6Prefix } from '../options/address.js';
 import { type ClientConfig, plainClientConfig } from '../options/client-config.js';
@@ -104,6 +104,7 @@ export class Connecting {
         base,
         files: { read: () => undefined, crypto: this.#top.settings.crypto },
       });
+      instance.log.info(3, `OPTIONS IMPORT: reading client specific options from: ${source}`);
       for (const warning of warnings) instance.log.warning(warning.text);
       instance.config = client;
       return true;
@@ -251,6 +252,13 @@ export class Connecting {
     instance.context.openPeer(instance.peer, peerSettings(input), negotiated.data);
     const { peer } = instance;
     instance.sizes = packetSizes(input, (plaintext) => instance.command({ verb: 'sendMessage', peer, plaintext }));
+    const channel = {
+      negotiated: negotiated.data,
+      peerId,
+      timers: config.timers,
+      exitNotify: connection.explicitExitNotify,
+    };
+    logDataChannel(instance.log, channel, this.#top.settings.crypto);
     this.#addRoutes(instance, config, time);
     this.#host.poolChanged(time);
     instance.connected(time);
@@ -271,15 +279,15 @@ export class Connecting {
     const isTun = this.#top.options.device.type === 'tun';
     if (isTun && instance.virtualAddress !== undefined) {
       add({ family: 4, network: ipv4Bytes(instance.virtualAddress), bits: 32 }, instance.virtualAddress);
-      instance.log.info(1, `MULTI: primary virtual IP for ${instance.prefix}: ${instance.virtualAddress}`);
+      instance.log.info(3, `MULTI: primary virtual IP for ${instance.prefix}: ${instance.virtualAddress}`);
     }
     const ipv6 = parseIpv6(instance.virtualAddressIpv6 ?? '');
     if (isTun && ipv6 !== undefined && instance.virtualAddressIpv6 !== undefined) {
       add({ family: 6, network: ipv6, bits: 128 }, instance.virtualAddressIpv6);
-      instance.log.info(1, `MULTI: primary virtual IPv6 for ${instance.prefix}: ${instance.virtualAddressIpv6}`);
+      instance.log.info(3, `MULTI: primary virtual IPv6 for ${instance.prefix}: ${instance.virtualAddressIpv6}`);
     }
     for (const { network, bits } of config.iroutes) {
-      instance.log.info(1, `MULTI: internal route ${network}/${bits} -> ${instance.prefix}`);
+      instance.log.info(3, `MULTI: internal route ${network}/${bits} -> ${instance.prefix}`);
       add({ family: 4, network: ipv4Bytes(network), bits }, `${network}/${bits}`);
     }
     for (const { network, bits } of config.iroutesIpv6) {

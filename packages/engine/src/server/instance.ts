@@ -23,10 +23,10 @@ import {
   toHex,
 } from '@seikan/core';
 import type { EventContext, EventRequest, EventVerdict, PendingAuth } from '@seikan/plugin-sdk';
-
 import { type AskBook, Asks } from '../asks.js';
 import { commonNameOf } from '../certificate-policy.js';
 import { Context, type ContextOwner, earliest } from '../context.js';
+import { logFailure } from '../log-lines.js';
 import { Capability, can, capabilitiesOf, type PeerInfo } from '../negotiation.js';
 import type { ClientConfig } from '../options/client-config.js';
 import type { Connection } from '../options/options.js';
@@ -381,7 +381,7 @@ export class Instance implements ContextOwner {
   }
 
   active(key: KeyState, time: Time): void {
-    this.log.info(1, `Control Channel: ${key.connection.describe()}`);
+    this.log.info(2, `Control Channel: ${key.connection.describe()}`);
     this.#settle(time);
     this.#tellInitiated(time);
   }
@@ -432,8 +432,7 @@ export class Instance implements ContextOwner {
   }
 
   failed(key: KeyState, failure: KeyFailure, time: Time): void {
-    this.log.error(`TLS Error: ${failure.reason}`);
-    this.log.error('TLS Error: TLS handshake failed');
+    logFailure(this.log, failure);
     if (failure.fault !== 'timeout') this.context.dismiss(key, time);
     if (this.context.session.isInitial(key)) {
       this.context.session.dropInitial();
@@ -457,7 +456,7 @@ export class Instance implements ContextOwner {
     if (key === undefined || !key.isActive) return;
     if (this.#phase === 'refused') {
       if (this.#refusal !== undefined) {
-        this.log.info(1, `SENT CONTROL [${this.#commonName ?? 'UNDEF'}]: '${this.#refusal}' (status=1)`);
+        this.log.info(3, `SENT CONTROL [${this.#commonName ?? 'UNDEF'}]: '${this.#refusal}' (status=1)`);
         const text = this.#refusal;
         this.#refusal = undefined;
         this.#closeAt = time.now + REFUSAL_GRACE;
@@ -466,7 +465,7 @@ export class Instance implements ContextOwner {
       return;
     }
     for (const text of this.#pending.splice(0)) {
-      this.log.info(1, `SENT CONTROL [${this.#commonName ?? 'UNDEF'}]: '${text}' (status=1)`);
+      this.log.info(3, `SENT CONTROL [${this.#commonName ?? 'UNDEF'}]: '${text}' (status=1)`);
       this.context.send(text, time);
     }
     if (this.#phase !== 'established' || key.authentication !== 'granted') return;

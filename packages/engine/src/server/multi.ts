@@ -16,9 +16,9 @@ import {
   OccType,
   type PeerRef,
 } from '@seikan/core';
-
 import { AskBook, Asks } from '../asks.js';
 import { earliest } from '../context.js';
+import { connectionReset } from '../log-lines.js';
 import type { Connection } from '../options/options.js';
 import type { AskId, EngineOutput, SignalSource, Time } from '../output.js';
 import { TunnelDevice } from '../tunnel-device.js';
@@ -299,6 +299,7 @@ export class Multi implements InstanceHost {
       this.#links.opened({ link, transport, connection });
       const name = transport === 'udp' ? `UDPv${family}` : `TCPv${family}_SERVER`;
       const bound = `[AF_INET${family === 6 ? '6' : ''}]${bind.address ?? '[undef]'}:${bind.port}`;
+      if (transport !== 'udp') this.#log.notice(`Listening for incoming TCP connection on ${bound}`);
       this.#log.notice(`${name} link local (bound): ${bound}`);
       this.#log.notice(`${name} link remote: [AF_UNSPEC]`);
       this.#openTun();
@@ -331,9 +332,15 @@ export class Multi implements InstanceHost {
   #started(time: Time): void {
     this.#phase = 'running';
     const { maxClients } = this.top.options.server;
-    this.#log.notice(`MULTI: multi_init called, r=256 v=256`);
+    const { genToken } = this.top.options.auth;
+    if (genToken !== undefined && genToken.secret === undefined)
+      this.#log.notice('Using random OpenVPN auth-token server key.');
+    this.#log.info(3, `MULTI: multi_init called, r=256 v=256`);
     if (this.#pool.size > 0)
-      this.#log.notice(`IFCONFIG POOL IPv4: base=${this.top.options.server.pool?.start ?? ''} size=${this.#pool.size}`);
+      this.#log.info(
+        3,
+        `IFCONFIG POOL IPv4: base=${this.top.options.server.pool?.start ?? ''} size=${this.#pool.size}`,
+      );
     this.#log.info(4, `MULTI: room for ${maxClients} clients`);
     this.#log.write('notice', 0, 'Initialization Sequence Completed');
     this.#status.start(time.now);
@@ -357,6 +364,7 @@ export class Multi implements InstanceHost {
 
   #linkUp(link: LinkId, listener: LinkId | undefined, remote: Endpoint, time: Time): void {
     if (!this.#links.accepted(link, listener, remote, time.now)) return;
+    this.#log.notice(`TCP connection established with ${afInet(remote)}`);
     const { maxClients } = this.top.options.server;
     if (this.#instances.count + this.#links.strangers <= maxClients) return;
     this.#log.warning(`MULTI: new incoming connection would exceed maximum number of clients (${maxClients})`);
@@ -367,7 +375,7 @@ export class Multi implements InstanceHost {
     this.#links.down(link);
     for (const instance of this.#instances.all()) {
       if (instance.context.link !== link) continue;
-      instance.log.write('notice', 0, `Connection reset, restarting [${reason}]`);
+      instance.log.notice(connectionReset(reason));
       this.close(instance, 'SIGUSR1[soft,connection-reset] received, client-instance restarting', time);
     }
   }

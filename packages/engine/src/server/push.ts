@@ -4,6 +4,7 @@
  */
 import type { Millis } from '@seikan/core';
 
+import { protocolFlags } from '../log-lines.js';
 import { Capability, can, capabilitiesOf } from '../negotiation.js';
 import { encodePushReply, pushWithoutOwnRoutes } from '../options/push.js';
 import type { Time } from '../output.js';
@@ -31,7 +32,7 @@ export function pushToClient(top: Top, instance: Instance, time: Time): void {
     return;
   }
   for (const message of reply.messages) {
-    instance.log.info(1, `SENT CONTROL [${instance.commonName ?? 'UNDEF'}]: '${redact(message)}' (status=1)`);
+    instance.log.info(3, `SENT CONTROL [${instance.commonName ?? 'UNDEF'}]: '${redact(message)}' (status=1)`);
     instance.context.send(message, time);
   }
 }
@@ -62,13 +63,7 @@ export function pushOptions(top: Top, instance: Instance): readonly string[] {
   if (instance.authToken !== undefined) own.push(`auth-token ${instance.authToken}`);
   // Peers without any negotiation (IV_NCP, IV_CIPHERS absent) know only the cipher of their own configuration.
   if (instance.peerInfo.has('IV_CIPHERS') || instance.peerInfo.has('IV_NCP')) own.push(`cipher ${negotiated.cipher}`);
-  const flags = [
-    negotiated.exitNotify ? 'cc-exit' : undefined,
-    negotiated.keyDerivation === 'tls-ekm' ? 'tls-ekm' : undefined,
-    negotiated.dynamicTlsCrypt ? 'dyn-tls-crypt' : undefined,
-    negotiated.epoch ? 'aead-epoch' : undefined,
-  ].filter((flag) => flag !== undefined);
-  if (negotiated.exitNotify) own.push(`protocol-flags ${flags.join(' ')}`);
+  if (negotiated.exitNotify) own.push(`protocol-flags ${protocolFlags(negotiated).join(' ')}`);
   else if (negotiated.keyDerivation === 'tls-ekm') own.push('key-derivation tls-ekm');
   if (instance.peerInfo.has('IV_MTU')) own.push(`tun-mtu ${instance.tunMtu}`);
   return [...pushWithoutOwnRoutes(config), ...own];

@@ -6,6 +6,7 @@
  */
 import { type DropReason, type Endpoint, type LinkId, SessionCookie } from '@seikan/core';
 
+import { initialPacket } from '../log-lines.js';
 import type { Connection } from '../options/options.js';
 import type { EngineOutput, Time } from '../output.js';
 import { afInet, type TunnelLog } from '../tunnel-log.js';
@@ -132,7 +133,7 @@ export class Reception {
     links.known(link);
     this.#multiplexer.add(link, from, instance);
     instance.log.info(3, 'MULTI: multi_create_instance called');
-    instance.log.info(1, `TLS: Initial packet from ${afInet(from)}`);
+    instance.log.info(3, initialPacket(from, accepted.packet.sessionId));
     const drop = instance.begin(
       (session) =>
         cookie === undefined
@@ -146,7 +147,7 @@ export class Reception {
   /** A wrong key is worth a line: it is how people find out that theirs does not match. */
   #logRefused(reason: DropReason | 'rate-limited', from: Endpoint): void {
     const { log, connection } = this.#settings;
-    const { tlsAuth, tlsCryptV2 } = connection.wrap;
+    const { tlsAuth, tlsCrypt, tlsCryptV2 } = connection.wrap;
     if (reason === 'bad-client-key' && tlsCryptV2 !== undefined) {
       log.error(`tls-crypt-v2: client key authentication error (packet from ${afInet(from)})`);
     } else if (reason === 'bad-hmac' && tlsAuth !== undefined) {
@@ -154,6 +155,10 @@ export class Reception {
       log.error(`TLS Error: incoming packet authentication failed from ${afInet(from)}`);
     } else if (reason === 'bad-hmac') {
       log.error('tls-crypt unwrap error: packet authentication failed');
+      log.error(`TLS Error: tls-crypt unwrapping failed from ${afInet(from)}`);
+    } else if (reason === 'truncated' && tlsCrypt !== undefined) {
+      // Its owner has no such key at all.
+      log.error('tls-crypt unwrap error: packet too short');
       log.error(`TLS Error: tls-crypt unwrapping failed from ${afInet(from)}`);
     }
   }

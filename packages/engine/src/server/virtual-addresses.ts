@@ -22,7 +22,7 @@ export class VirtualAddresses {
   /** Nothing is routed to an address that `learn-address` has not allowed. */
   add(instance: Instance, route: PeerRoute, text: string): void {
     this.#mayLearn(instance, 'add', text, (good) => {
-      instance.log.info(1, `MULTI: Learn${good ? '' : ' FAILED'}: ${text} -> ${instance.prefix}`);
+      instance.log.info(3, `MULTI: Learn${good ? '' : ' FAILED'}: ${text} -> ${instance.prefix}`);
       if (good) this.#emit({ output: 'command', command: { verb: 'addRoute', peer: instance.peer, route } });
     });
   }
@@ -33,7 +33,7 @@ export class VirtualAddresses {
     const address = `${Array.from(mac, (byte) => byte.toString(16).padStart(2, '0')).join(':')}@0`;
     const asks = this.#top.asksFor('learn-address');
     this.#mayLearn(instance, this.#owners.has(address) ? 'update' : 'add', address, (good) => {
-      instance.log.info(1, `MULTI: Learn${good ? '' : ' FAILED'}: ${address} -> ${instance.prefix}`);
+      instance.log.info(3, `MULTI: Learn${good ? '' : ' FAILED'}: ${address} -> ${instance.prefix}`);
       if (!good || !asks) return;
       this.#owners.set(address, instance);
       this.#emit({ output: 'command', command: { verb: 'learnMac', peer: instance.peer, mac } });

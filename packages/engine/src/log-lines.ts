@@ -1,0 +1,77 @@
+/** Log lines of several machines, in OpenVPN's words and at its levels: other programs look for them. Source: 2.6.14's log. */
+import type { Crypto, Endpoint, KeyFailure, PeerId, SessionId } from '@seikan/core';
+
+import type { Negotiated } from './negotiation.js';
+import type { TimerOptions } from './options/options.js';
+import { afInet, type TunnelLog } from './tunnel-log.js';
+
+/** Somebody's hard reset, or the answer to ours. */
+export function initialPacket(from: Endpoint, sessionId: SessionId): string {
+  const hex = Array.from(sessionId, (byte) => byte.toString(16).padStart(2, '0')).join('');
+  return `TLS: Initial packet from ${afInet(from)}, sid=${hex.slice(0, 8)} ${hex.slice(8)}`;
+}
+
+/** `reason` as the data channel says it; upstream says 0 for a connection that was closed. */
+export function connectionReset(reason: string): string {
+  return `Connection reset, restarting [${reason === 'closed by the peer' ? '0' : reason}]`;
+}
+
+/** Why a key was not agreed on. */
+export function logFailure(log: TunnelLog, { reason, tls }: KeyFailure): void {
+  if (tls !== undefined) {
+    if (/unsupported protocol|protocol version|no protocols available/.test(tls.reason))
+      log.error('TLS error: Unsupported protocol. Compare tls-version-min and tls-version-max of both ends.');
+    if (/no shared cipher|no suitable|handshake failure/.test(tls.reason))
+      log.error('TLS error: nothing in common. Compare tls-cipher, tls-ciphersuites, tls-groups and the certificates.');
+    log.error(`OpenSSL: ${tls.reason}`);
+    if (tls.alert !== undefined) log.error(`TLS alert ${tls.alert.direction}: ${tls.alert.name}`);
+    log.error('TLS_ERROR: BIO read tls_read_plaintext error');
+  }
+  log.error(`TLS Error: ${reason}`);
+  log.error('TLS Error: TLS handshake failed');
+}
+
+export interface AgreedChannel {
+  readonly negotiated: Negotiated;
+  readonly peerId: PeerId | undefined;
+  readonly timers: TimerOptions;
+  /** How often, as `explicit-exit-notify` says; 0 without it. */
+  readonly exitNotify: number;
+}
+
+/** What both ends agreed on. */
+export function logDataChannel(log: TunnelLog, channel: AgreedChannel, crypto: Crypto): void {
+  const { negotiated, peerId, timers, exitNotify } = channel;
+  const { epoch, cipher, digest } = negotiated;
+  const auth = crypto.cipher(cipher)?.mode === 'aead' ? '' : `, auth '${digest}'`;
+  log.info(
+    2,
+    `Data Channel: cipher '${cipher}'${auth}${peerId === undefined ? '' : `, peer-id: ${peerId}`}${epoch ? ', aead-epoch' : ''}`,
+  );
+
+  const { ping, pingTimeout, pingAction, inactive, sessionTimeout } = timers;
+  const times = [
+    ping > 0 ? `ping ${ping}` : '',
+    pingTimeout > 0 ? `ping-${pingAction} ${pingTimeout}` : '',
+    inactive > 0 ? `inactive ${inactive}` : '',
+    sessionTimeout > 0 ? `session-timeout ${sessionTimeout}` : '',
+  ].filter((text) => text !== '');
+  if (times.length > 0) log.info(2, `Timers: ${times.join(', ')}`);
+
+  const flags = protocolFlags(negotiated).join(' ');
+  const options = [
+    exitNotify > 0 ? `explicit-exit-notify ${exitNotify}` : '',
+    flags === '' ? '' : `protocol-flags ${flags}`,
+  ].filter((text) => text !== '');
+  if (options.length > 0) log.info(2, `Protocol options: ${options.join(', ')}`);
+}
+
+/** The words of `protocol-flags`. */
+export function protocolFlags({ exitNotify, keyDerivation, dynamicTlsCrypt, epoch }: Negotiated): string[] {
+  return [
+    ...(exitNotify ? ['cc-exit'] : []),
+    ...(keyDerivation === 'tls-ekm' ? ['tls-ekm'] : []),
+    ...(dynamicTlsCrypt ? ['dyn-tls-crypt'] : []),
+    ...(epoch ? ['aead-epoch'] : []),
+  ];
+}
