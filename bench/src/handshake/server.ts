@@ -13,6 +13,14 @@ const COMMANDS: Readonly<Record<ServerName, string>> = {
   seikan: resolve(import.meta.dirname, '../../../bin/openvpn'),
 };
 
+export interface ServerOptions {
+  /** Of the materials. */
+  readonly folder: string;
+  /** Where it is pinned to. */
+  readonly cpu: number | undefined;
+  readonly maxClients: number;
+}
+
 /** The clock ticks of /proc/PID/stat: 100 a second on every Linux that Node runs on. */
 const TICK_MS = 10;
 const START_LIMIT_MS = 15_000;
@@ -26,9 +34,9 @@ export class Server {
     this.#pid = pid;
   }
 
-  /** Starts a server over the materials in `folder` and waits until it is ready. `cpu`: where it is pinned to. */
-  static async start(name: ServerName, folder: string, cpu: number | undefined): Promise<Server> {
-    const command = [COMMANDS[name], ...serverArguments(folder)];
+  /** Starts a server and waits until it is ready. */
+  static async start(name: ServerName, { folder, cpu, maxClients }: ServerOptions): Promise<Server> {
+    const command = [COMMANDS[name], ...serverArguments(folder, maxClients)];
     const [file = '', ...rest] = cpu === undefined ? command : ['taskset', '-c', String(cpu), ...command];
     const child = spawn(file, rest, { stdio: ['ignore', 'pipe', 'pipe'] });
     await once(child, 'spawn');
@@ -73,13 +81,13 @@ export class Server {
 }
 
 /** The folder's name holds no space. */
-function serverArguments(folder: string): string[] {
+function serverArguments(folder: string, maxClients: number): string[] {
   // Nobody pings, renegotiates or times out while it is measured, and the flood of resets is no attack.
   const text = `
     --dev tun --topology subnet --server 10.8.0.0 255.255.0.0
     --proto udp4 --local 127.0.0.1 --port ${SERVER_PORT}
     --ca ${folder}/ca.crt --cert ${folder}/server.crt --key ${folder}/server.key --dh none
-    --tls-crypt ${folder}/tls-crypt.key --duplicate-cn --max-clients 2000
+    --tls-crypt ${folder}/tls-crypt.key --duplicate-cn --max-clients ${maxClients}
     --keepalive 1800 7200 --reneg-sec 0 --connect-freq-initial 100000 1
     --disable-dco --verb 1`;
   return text.trim().split(/\s+/);
