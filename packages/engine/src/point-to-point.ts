@@ -18,8 +18,10 @@ import type { Agreement } from './client/agreement.js';
 import { ConnectionList } from './client/connection-list.js';
 import { Connector } from './client/connector.js';
 import { Login } from './client/login.js';
+import { EXIT_NOTICE, type Phase, SETTLING } from './client/phase.js';
 import { Statistics } from './client/statistics.js';
-import { TunnelSession, type TunnelSessionSettings } from './client/tunnel-session.js';
+import { TunnelSession } from './client/tunnel-session.js';
+import type { TunnelSessionSettings } from './client/tunnel-session-host.js';
 import { earliest } from './context.js';
 import { connectionReset } from './log-lines.js';
 import type { Connection, Options } from './options/options.js';
@@ -42,28 +44,6 @@ export interface PointToPointSettings extends TunnelSessionSettings {
 }
 
 export type TunnelSignal = 'SIGUSR1' | 'SIGUSR2' | 'SIGHUP' | 'SIGTERM' | 'SIGINT';
-
-/** Stock peers look at their state once a second. */
-const SETTLING: Millis = 1_500;
-/** How long EXIT is given to leave before everything is closed. */
-const EXIT_NOTICE: Millis = 1_000;
-
-type Phase =
-  /** `connecting`: the Connector is at work. */
-  | { readonly name: 'idle' | 'connecting' | 'closing' | 'ended' }
-  /** The first packet of the server is awaited so long. */
-  | { readonly name: 'calling'; readonly until: Millis }
-  | { readonly name: 'negotiating' | 'pulling' }
-  /** `awaiting`: with up-delay, a static-key peer's first packet comes before the tun. */
-  | { readonly name: 'awaiting' | 'configuring' | 'connected' }
-  /** p2p: everything is up here; the peer may take until `until`. */
-  | { readonly name: 'settling'; readonly until: Millis; readonly routeErrors: readonly string[] }
-  | { readonly name: 'pausing'; readonly until: Millis }
-  /** EXIT was sent; at `until` the tunnel is closed and the process ends. */
-  | {
-      readonly name: 'leaving';
-      readonly until: Millis;
-    };
 
 export class PointToPoint {
   readonly #options: Options;

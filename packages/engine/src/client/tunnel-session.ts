@@ -7,8 +7,6 @@
  * upstream: init.c `do_init_crypto_tls`, `do_up`; ssl.c (2.6).
  */
 import {
-  type ControlProtection,
-  type Crypto,
   type DataChannelCommand,
   type DataChannelEvent,
   type Endpoint,
@@ -18,70 +16,28 @@ import {
   type Millis,
   OccType,
   type PeerCounters,
-  type PeerRef,
-  type RandomFill,
-  type StaticKey,
   sameEndpoint,
-  type TlsContext,
 } from '@seikan/core';
 import { sanitizeSubject } from '../certificate-policy.js';
 import { Context, type ContextOwner, earliest } from '../context.js';
 import { contextSettings } from '../context-settings.js';
 import { packetSizes, peerSettings } from '../data-settings.js';
-import { type ChannelAbilities, type HostFacts, type Product, peerInfoText } from '../local-hello.js';
+import { peerInfoText } from '../local-hello.js';
 import { initialPacket, logDataChannel, logFailure } from '../log-lines.js';
 import { OFFLOAD_ADVICE, offloadRefusal } from '../offload.js';
 import type { Connection, Options } from '../options/options.js';
 import type { PulledOptions } from '../options/pull.js';
 import { logDifferences, optionsStrings } from '../options-string.js';
-import type { SignalSource, Time, TunnelState } from '../output.js';
+import type { Time } from '../output.js';
 import type { PacketSizes } from '../packet-sizes.js';
-import type { PeerChains } from '../peer-chains.js';
 import { SessionLimits } from '../session-limits.js';
 import { exportedEnvironment } from '../tunnel-environment.js';
 import { afInet, type TunnelLog } from '../tunnel-log.js';
-import type { TunnelScripts } from '../tunnel-scripts.js';
 import { type Agreement, agreeAsPeers, agreeOnPush, agreeOnStaticKey } from './agreement.js';
-import type { ConnectionList } from './connection-list.js';
-import type { Login } from './login.js';
 import { MtuTest } from './mtu-test.js';
 import { ServerMessages } from './server-messages.js';
 import { NOWHERE, StaticPeer } from './static-peer.js';
-
-export interface TunnelSessionSettings {
-  readonly options: Options;
-  readonly crypto: Crypto;
-  readonly random: RandomFill;
-  readonly tls: TlsContext;
-  /** Made anew for each session: the keys of one place to connect to. */
-  readonly protection: (connection: Connection) => ControlProtection;
-  readonly product: Product;
-  readonly abilities: ChannelAbilities;
-  readonly hostFacts: () => HostFacts;
-  /** `secret`: without it there is TLS. */
-  readonly staticKey: StaticKey | undefined;
-  readonly readCounters: (peer: PeerRef) => PeerCounters | undefined;
-}
-
-/** Whoever restarts it. */
-export interface TunnelSessionHost {
-  readonly log: TunnelLog;
-  readonly connections: ConnectionList;
-  readonly login: Login;
-  readonly scripts: TunnelScripts;
-  readonly chains: PeerChains;
-  command(command: DataChannelCommand): void;
-  onState(state: TunnelState): void;
-  /** The session waits for the server's options. */
-  pulling(): void;
-  /** The tun has to be opened, or may stay as it is: `then` goes on when it is not one of other options. */
-  prepareTun(agreement: Agreement, time: Time, then: (time: Time) => void): void;
-  /** Peer and key are in the data channel: the tun may come up. A static-key peer's need not yet. */
-  agreed(agreement: Agreement, time: Time): void;
-  restart(source: SignalSource, reason: string, time: Time, message?: string, leastPause?: Millis): void;
-  leave(source: SignalSource, reason: string, time: Time): void;
-  fatal(text: string, time: Time): void;
-}
+import type { TunnelSessionHost, TunnelSessionSettings } from './tunnel-session-host.js';
 
 type ControlEvent = DataChannelEvent & { event: 'control' };
 

@@ -1,0 +1,21 @@
+/** Where a client or a p2p peer is on its way, and until when. */
+import type { Millis } from '@seikan/core';
+
+export type Phase =
+  /** `connecting`: the Connector is at work. */
+  | { readonly name: 'idle' | 'connecting' | 'closing' | 'ended' }
+  /** The first packet of the server is awaited so long. */
+  | { readonly name: 'calling'; readonly until: Millis }
+  | { readonly name: 'negotiating' | 'pulling' }
+  /** `awaiting`: with up-delay, a static-key peer's first packet comes before the tun. */
+  | { readonly name: 'awaiting' | 'configuring' | 'connected' }
+  /** p2p: everything is up here; the peer may take until `until`. */
+  | { readonly name: 'settling'; readonly until: Millis; readonly routeErrors: readonly string[] }
+  | { readonly name: 'pausing'; readonly until: Millis }
+  /** EXIT was sent; at `until` the tunnel is closed and the process ends. */
+  | { readonly name: 'leaving'; readonly until: Millis };
+
+/** Stock peers look at their state once a second. */
+export const SETTLING: Millis = 1_500;
+/** How long EXIT is given to leave before everything is closed. */
+export const EXIT_NOTICE: Millis = 1_000;
