@@ -26,6 +26,12 @@ export const OFFLOAD_SERVER_LINES = ['keepalive 2 20', 'reneg-sec 70'];
  */
 const CLIENT_LINES = ['hand-window 30'];
 
+interface Session {
+  readonly path: string;
+  /** Of its client process, as the tree numbers it. */
+  readonly pid: string;
+}
+
 interface LinkRecord {
   readonly ifname: string;
   readonly linkinfo?: { readonly info_kind?: string };
@@ -66,9 +72,17 @@ async function offloadedDay(tree: Tree, world: World, tell: (text: string) => vo
       }
     }
   };
-  const start = () => insist(/./, 'session-start', '--config', 'office');
-  const session = (what: string, ...options: string[]) =>
-    insist(/[Ss]ession not found/, what, '--config', 'office', ...options);
+  /** A start that was given up may have left a session of the same name: the one that is connected counts. */
+  const start = async (): Promise<Session> => {
+    await insist(/./, 'session-start', '--config', 'office');
+    const find = async () => connectedSession(await openvpn3('sessions-list'));
+    await eventually('a session is connected', async () => (await find()) !== undefined, LONG);
+    const found = await find();
+    if (found === undefined) throw new Error('the session is connected no longer');
+    return found;
+  };
+  const session = ({ path }: Session, what: string, ...options: string[]) =>
+    insist(/[Ss]ession not found/, what, '--path', path, ...options);
   const busctl = (...words: string[]) =>
     tree.run(['busctl', '--system', '--timeout=60', 'call', NETCFG, '/net/openvpn/v3/netcfg', ...words], {
       user: SERVICE_USER,
@@ -100,7 +114,7 @@ async function offloadedDay(tree: Tree, world: World, tell: (text: string) => vo
   const calls = (member: string): number => monitor.lines.filter((line) => isCall(line, member)).length;
   await importProfile(tree, world, CLIENT_LINES);
   await openvpn3('config-manage', '--config', 'office', '--dco', 'true');
-  await start();
+  const first = await start();
   await pingAll(world);
   for (const member of ['EnableDCO', 'GetPipeFD', 'NewPeer', 'NewKey', 'SetPeer'])
     await eventually(`the client calls ${member}`, () => calls(member) > 0, LONG);
@@ -134,14 +148,14 @@ async function offloadedDay(tree: Tree, world: World, tell: (text: string) => vo
     `keys changed: ${calls('NewKey')} NewKey, ${calls('SwapKeys')} SwapKeys; ${received} of ${sent} pings meanwhile`,
   );
 
-  await session('session-manage', '--pause');
+  await session(first, 'session-manage', '--pause');
   await eventually('the tunnel is down', async () => (await kernelLinks(world.client)).length === 0, LONG);
-  await session('session-manage', '--resume');
+  await session(first, 'session-manage', '--resume');
   await pingAll(world);
   tell('paused and resumed');
 
   // Its core (3.10) reads the service's pipe only from the first time on that somebody asks for statistics; 27 at once.
-  tell(`statistics: ${statistics(await session('session-stats'))}`);
+  tell(`statistics: ${statistics(await session(first, 'session-stats'))}`);
   const made = calls('NewPeer');
   await world.killServer();
   // The module goes on pinging for the dead process, which would not be missed.
@@ -152,15 +166,13 @@ async function offloadedDay(tree: Tree, world: World, tell: (text: string) => vo
   await pingAll(world);
   tell('the server died: the kernel let the peer expire, the client connected anew');
 
-  await session('session-manage', '--disconnect');
+  await session(first, 'session-manage', '--disconnect');
   await untouched('disconnected');
   tell('disconnected, nothing left behind');
 
-  await start();
+  const second = await start();
   await pingAll(world);
-  const [victim] = await tree.processes(/openvpn3-service-client/);
-  if (victim === undefined) throw new Error('there is no client process');
-  await tree.run(['kill', '-KILL', `${victim}`]);
+  await tree.run(['kill', '-KILL', second.pid]);
   await untouched('client killed');
   tell('client killed, nothing left behind');
 }
@@ -174,6 +186,15 @@ function isCall(line: string, member: string): boolean {
 async function kernelLinks(namespace: string): Promise<LinkRecord[]> {
   const links = JSON.parse(await execute(['ip', '-n', namespace, '-j', '-d', '-s', 'link', 'show'])) as LinkRecord[];
   return links.filter(({ linkinfo }) => linkinfo?.info_kind?.startsWith('ovpn') === true);
+}
+
+function connectedSession(list: string): Session | undefined {
+  for (const block of list.split(/^ *Path: /m).slice(1)) {
+    const [, path = ''] = /^(\S+)/.exec(block) ?? [];
+    const [, pid = ''] = /PID: (\d+)/.exec(block) ?? [];
+    if (block.includes('Client connected') && path !== '' && pid !== '') return { path, pid };
+  }
+  return undefined;
 }
 
 function statistics(text: string): string {
