@@ -50,9 +50,9 @@ export async function runOffloadedClient(
     await offloadedDay(tree, world, tell);
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
-    const kernel = (await execute(['dmesg'])).split('\n').filter((line) => line.includes('peer'));
+    const kernel = (await execute(['dmesg'])).trim().split('\n');
     throw new Error(
-      `${why}\nThe kernel:\n${kernel.slice(-10).join('\n')}\nThe bus and its services:\n${tree.lines.slice(-60).join('\n')}`,
+      `${why}\nThe kernel:\n${kernel.slice(-40).join('\n')}\nThe bus and its services:\n${tree.lines.slice(-60).join('\n')}`,
       { cause: error },
     );
   }
