@@ -15,7 +15,7 @@ type OpenLink = AskMap['open-link'];
  * A superpacket of 64 KiB arrives at once: the system's usual 208 KiB hold two of them.
  * Differs from OpenVPN 2.x, which leaves the system's unless `sndbuf` and `rcvbuf` are given.
  */
-const UDP_BUFFER = 2 * 2 ** 20;
+const UDP_BUFFER = 1.25 * 2 ** 20;
 
 export interface LinkOptions {
   readonly options: Options;
