@@ -159,7 +159,9 @@ export class UdpLink implements PacketLink {
     return outbox;
   }
 
-  #reaches({ family }: Endpoint): boolean {
+  /** Port 0 is nobody: a peer that has not been heard yet, and is waited for. */
+  #reaches({ family, port }: Endpoint): boolean {
+    if (port === 0) return false;
     return family === 4 || this.#socket.family === 6;
   }
 

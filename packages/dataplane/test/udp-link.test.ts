@@ -100,6 +100,9 @@ test('a datagram that the socket refuses is counted as lost, and those after it 
   assert.equal(a.link.send(new Uint8Array(60_000), 0, 60_000, b.address), false, 'longer than the capacity');
   const six: Endpoint = { family: 6, address: '::1', port: 9 };
   assert.equal(a.link.send(Uint8Array.of(1), 0, 1, six), false, 'no socket of IPv4 reaches it');
+  const nobody: Endpoint = { family: 4, address: '0.0.0.0', port: 0 };
+  assert.equal(a.link.send(Uint8Array.of(1), 0, 1, nobody), false, 'nobody is known there');
+  assert.equal(a.errors.length, 1);
   a.link.close();
   b.link.close();
 });
