@@ -190,8 +190,7 @@ export class PointToPoint {
         return;
       case 'keyConfirmed':
         session.keyConfirmed(event, time);
-        if (this.#phase.name === 'awaiting' && session.agreement !== undefined) this.#openTun(session.agreement, time);
-        if (this.#phase.name === 'settling') this.#completed(this.#phase.routeErrors);
+        if (!session.isStatic || !session.isAwaited) this.#peerIsThere(time);
         return;
       case 'keyLimit':
         session.keyLimit(time);
@@ -201,6 +200,7 @@ export class PointToPoint {
         return;
       case 'float':
         session.moved(event);
+        if (session.isStatic && !session.isAwaited) this.#peerIsThere(time);
         return;
       case 'linkUp':
         this.#connector.handleLinkUp(event.link, event.listener, event.remote, time);
@@ -282,6 +282,12 @@ export class PointToPoint {
   #agreed(agreement: Agreement, time: Time): void {
     if (this.#session.isStatic && this.#options.scripts.upDelay) this.#phase = { name: 'awaiting' };
     else this.#openTun(agreement, time);
+  }
+
+  #peerIsThere(time: Time): void {
+    const { agreement } = this.#session;
+    if (this.#phase.name === 'awaiting' && agreement !== undefined) this.#openTun(agreement, time);
+    if (this.#phase.name === 'settling') this.#completed(this.#phase.routeErrors);
   }
 
   /** Without a server's push and without up-delay, a tun is there before its peer: what is meant for it goes nowhere else. */

@@ -26,7 +26,7 @@ export interface TunnelNetworkOptions {
 
 export interface StepResult {
   readonly step: Step;
-  /** `existed`: it was there before. `kept`: made by an earlier `apply`. */
+  /** `existed`: it was there before. `kept`: made, or found there, by an earlier `apply`. */
   readonly outcome: 'done' | 'kept' | 'existed' | 'failed';
   readonly error?: Error;
 }
@@ -153,6 +153,7 @@ export class TunnelNetwork {
     obsolete: readonly Entry[],
     { base, current }: { base: NetworkSnapshot; current: NetworkSnapshot },
   ): Promise<Pick<Applied, 'results' | 'undone'>> {
+    const known = new Set(this.#entries.map(({ step }) => stepKey(step)));
     const kept = new Map(this.#entries.filter(isOurs).map((entry) => [stepKey(entry.step), entry]));
     const places = new Set(steps.filter((step) => step.kind === 'route').map(({ route }) => routePlace(route)));
     const entries: Entry[] = [];
@@ -180,7 +181,7 @@ export class TunnelNetwork {
     for (const entry of entries) {
       const { step, state } = entry;
       if (state === 'done') results.push({ step, outcome: 'kept' });
-      else if (state === 'existed') results.push({ step, outcome: 'existed' });
+      else if (state === 'existed') results.push({ step, outcome: known.has(stepKey(step)) ? 'kept' : 'existed' });
       else results.push(await this.#make(entry));
     }
     const late = await this.#undo(obsolete, current);

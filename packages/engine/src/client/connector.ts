@@ -198,7 +198,7 @@ export class Connector {
       const side = protocol === 'tcp-client' ? '_CLIENT' : protocol === 'tcp-server' ? '_SERVER' : '';
       const name = `${protocol === 'udp' ? 'UDP' : 'TCP'}v${family}${side}`;
       log.notice(
-        `${name} link local: ${answer.local === undefined ? '(not bound)' : `(bound) ${afInet(answer.local)}`}`,
+        `${name} link local${answer.local === undefined ? ': (not bound)' : ` (bound): ${boundTo(answer.local)}`}`,
       );
       log.notice(`${name} link remote: ${remote === undefined ? '[AF_UNSPEC]' : afInet(remote)}`);
       if (protocol === 'tcp-client' && remote !== undefined && proxy === undefined) {
@@ -224,4 +224,9 @@ function randomized(host: string, random: RandomFill | undefined): string {
   const bytes = new Uint8Array(6);
   random(bytes);
   return `${toHex(bytes)}.${host}`;
+}
+
+/** As upstream's log shows it: no address is none. */
+function boundTo(local: Endpoint): string {
+  return afInet(local).replace(/\](?:0\.0\.0\.0|::):/, '][undef]:');
 }

@@ -33,6 +33,8 @@ export class StaticPeer {
   readonly #check: OptionsCheck;
   #remote: Endpoint;
   #heard = false;
+  /** Its first packet is there, but not yet from where: the channel says that next. */
+  #confirmed = false;
 
   /** Puts the peer and its key into the data channel. */
   constructor(settings: StaticPeerSettings, now: Millis) {
@@ -65,11 +67,13 @@ export class StaticPeer {
 
   movedTo(remote: Endpoint): void {
     this.#remote = remote;
+    if (this.#confirmed) this.heard();
   }
 
   /** Its first packet is authenticated. */
   heard(): void {
-    if (this.#heard) return;
+    this.#confirmed = true;
+    if (this.#heard || this.#remote === NOWHERE) return;
     this.#heard = true;
     const { agreement, command } = this.#settings;
     const { pingTimerRemote, pingTimeout } = agreement.options.timers;
