@@ -380,6 +380,8 @@ export function seamRules(factory: HarnessFactory, test: Rule): void {
 
     bench.harness.takeEvents();
     const reason = connection.fail('reset');
+    // The end of the connection, before the packet that it would have carried.
+    await bench.harness.settle();
     await bench.fromTun(answer);
     assert.deepEqual(bench.harness.takeEvents(), [{ event: 'linkDown', link: up.link, reason }]);
     bench.expectDrop('no-link', 1, remote);
