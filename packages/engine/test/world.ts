@@ -13,6 +13,7 @@ import {
   type Time,
 } from '@seikan/engine';
 import { createCrypto } from '@seikan/native';
+import type { EventRequest } from '@seikan/plugin-sdk';
 import { fakeCertificate, ScriptedTls, SeededRandom } from '@seikan/testkit';
 
 export interface Host {
@@ -56,6 +57,9 @@ export class World {
   now = 1_000;
   /** Events that a script stands behind. */
   readonly asked = new Set<string>();
+  /** Events that are not answered before `release`. */
+  readonly held = new Set<string>();
+  readonly #waiting: { readonly host: Host; readonly id: number; readonly request: EventRequest }[] = [];
   readonly random: SeededRandom;
   readonly hosts: Host[] = [];
   /** What each peer's data channel has counted. */
@@ -70,7 +74,7 @@ export class World {
   copies: (bytes: Uint8Array) => number = () => 1;
   delay: () => number = () => 5;
   corrupt: (bytes: Uint8Array) => void = () => undefined;
-  events: (host: Host, request: { event: string; env: Readonly<Record<string, string>> }) => object = () => ({
+  events: (host: Host, request: EventRequest) => object = () => ({
     result: 'success',
   });
 
@@ -136,10 +140,25 @@ export class World {
       if (output.output === 'log') host.log.push(output.text);
       if (output.output === 'command') this.#command(host, output.command);
       if (output.output === 'close-link') this.#hangUp(host, output.link);
-      if (output.output === 'ask') {
+      if (output.output === 'ask' && output.ask === 'event' && this.held.has(output.request.event)) {
+        this.#waiting.push({ host, id: output.id, request: output.request });
+      } else if (output.output === 'ask') {
         host.machine.handleAnswer(output.id, this.#answer(host, output), false, this.time);
       }
     }
+  }
+
+  /** What waits for its answer, as 'event arguments'. */
+  get waiting(): string[] {
+    return this.#waiting.map(({ request }) => [request.event, ...request.argv].join(' '));
+  }
+
+  /** Answers what has waited longest. */
+  release(result: 'success' | 'failure' = 'success'): void {
+    const waiting = this.#waiting.shift();
+    if (waiting === undefined) throw new Error('nothing waits');
+    waiting.host.machine.handleAnswer(waiting.id, { result }, false, this.time);
+    this.drain(waiting.host);
   }
 
   #command(host: Host, command: DataChannelCommand): void {

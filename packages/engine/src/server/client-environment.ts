@@ -5,8 +5,8 @@
 import { type Endpoint, type PeerCertificate, toHex, type UnixSeconds } from '@seikan/core';
 
 import { sanitizeSubject } from '../certificate-policy.js';
-import { bitsNetmask, formatIpv4 } from '../options/address.js';
 import type { Environment } from '../tunnel-environment.js';
+import type { ClientAddresses } from './client-addresses.js';
 
 /** The variables of one client over those of the server, gathered only where somebody will be told of them. */
 export class ClientEnvironment {
@@ -68,20 +68,19 @@ export function linkAddress({ family, address, port }: Endpoint): string {
   return `[AF_INET${family === 6 ? '6' : ''}]${address} ${port}`;
 }
 
-/** The addresses that a client was given. */
-export function poolEnvironment(given: {
-  readonly ipv4: string | undefined;
-  /** The server's end in net30 and p2p. */
-  readonly ipv4Peer: string | undefined;
-  /** Subnet topology and tap. */
-  readonly netmaskBits: number | undefined;
-  readonly ipv6: string | undefined;
-}): Record<string, string> {
+/** upstream: multi.c `multi_set_virtual_addr_env` (2.6). */
+export function poolEnvironment({ ipv4, ipv6 }: ClientAddresses, secondIsNetmask: boolean): Record<string, string> {
   const env: Record<string, string> = {};
-  if (given.ipv4 !== undefined) env['ifconfig_pool_remote_ip'] = given.ipv4;
-  if (given.ipv4Peer !== undefined) env['ifconfig_pool_local_ip'] = given.ipv4Peer;
-  if (given.netmaskBits !== undefined) env['ifconfig_pool_netmask'] = formatIpv4(bitsNetmask(given.netmaskBits));
-  if (given.ipv6 !== undefined) env['ifconfig_pool_remote_ip6'] = given.ipv6;
+  if (ipv4 !== undefined) {
+    env['ifconfig_pool_remote_ip'] = ipv4.address;
+    if (ipv4.second !== undefined)
+      env[secondIsNetmask ? 'ifconfig_pool_netmask' : 'ifconfig_pool_local_ip'] = ipv4.second;
+  }
+  if (ipv6 !== undefined) {
+    env['ifconfig_pool_remote_ip6'] = ipv6.address;
+    if (ipv6.remote !== undefined) env['ifconfig_pool_local_ip6'] = ipv6.remote;
+    env['ifconfig_pool_ip6_netbits'] = String(ipv6.bits);
+  }
   return env;
 }
 

@@ -10,12 +10,13 @@ import type { EventName } from '@seikan/plugin-sdk';
 import { packetSizes, peerSettings } from '../data-settings.js';
 import { logDataChannel } from '../log-lines.js';
 import { offloadRefusal } from '../offload.js';
-import { netmaskBits, parseIpv4, parseIpv6, parseIpv6Prefix } from '../options/address.js';
+import { parseIpv4, parseIpv6, parseIpv6Prefix } from '../options/address.js';
 import { type ClientConfig, plainClientConfig } from '../options/client-config.js';
 import { ConfigError } from '../options/config-error.js';
 import { parseClientConfig } from '../options/parse.js';
 import type { Time } from '../output.js';
 import type { TunnelLog } from '../tunnel-log.js';
+import { clientAddresses, hasNetmask } from './client-addresses.js';
 import { poolEnvironment } from './client-environment.js';
 import type { Instance } from './instance.js';
 import { negotiate } from './negotiate.js';
@@ -30,6 +31,8 @@ export interface ConnectingHost {
   sameName(instance: Instance): Instance | undefined;
   close(instance: Instance, why: string, time: Time): void;
   poolChanged(time: Time): void;
+  /** Goes on, if the client is still there, when client-disconnect is done with whoever had its name. */
+  afterNamesake(instance: Instance, time: Time, then: (time: Time) => void): void;
   /** The client was asked about and is refused: client-disconnect follows, as upstream has it. */
   disconnected(instance: Instance, time: Time): void;
 }
@@ -66,9 +69,11 @@ export class Connecting {
       this.#host.close(other, 'SIGTERM[soft,duplicate-cn] received, client-instance exiting', time);
     }
     instance.config = plainClientConfig(options);
-    const { clientConfigDir } = options.server;
-    if (clientConfigDir === undefined) this.#assign(instance, time);
-    else this.#readClientConfig(instance, [instance.commonName ?? 'UNDEF', 'DEFAULT'], clientConfigDir, time);
+    this.#host.afterNamesake(instance, time, (at) => {
+      const { clientConfigDir } = options.server;
+      if (clientConfigDir === undefined) this.#assign(instance, at);
+      else this.#readClientConfig(instance, [instance.commonName ?? 'UNDEF', 'DEFAULT'], clientConfigDir, at);
+    });
   }
 
   #readClientConfig(instance: Instance, names: readonly string[], directory: string, time: Time): void {
@@ -149,16 +154,8 @@ export class Connecting {
     }
     instance.virtualAddress = byHand?.local ?? instance.lease?.ipv4;
     instance.virtualAddressIpv6 = byHandIpv6?.local ?? instance.lease?.ipv6;
-    const netmask = parseIpv4(this.#top.options.addresses.ipv4?.remoteOrNetmask ?? '');
-    const isSubnet = this.#top.options.device.type === 'tap' || this.#top.options.device.topology === 'subnet';
-    instance.setEnvironment(() =>
-      poolEnvironment({
-        ipv4: instance.virtualAddress,
-        ipv4Peer: isSubnet ? undefined : (instance.lease?.ipv4Peer ?? this.#top.options.addresses.ipv4?.local),
-        netmaskBits: isSubnet && netmask !== undefined ? netmaskBits(netmask) : undefined,
-        ipv6: instance.virtualAddressIpv6,
-      }),
-    );
+    const { options } = this.#top;
+    instance.setEnvironment(() => poolEnvironment(clientAddresses(this.#top, instance), hasNetmask(options)));
   }
 
   #runConnectEvents(instance: Instance, events: readonly EventName[], time: Time): void {

@@ -4,6 +4,7 @@
  *
  *   closed ─▶ final counters ─▶ client-disconnect ─▶ its context ends ─▶ learn-address delete, for each address
  *
+ * Whoever comes with the same name, or is given one of the addresses, is told of afterwards (turns.ts).
  * upstream: multi.c `multi_client_disconnect_script`, `multi_reap_range` (2.6).
  * Differs from OpenVPN 2.6: addresses are forgotten at once, not within some ten seconds.
  */
@@ -13,61 +14,80 @@ import { type AskBook, Asks } from '../asks.js';
 import type { EngineOutput, Time } from '../output.js';
 import type { Instance } from './instance.js';
 import type { Top } from './top.js';
+import type { Turns } from './turns.js';
+import { lineOf, lineOfAddress, type VirtualAddresses } from './virtual-addresses.js';
 
 export interface FarewellsSettings {
   readonly top: Top;
   readonly emit: (output: EngineOutput) => void;
   readonly book: AskBook;
-  readonly addressesOf: (instance: Instance) => readonly string[];
+  readonly turns: Turns;
+  readonly addresses: VirtualAddresses;
+}
+
+/** A client whose final counters the data channel has not given back yet. */
+interface Leaving {
+  counters: PeerCounters | undefined;
+  heard: boolean;
+  goOn: ((time: Time) => void) | undefined;
 }
 
 export class Farewells {
-  readonly asks: Asks;
+  readonly #asks: Asks;
   readonly #settings: FarewellsSettings;
-  /** Those that the data channel has not given back yet. */
-  readonly #leaving = new Map<string, (counters: PeerCounters, time: Time) => void>();
+  readonly #leaving = new Map<string, Leaving>();
   #open = 0;
   #then: ((time: Time) => void) | undefined;
 
   constructor(settings: FarewellsSettings) {
     this.#settings = settings;
-    this.asks = new Asks(settings.emit, settings.book);
+    this.#asks = new Asks(settings.emit, settings.book);
   }
 
   /** A client is being closed; whoever was connected is asked about with its final counters. */
   begin(instance: Instance, was: { readonly connected: boolean; readonly hadPeer: boolean }, time: Time): void {
+    const { turns, addresses } = this.#settings;
+    const leaving: Leaving = { counters: undefined, heard: !was.hadPeer, goOn: undefined };
+    if (was.hadPeer) this.#leaving.set(keyOf(instance.peer), leaving);
     this.#open += 1;
-    const finish = (counters: PeerCounters | undefined, at: Time): void => {
-      if (was.connected) this.disconnect(instance, counters, at, (when) => this.#forget(instance, when));
-      else this.#forget(instance, at);
-    };
-    if (was.hadPeer) this.#leaving.set(keyOf(instance.peer), finish);
-    else finish(undefined, time);
+    const own = was.connected ? this.#linesOf(instance) : [lineOf(instance)];
+    turns.take([...own, ...addresses.of(instance).map(lineOfAddress)], time, (at, end) => {
+      const done = (when: Time): void => {
+        end(when);
+        this.#done(when);
+      };
+      const goOn = (when: Time): void => {
+        if (was.connected) this.#ask(instance, leaving.counters, when, (then) => this.#forget(instance, then, done));
+        else this.#forget(instance, when, done);
+      };
+      if (leaving.heard) goOn(at);
+      else leaving.goOn = goOn;
+    });
   }
 
   peerDeleted(peer: PeerRef, counters: PeerCounters, time: Time): void {
-    const finish = this.#leaving.get(keyOf(peer));
+    const leaving = this.#leaving.get(keyOf(peer));
+    if (leaving === undefined) return;
     this.#leaving.delete(keyOf(peer));
-    finish?.(counters, time);
+    leaving.counters = counters;
+    leaving.heard = true;
+    leaving.goOn?.(time);
   }
 
-  /** client-disconnect; also of a client that client-connect has refused, as upstream does. */
-  disconnect(
-    instance: Instance,
-    counters: PeerCounters | undefined,
-    time: Time,
-    then: (time: Time) => void = () => undefined,
-  ): void {
-    if (!this.#settings.top.asksFor('client-disconnect')) return then(time);
-    const env = {
-      ...instance.environment,
-      bytes_received: String(counters?.linkRead ?? 0),
-      bytes_sent: String(counters?.linkWritten ?? 0),
-      time_duration: String(time.wallClock - instance.connectedAt),
-    };
-    const request = { event: 'client-disconnect', context: instance.eventContext, argv: [], env } as const;
-    this.asks.ask('event', { request }, (_verdict, at) => then(at));
-    return undefined;
+  /** client-disconnect of a client that client-connect has refused, as upstream has it. */
+  disconnect(instance: Instance, time: Time): void {
+    this.#settings.turns.take(this.#linesOf(instance), time, (at, end) => this.#ask(instance, undefined, at, end));
+  }
+
+  /** Calls `then` when everything has been told of those that had the name of `instance`. */
+  afterNamesake(instance: Instance, time: Time, then: (time: Time) => void): void {
+    const name = this.#nameLineOf(instance);
+    if (name === undefined) then(time);
+    else
+      this.#settings.turns.take([name], time, (at, end) => {
+        end(at);
+        then(at);
+      });
   }
 
   /** Calls `then` when nothing is left to be told. */
@@ -76,15 +96,36 @@ export class Farewells {
     else this.#then = then;
   }
 
-  #forget(instance: Instance, time: Time): void {
-    const { top, emit, addressesOf } = this.#settings;
+  #linesOf(instance: Instance): readonly string[] {
+    const name = this.#nameLineOf(instance);
+    return name === undefined ? [lineOf(instance)] : [lineOf(instance), name];
+  }
+
+  /** Where many may have one name, or nobody hears of them, they need not wait for each other. */
+  #nameLineOf({ commonName }: Instance): string | undefined {
+    const { top } = this.#settings;
+    if (commonName === undefined || top.options.server.duplicateCn || !top.asksFor('client-disconnect'))
+      return undefined;
+    return `name ${commonName}`;
+  }
+
+  #ask(instance: Instance, counters: PeerCounters | undefined, time: Time, then: (time: Time) => void): void {
+    if (!this.#settings.top.asksFor('client-disconnect')) return then(time);
+    const env = {
+      ...instance.environment,
+      bytes_received: String(counters?.linkRead ?? 0),
+      bytes_sent: String(counters?.linkWritten ?? 0),
+      time_duration: String(time.wallClock - instance.connectedAt),
+    };
+    const request = { event: 'client-disconnect', context: instance.eventContext, argv: [], env } as const;
+    this.#asks.ask('event', { request }, (_verdict, at) => then(at));
+    return undefined;
+  }
+
+  #forget(instance: Instance, time: Time, then: (time: Time) => void): void {
+    const { emit, addresses } = this.#settings;
     emit({ output: 'context', context: instance.eventContext, change: 'closed' });
-    for (const address of top.asksFor('learn-address') ? addressesOf(instance) : []) {
-      this.#open += 1;
-      const request = { event: 'learn-address', context: 0, argv: ['delete', address], env: {} } as const;
-      this.asks.ask('event', { request }, (_verdict, at) => this.#done(at));
-    }
-    this.#done(time);
+    addresses.forget(instance, time, then);
   }
 
   #done(time: Time): void {

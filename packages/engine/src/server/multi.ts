@@ -38,6 +38,7 @@ import { Reception } from './reception.js';
 import { ServerLinks } from './server-links.js';
 import { Status } from './status.js';
 import { Top, type TopSettings } from './top.js';
+import { Turns } from './turns.js';
 import { VirtualAddresses } from './virtual-addresses.js';
 
 /** Between RESTART to all clients and the end, so that it arrives (12.17). */
@@ -92,23 +93,27 @@ export class Multi implements InstanceHost {
     });
     this.#links = new ServerLinks({ emit, window: options.tls.handWindow * 1_000 });
     this.#instances = new InstanceTable(options.server.maxClients);
-    this.#addresses = new VirtualAddresses(this.top, emit);
+    const turns = new Turns();
+    const addresses = new VirtualAddresses(this.top, emit, this.askBook, turns);
+    this.#addresses = addresses;
+    this.#farewells = new Farewells({ top: this.top, emit, book: this.askBook, turns, addresses });
     const { poolPersist } = options.server;
     this.#poolFile = new PoolFile({ persist: poolPersist, pool: this.#pool, asks: this.#asks, log: this.#log, emit });
     this.#connecting = new Connecting(this.top, this.#pool, {
       log: this.#log,
-      addRoute: (instance, route, text) => this.#addresses.add(instance, route, text),
+      addRoute: (instance, route, text, time) => this.#addresses.add(instance, route, text, time),
       sameName: (instance) =>
         this.#instances.established().find((other) => other !== instance && other.commonName === instance.commonName),
       close: (instance, why, time) => this.close(instance, why, time),
       poolChanged: (time) => this.#poolFile.changed(time),
-      disconnected: (instance, time) => this.#farewells.disconnect(instance, undefined, time),
+      afterNamesake: (instance, time, then) =>
+        this.#farewells.afterNamesake(instance, time, (at) => {
+          if (instance.phase !== 'connecting') return;
+          then(at);
+          this.touch(instance);
+        }),
+      disconnected: (instance, time) => this.#farewells.disconnect(instance, time),
     });
-    const addressesOf = (instance: Instance): readonly string[] => [
-      ...this.#connecting.routesOf(instance),
-      ...this.#addresses.forget(instance),
-    ];
-    this.#farewells = new Farewells({ top: this.top, emit, book: this.askBook, addressesOf });
     this.#status = new Status({ top: this.top, instances: this.#instances, connecting: this.#connecting, emit });
     this.#reception = new Reception({
       host: this,
@@ -218,7 +223,7 @@ export class Multi implements InstanceHost {
       }
       case 'learned': {
         const instance = this.#instances.of(event.peer);
-        if (instance !== undefined) this.#addresses.seen(instance, event.mac);
+        if (instance !== undefined) this.#addresses.seen(instance, event.mac, time);
         return undefined;
       }
       default:

@@ -9,6 +9,7 @@ import { Capability, can, capabilitiesOf } from '../negotiation.js';
 import { encodePushReply, pushWithoutOwnRoutes } from '../options/push.js';
 import type { Time } from '../output.js';
 import { redact } from '../tunnel-log.js';
+import { clientAddresses } from './client-addresses.js';
 import type { Instance } from './instance.js';
 import type { Top } from './top.js';
 
@@ -39,25 +40,15 @@ export function pushToClient(top: Top, instance: Instance, time: Time): void {
 
 /** The options in upstream's order (8.6). */
 export function pushOptions(top: Top, instance: Instance): readonly string[] {
-  const { options } = top;
   const { config } = instance;
   const { negotiated } = instance.context;
   if (config === undefined || negotiated === undefined) return [];
   const own: string[] = [];
-  const { addresses, device } = options;
-  if (instance.virtualAddressIpv6 !== undefined && !config.ifconfigIpv6Blocked) {
-    const bits = config.ifconfigIpv6Push?.bits ?? options.server.poolIpv6?.bits ?? addresses.ipv6?.bits ?? 64;
-    const remote = config.ifconfigIpv6Push?.remote ?? addresses.ipv6?.local ?? '';
-    own.push(`ifconfig-ipv6 ${instance.virtualAddressIpv6}/${bits} ${remote}`.trimEnd());
-  }
-  if (instance.virtualAddress !== undefined && !config.ifconfigBlocked) {
-    const second =
-      config.ifconfigPush?.remoteOrNetmask ??
-      (device.type === 'tap' || device.topology === 'subnet'
-        ? (options.server.pool?.netmask ?? addresses.ipv4?.remoteOrNetmask)
-        : (instance.lease?.ipv4Peer ?? addresses.ipv4?.local));
-    own.push(`ifconfig ${config.ifconfigPush?.alias ?? instance.virtualAddress} ${second ?? ''}`.trimEnd());
-  }
+  const { ipv4, ipv6 } = clientAddresses(top, instance);
+  if (ipv6 !== undefined && !config.ifconfigIpv6Blocked)
+    own.push(`ifconfig-ipv6 ${ipv6.address}/${ipv6.bits} ${ipv6.remote ?? ''}`.trimEnd());
+  if (ipv4 !== undefined && !config.ifconfigBlocked)
+    own.push(`ifconfig ${config.ifconfigPush?.alias ?? ipv4.address} ${ipv4.second ?? ''}`.trimEnd());
   const capabilities = capabilitiesOf(instance.peerInfo);
   if (can(capabilities, Capability.dataV2)) own.push(`peer-id ${instance.peer.index}`);
   if (instance.authToken !== undefined) own.push(`auth-token ${instance.authToken}`);

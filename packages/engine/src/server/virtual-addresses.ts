@@ -1,57 +1,96 @@
 /**
- * The addresses and networks behind the clients, as they are told to the data channel and to `learn-address`.
+ * The addresses and networks behind the clients, as they are told to the data channel and to `learn-address`: one after
+ * another of a client, and of an address, since who keeps a firewall by them needs their order.
  * upstream: multi.c `multi_learn_in_addr_t`, `learn_address_script` (2.6).
  */
 import type { PeerRoute } from '@seikan/core';
 
-import type { EngineOutput } from '../output.js';
+import { type AskBook, Asks } from '../asks.js';
+import type { EngineOutput, Time } from '../output.js';
 import type { Instance } from './instance.js';
 import type { Top } from './top.js';
+import type { Turns } from './turns.js';
 
 export class VirtualAddresses {
   readonly #top: Top;
   readonly #emit: (output: EngineOutput) => void;
-  /** tap: whom `learn-address` was told about last, while its instance lives. */
+  readonly #turns: Turns;
+  /** Not the instance's: an `add` that has begun goes on to its end, and what follows waits for it. */
+  readonly #asks: Asks;
+  /** Whom `learn-address` was told about last, while its instance lives. */
   readonly #owners = new Map<string, Instance>();
 
-  constructor(top: Top, emit: (output: EngineOutput) => void) {
+  constructor(top: Top, emit: (output: EngineOutput) => void, book: AskBook, turns: Turns) {
     this.#top = top;
     this.#emit = emit;
+    this.#turns = turns;
+    this.#asks = new Asks(emit, book);
   }
 
   /** Nothing is routed to an address that `learn-address` has not allowed. */
-  add(instance: Instance, route: PeerRoute, text: string): void {
-    this.#mayLearn(instance, 'add', text, (good) => {
-      instance.log.info(3, `MULTI: Learn${good ? '' : ' FAILED'}: ${text} -> ${instance.prefix}`);
-      if (good) this.#emit({ output: 'command', command: { verb: 'addRoute', peer: instance.peer, route } });
-    });
+  add(instance: Instance, route: PeerRoute, text: string, time: Time): void {
+    this.#learn(instance, text, time, () =>
+      this.#emit({ output: 'command', command: { verb: 'addRoute', peer: instance.peer, route } }),
+    );
   }
 
   /** tap: the data channel has seen a MAC address behind the client, and waits where there is somebody to ask. */
-  seen(instance: Instance, mac: Uint8Array): void {
+  seen(instance: Instance, mac: Uint8Array, time: Time): void {
     // After the @ is the VLAN.
     const address = `${Array.from(mac, (byte) => byte.toString(16).padStart(2, '0')).join(':')}@0`;
     const asks = this.#top.asksFor('learn-address');
-    this.#mayLearn(instance, this.#owners.has(address) ? 'update' : 'add', address, (good) => {
-      instance.log.info(3, `MULTI: Learn${good ? '' : ' FAILED'}: ${address} -> ${instance.prefix}`);
-      if (!good || !asks) return;
-      this.#owners.set(address, instance);
-      this.#emit({ output: 'command', command: { verb: 'learnMac', peer: instance.peer, mac } });
+    this.#learn(instance, address, time, () => {
+      if (asks) this.#emit({ output: 'command', command: { verb: 'learnMac', peer: instance.peer, mac } });
     });
   }
 
-  /** tap: the addresses of a client that is gone. */
-  forget(instance: Instance): string[] {
-    const addresses = [...this.#owners].filter(([, owner]) => owner === instance).map(([address]) => address);
-    for (const address of addresses) this.#owners.delete(address);
-    return addresses;
+  /** What `learn-address` was told of a client, or is being told. */
+  of(instance: Instance): string[] {
+    return [...this.#owners].filter(([, owner]) => owner === instance).map(([address]) => address);
   }
 
-  #mayLearn(instance: Instance, operation: 'add' | 'update', address: string, then: (good: boolean) => void): void {
-    if (!this.#top.asksFor('learn-address')) return then(true);
-    const argv = [operation, address, instance.commonName ?? ''];
-    return instance.ask({ event: 'learn-address', argv, env: instance.environment }, ({ result }) =>
-      then(result === 'success'),
-    );
+  /** The client is gone; to be called in its turn. */
+  forget(instance: Instance, time: Time, then: (time: Time) => void): void {
+    const [address] = this.of(instance);
+    if (address === undefined) return then(time);
+    this.#owners.delete(address);
+    const request = { event: 'learn-address', context: 0, argv: ['delete', address], env: {} } as const;
+    this.#asks.ask('event', { request }, (_verdict, at) => this.forget(instance, at, then));
+    return undefined;
   }
+
+  #learn(instance: Instance, address: string, time: Time, learned: () => void): void {
+    const say = (good: boolean): void => {
+      instance.log.info(3, `MULTI: Learn${good ? '' : ' FAILED'}: ${address} -> ${instance.prefix}`);
+      if (good) learned();
+    };
+    if (!this.#top.asksFor('learn-address')) return say(true);
+    return this.#turns.take([lineOf(instance), lineOfAddress(address)], time, (at, end) => {
+      if (instance.phase === 'closed') return end(at);
+      const operation = this.#owners.has(address) ? 'update' : 'add';
+      this.#owners.set(address, instance);
+      const argv = [operation, address, instance.commonName ?? ''];
+      const request = {
+        event: 'learn-address',
+        context: instance.eventContext,
+        argv,
+        env: instance.environment,
+      } as const;
+      this.#asks.ask('event', { request }, ({ result }, when) => {
+        if (result !== 'success' && this.#owners.get(address) === instance) this.#owners.delete(address);
+        if (instance.phase !== 'closed') say(result === 'success');
+        end(when);
+      });
+      return undefined;
+    });
+  }
+}
+
+/** The line of what is told of a client. */
+export function lineOf({ clientId }: Instance): string {
+  return `client ${clientId}`;
+}
+
+export function lineOfAddress(address: string): string {
+  return `address ${address}`;
 }
