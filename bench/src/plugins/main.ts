@@ -14,7 +14,8 @@ import { fileURLToPath } from 'node:url';
 import { buildPlugin, createMember, type Member } from '@seikan/plugin-host';
 
 const [calls = 2_000, rounds = 5] = process.argv.slice(2).map(Number);
-const warmup = 300;
+/** So many calls, until V8 has compiled what they run through. */
+const warmup = 5_000;
 const pause = 5;
 const pausedCalls = Math.min(calls, 500);
 const folder = mkdtempSync(join(tmpdir(), 'seikan-bench-'));

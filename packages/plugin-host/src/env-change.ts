@@ -3,35 +3,47 @@
  * to copy them all into another thread takes longer than all else of a call.
  *
  *     before  a=1 b=2 c=3
- *     after   a=1 b=x c=3       set [1, 'x']
+ *     after   a=1 b=x c=3       set 1: 'x'
  *     after   a=1 b=x c=3 d=4   whole, as the names differ
  *
  * One with a password is sent whole too, and neither end remembers it.
  */
 import type { Env } from '@seikan/plugin-sdk';
 
-export type EnvChange =
-  | { readonly whole: Env }
-  /** Places and new values, one after the other. */
-  | { readonly set: readonly (number | string)[] };
+export type EnvChange = { readonly whole: Env } | { readonly set: readonly EnvValue[] };
+
+/** The new value of the variable at a place. */
+export interface EnvValue {
+  readonly place: number;
+  readonly value: string;
+}
 
 export class EnvSender {
-  #names: readonly string[] = [];
-  #values: readonly string[] = [];
+  #names: string[] = [];
+  #values: string[] = [];
 
   change(env: Env): EnvChange {
-    const [names, values] = [Object.keys(env), Object.values(env)];
-    const [namesBefore, before] = [this.#names, this.#values];
-    const secret = 'password' in env;
-    [this.#names, this.#values] = secret ? [[], []] : [names, values];
-    if (secret || names.length !== namesBefore.length) return { whole: env };
-    const set: (number | string)[] = [];
-    for (const [at, name] of names.entries()) {
-      if (name !== namesBefore[at]) return { whole: env };
-      const value = values[at] ?? '';
-      if (value !== before[at]) set.push(at, value);
+    const [names, values] = [this.#names, this.#values];
+    const set: EnvValue[] = [];
+    let at = 0;
+    // Half as long as with Object.keys and Object.values; an environment inherits no names.
+    for (const name in env) {
+      if (name !== names[at]) return this.#whole(env);
+      const value = env[name] ?? '';
+      if (value !== values[at]) {
+        values[at] = value;
+        set.push({ place: at, value });
+      }
+      at += 1;
     }
-    return { set };
+    return at === names.length ? { set } : this.#whole(env);
+  }
+
+  #whole(env: Env): EnvChange {
+    const secret = 'password' in env;
+    this.#names = secret ? [] : Object.keys(env);
+    this.#values = secret ? [] : Object.values(env);
+    return { whole: env };
   }
 }
 
@@ -48,8 +60,7 @@ export class EnvReceiver {
       this.#env = { ...kept };
       return whole;
     }
-    const { set } = change;
-    for (let at = 0; at < set.length; at += 2) this.#env[this.#names[Number(set[at])] ?? ''] = String(set[at + 1]);
+    for (const { place, value } of change.set) this.#env[this.#names[place] ?? ''] = value;
     return { ...this.#env };
   }
 }

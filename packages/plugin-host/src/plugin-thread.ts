@@ -10,6 +10,7 @@ import {
   eventNames,
   isPlugin,
   type OpenContext,
+  type Outcome,
   type Plugin,
   PluginSession,
 } from '@seikan/plugin-sdk';
@@ -18,8 +19,15 @@ import { EnvReceiver } from './env-change.js';
 import { initNumbers } from './init-point.js';
 import type { LogLevel } from './log.js';
 import { type ChannelEnd, ThreadChannel } from './thread-channel.js';
-import { callSoon } from './wakefulness.js';
-import type { EventMessage, FromWorker, ToWorker, WorkerStart } from './worker-message.js';
+import { callSoon, pluginGlance } from './wakefulness.js';
+import {
+  type EventMessage,
+  eventForm,
+  type FromWorker,
+  type ToWorker,
+  type WorkerStart,
+  yesForm,
+} from './worker-message.js';
 
 type Module = { readonly default?: unknown };
 type Channel = ThreadChannel<ToWorker, FromWorker>;
@@ -28,10 +36,14 @@ type Channel = ThreadChannel<ToWorker, FromWorker>;
 export function runPluginThread(name: string, end: ChannelEnd, load: () => Promise<Module>): void {
   let session: PluginSession | undefined;
   const env = new EnvReceiver();
-  const channel: Channel = new ThreadChannel(end, (message) => {
-    if (session !== undefined) handle(session, message, channel, env);
-  });
-  const log = (level: LogLevel, text: string): void => channel.send({ say: 'log', level, text });
+  const channel: Channel = new ThreadChannel(
+    end,
+    (message) => {
+      if (session !== undefined) handle(session, message, channel, (said) => inputOf(said, name, env));
+    },
+    { incoming: eventForm, outgoing: yesForm, glance: pluginGlance },
+  );
+  const log = (level: LogLevel, text: string): void => void channel.send({ say: 'log', level, text });
 
   captureConsole(log);
   // The process is the whole VPN's: a plugin that means to end itself ends its thread.
@@ -84,23 +96,20 @@ export function pluginOf({ default: plugin }: Module, name: string): Plugin {
   return plugin;
 }
 
-function handle(session: PluginSession, message: ToWorker, channel: Channel, env: EnvReceiver): void {
+function handle(
+  session: PluginSession,
+  message: ToWorker,
+  channel: Channel,
+  inputOf: (message: EventMessage) => EventInput,
+): void {
   switch (message.say) {
     case 'open':
       void open(session, message, channel);
       return;
-    case 'event': {
-      const { id } = message;
-      const outcome = session.event(inputOf(message, env));
-      if (outcome.result !== 'later') channel.send({ say: 'outcome', id, outcome });
-      else {
-        const { answer, pending } = outcome;
-        channel.send({ say: 'outcome', id, outcome: { result: 'later', pending } });
-        void answer.then((final) => channel.send({ say: 'answer', id, final }));
-      }
+    case 'event':
+      answer(channel, message.id, session.event(inputOf(message)));
       channel.stayAwake(callSoon);
       return;
-    }
     case 'client-closed':
       void session.clientClosed(message.context);
       return;
@@ -112,8 +121,33 @@ function handle(session: PluginSession, message: ToWorker, channel: Channel, env
   }
 }
 
-function inputOf({ event, context, argv, env: change, certificate }: EventMessage, env: EnvReceiver): EventInput {
-  const input = { event, context, argv, env: env.apply(change) };
+function answer(channel: Channel, id: number, outcome: Outcome): void {
+  if (outcome.result !== 'later') {
+    channel.send({ say: 'outcome', id, outcome });
+    return;
+  }
+  const { answer, pending } = outcome;
+  let state: 'new' | 'answered' | 'later' = 'new';
+  const later = (): void => {
+    if (state === 'answered') return;
+    state = 'later';
+    channel.send({ say: 'outcome', id, outcome: { result: 'later', pending } });
+  };
+  void answer.then((final) => {
+    channel.send(state === 'new' ? { say: 'outcome', id, outcome: final } : { say: 'answer', id, final });
+    state = 'answered';
+  });
+  // After its promises: an async function that had nothing to wait for has answered by then.
+  if (pending === undefined) queueMicrotask(() => process.nextTick(later));
+  else later();
+}
+
+function inputOf(
+  { event, context, argv, env: change, certificate }: EventMessage,
+  name: string,
+  env: EnvReceiver,
+): EventInput {
+  const input = { event, context, argv: [name, ...argv], env: env.apply(change) };
   if (certificate === undefined) return input;
   const { depth, der } = certificate;
   return { ...input, certificate: { depth, der: Uint8Array.from(Buffer.from(der, 'base64')) } };

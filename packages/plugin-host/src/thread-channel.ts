@@ -4,13 +4,10 @@
  *     one end ──▶ slot, in shared memory   while the other end is awake and the slot is empty
  *             ──▶ port                     otherwise: its thread is woken
  *
- *     slot: u32 state │ u32 length │ u32 after │ JSON as UTF-8
- *           asleep ──stayAwake──▶ awake ──send──▶ full ──take──▶ awake ──▶ asleep
- *
- * `after` counts what was sent through the port before, so that the two ways together keep the order. What was taken is
- * wiped: it may have been a password.
+ * Each message in a slot says how many were sent through the port before it, so that the two ways together keep the order.
  */
 import { MessageChannel, type MessagePort, receiveMessageOnPort, type Transferable } from 'node:worker_threads';
+import { MemorySlot, type WordForm } from './memory-slot.js';
 import { Wakefulness } from './wakefulness.js';
 
 /** One end before it is used: it can be handed to a thread, with `transfer`. */
@@ -20,11 +17,15 @@ export interface ChannelEnd {
   readonly outbox: SharedArrayBuffer;
 }
 
-const headBytes = 12;
+export interface ChannelSettings<Incoming, Outgoing> {
+  /** How messages lie in memory that are not to take the way over JSON. */
+  readonly incoming?: WordForm<Incoming>;
+  readonly outgoing?: WordForm<Outgoing>;
+  /** How long everything else in this thread may be held up, ms. */
+  readonly glance?: number;
+}
+
 const slotBytes = 65_536;
-const asleep = 0;
-const awake = 1;
-const full = 2;
 
 export function createChannel(): { ours: ChannelEnd; theirs: ChannelEnd; transfer: Transferable[] } {
   const { port1, port2 } = new MessageChannel();
@@ -38,35 +39,47 @@ export function createChannel(): { ours: ChannelEnd; theirs: ChannelEnd; transfe
 
 export class ThreadChannel<Incoming, Outgoing> {
   readonly #port: MessagePort;
-  readonly #inbox: Slot;
-  readonly #outbox: Slot;
+  readonly #inbox: MemorySlot<Incoming>;
+  readonly #outbox: MemorySlot<Outgoing>;
   readonly #handle: (message: Incoming) => void;
-  readonly #wakefulness = new Wakefulness({ look: () => this.#take(), sleep: () => this.#inbox.sleep() });
+  readonly #wakefulness: Wakefulness;
   /** Messages through the port. */
   #sent = 0;
   #received = 0;
 
-  /** `handle` is called with each message, from the event loop. */
-  constructor({ port, inbox, outbox }: ChannelEnd, handle: (message: Incoming) => void) {
+  /** `handle` is called with each message, from the event loop or from `wait`. */
+  constructor(
+    { port, inbox, outbox }: ChannelEnd,
+    handle: (message: Incoming) => void,
+    { incoming, outgoing, glance }: ChannelSettings<Incoming, Outgoing> = {},
+  ) {
     this.#port = port;
-    this.#inbox = new Slot(inbox);
-    this.#outbox = new Slot(outbox);
+    this.#inbox = new MemorySlot(inbox, incoming);
+    this.#outbox = new MemorySlot(outbox, outgoing);
     this.#handle = handle;
+    this.#wakefulness = new Wakefulness({ look: () => this.#take(), sleep: () => this.#inbox.sleep() }, glance);
     port.on('message', (message: Incoming) => {
       if (this.#inbox.full && this.#inbox.after <= this.#received) this.#take();
       this.#receive(message);
     });
   }
 
-  send(message: Outgoing): void {
-    if (this.#outbox.awake && this.#outbox.put(JSON.stringify(message), this.#sent)) return;
+  /** Whether the other end is awake to hear it now. */
+  send(message: Outgoing): boolean {
+    if (this.#outbox.awake && this.#outbox.put(message, this.#sent)) return true;
     this.#sent += 1;
     this.#port.postMessage(message, []);
+    return false;
   }
 
   /** Takes messages from shared memory for so many ms, without sleep. */
   stayAwake(ms: number): void {
     if (this.#wakefulness.stay(ms)) this.#inbox.wake();
+  }
+
+  /** Handles what comes until `end` is called, for a glance at most; `stayAwake` comes before. */
+  wait(): void {
+    this.#wakefulness.wait();
   }
 
   /** What was waited for has come. */
@@ -88,7 +101,7 @@ export class ThreadChannel<Incoming, Outgoing> {
   #take(): boolean {
     if (!this.#inbox.full) return false;
     while (this.#received < this.#inbox.after && this.#receiveNext());
-    this.#handle(JSON.parse(this.#inbox.take()) as Incoming);
+    this.#handle(this.#inbox.take());
     return true;
   }
 
@@ -101,54 +114,5 @@ export class ThreadChannel<Incoming, Outgoing> {
   #receive(message: Incoming): void {
     this.#received += 1;
     this.#handle(message);
-  }
-}
-
-class Slot {
-  readonly #head: Int32Array;
-  readonly #bytes: Buffer;
-
-  constructor(memory: SharedArrayBuffer) {
-    this.#head = new Int32Array(memory, 0, headBytes / 4);
-    this.#bytes = Buffer.from(memory, headBytes);
-  }
-
-  get awake(): boolean {
-    return Atomics.load(this.#head, 0) === awake;
-  }
-
-  get full(): boolean {
-    return Atomics.load(this.#head, 0) === full;
-  }
-
-  get after(): number {
-    return this.#head[2] ?? 0;
-  }
-
-  /** `false`: it is too long, or the reader has gone to sleep meanwhile. */
-  put(text: string, after: number): boolean {
-    if (text.length * 3 > this.#bytes.length) return false;
-    const length = this.#bytes.write(text);
-    this.#head[1] = length;
-    this.#head[2] = after;
-    if (Atomics.compareExchange(this.#head, 0, awake, full) === awake) return true;
-    this.#bytes.fill(0, 0, length);
-    return false;
-  }
-
-  take(): string {
-    const length = this.#head[1] ?? 0;
-    const text = this.#bytes.toString('utf8', 0, length);
-    this.#bytes.fill(0, 0, length);
-    Atomics.store(this.#head, 0, awake);
-    return text;
-  }
-
-  wake(): void {
-    Atomics.compareExchange(this.#head, 0, asleep, awake);
-  }
-
-  sleep(): boolean {
-    return Atomics.compareExchange(this.#head, 0, awake, asleep) !== full;
   }
 }

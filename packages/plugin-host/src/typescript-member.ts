@@ -27,7 +27,7 @@ import {
 } from './member.js';
 import { createChannel, ThreadChannel } from './thread-channel.js';
 import { answerSoon } from './wakefulness.js';
-import type { FromWorker, ToWorker, WorkerStart } from './worker-message.js';
+import { eventForm, type FromWorker, type ToWorker, type WorkerStart, yesForm } from './worker-message.js';
 
 export interface TypeScriptSettings {
   /** A file or a package, as configured. */
@@ -96,26 +96,20 @@ export class TypeScriptMember implements Member {
     return config;
   }
 
-  async call({ event, context, argv, env, certificate }: MemberCall): Promise<MemberOutcome> {
+  call({ event, context, argv, env, certificate }: MemberCall): Promise<MemberOutcome> {
     const thread = this.#thread;
     if (this.#state !== 'open' || thread === undefined)
-      return { result: 'none', cause: `plugin ${this.name} is not running` };
+      return Promise.resolve({ result: 'none', cause: `plugin ${this.name} is not running` });
     this.#ids += 1;
     const id = this.#ids;
     return new Promise((resolve) => {
       if (this.#calls.size === 0) this.#heard = performance.now();
       this.#calls.set(id, resolve);
       this.#watch ??= setTimeout(() => this.#look(thread), this.#deadline);
-      const message = {
-        say: 'event',
-        id,
-        event,
-        context,
-        argv: [this.name, ...argv],
-        env: thread.env.change(env),
-      } as const;
-      thread.channel.stayAwake(answerSoon);
-      thread.channel.send(
+      const { channel } = thread;
+      const message = { say: 'event', id, event, context, argv, env: thread.env.change(env) } as const;
+      channel.stayAwake(answerSoon);
+      const heard = channel.send(
         certificate === undefined
           ? message
           : {
@@ -123,6 +117,7 @@ export class TypeScriptMember implements Member {
               certificate: { depth: certificate.depth, der: Buffer.from(certificate.der).toString('base64') },
             },
       );
+      if (heard) channel.wait();
     });
   }
 
@@ -192,7 +187,11 @@ export class TypeScriptMember implements Member {
     const program = bundled ? importWorkerData : new URL('./plugin-worker.js', import.meta.url);
     const execArgv = ['--enable-source-maps', ...(bundled ? [] : ['--experimental-import-meta-resolve'])];
     const worker = new Worker(program, { workerData: start, transferList: transfer, execArgv });
-    return { worker, channel: new ThreadChannel(ours, (message) => this.#handle(message)), env: new EnvSender() };
+    const channel = new ThreadChannel(ours, (message) => this.#handle(message), {
+      incoming: yesForm,
+      outgoing: eventForm,
+    });
+    return { worker, channel, env: new EnvSender() };
   }
 
   async #open(): Promise<string | undefined> {

@@ -6,7 +6,7 @@ test('only values that changed are sent while the names stay the same', () => {
   const sender = new EnvSender();
   assert.deepEqual(sender.change({ a: '1', b: '2' }), { whole: { a: '1', b: '2' } });
   assert.deepEqual(sender.change({ a: '1', b: '2' }), { set: [] });
-  assert.deepEqual(sender.change({ a: '1', b: 'x' }), { set: [1, 'x'] });
+  assert.deepEqual(sender.change({ a: '1', b: 'x' }), { set: [{ place: 1, value: 'x' }] });
   assert.deepEqual(sender.change({ b: 'x', a: '1' }), { whole: { b: 'x', a: '1' } });
   assert.deepEqual(sender.change({ b: 'x' }), { whole: { b: 'x' } });
 });
@@ -23,7 +23,7 @@ test('the receiver has each environment as it was, in its order, whatever was do
   const receiver = new EnvReceiver();
   const first = receiver.apply({ whole: { b: '1', a: '2' } }) as Record<string, string>;
   first['b'] = 'spoiled';
-  const second = receiver.apply({ set: [1, '3'] }) as Record<string, string>;
+  const second = receiver.apply({ set: [{ place: 1, value: '3' }] }) as Record<string, string>;
   assert.deepEqual(Object.entries(second), [
     ['b', '1'],
     ['a', '3'],

@@ -34,9 +34,10 @@ test('a TypeScript plugin lives through a day, and the report tells what it answ
     'good.ts',
     `open: ({ argv, host }) => { console.assert(argv.length === 3 && host.name === 'seikan'); return { events: ['auth-user-pass-verify', 'client-connect', 'down'], handle: argv[1] as string }; },
      event(event, handle) {
-       if (event.type === 'client-connect') return Promise.resolve(success({ config: 'push "ping 10"' }));
+       if (event.type === 'client-connect')
+         return new Promise((resolve) => setTimeout(() => resolve(success({ config: 'push "ping 10"' })), 1));
        if (event.type === 'auth-user-pass-verify' && event.password !== handle) return failure('no such password');
-       return success();
+       return Promise.resolve(success());
      }`,
   );
   const report = await runDay((log) => createMember({ name, parameters: ['secret word'] }, place, log), plan);
@@ -54,6 +55,10 @@ test('a TypeScript plugin lives through a day, and the report tells what it answ
   );
   const lines = formatDay(report).map((line) => line.replace(/\(\d+\.\d+ ms\)/, '(t)'));
   assert.ok(lines.includes('client-connect-v2      client 1  deferred, then success  (t)'));
+  assert.ok(
+    lines.includes('auth-user-pass-verify  client 1  success  (t)'),
+    'a promise that is kept at once is an answer',
+  );
   assert.ok(lines.includes('          config: push "ping 10"'));
   assert.ok(lines.includes('          reason: no such password'));
   assert.equal(lines.at(-1), 'good');

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { availableParallelism } from 'node:os';
 import { test } from 'node:test';
+import type { WordForm } from '#src/memory-slot.js';
 import { createChannel, ThreadChannel } from '#src/thread-channel.js';
 
 const skip = availableParallelism() === 1 && 'with one core nobody stays awake';
@@ -94,4 +95,37 @@ test('who has gone to sleep again is told through the port', { skip }, async (t)
   a.send('one');
   assert.equal(posted(), 1);
   await until(() => heard.length === 1);
+});
+
+test('what can be said in words lies as such in memory, and is wiped; the rest is JSON', { skip }, async (t) => {
+  const { ours, theirs } = createChannel();
+  const form: WordForm<string> = {
+    write(message, to) {
+      to.text(message);
+      return message !== 'as JSON';
+    },
+    read: (from) => from.text(),
+  };
+  const heard: string[] = [];
+  const a = new ThreadChannel<string, string>(ours, () => {}, { outgoing: form });
+  const b = new ThreadChannel<string, string>(theirs, (message) => heard.push(message), { incoming: form });
+  t.after(() => {
+    a.close();
+    b.close();
+  });
+  const words = new Int32Array(theirs.inbox);
+  b.stayAwake(10_000);
+  // There are 16 384 words, three of them the slot's own, and one says how long the text is.
+  const texts = ['sé\udc80', 'as JSON', 'fits'.repeat(4_095), 'no words'.repeat(2_048), 'nowhere'.repeat(4_000), ''];
+  for (const text of texts) {
+    const heardBefore = heard.length;
+    assert.equal(a.send(text), !text.startsWith('nowhere'));
+    if (text === 'sé\udc80') assert.deepEqual([...words.subarray(2, 7)], [4, 3, 0x73, 0xe9, 0xdc80]);
+    await until(() => heard.length > heardBefore);
+    assert.ok(
+      words.subarray(3).every((word) => word === 0),
+      text,
+    );
+  }
+  assert.deepEqual(heard, texts);
 });

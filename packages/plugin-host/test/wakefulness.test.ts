@@ -10,12 +10,12 @@ const turn = async (): Promise<void> => new Promise((resolve) => setImmediate(re
 test('moments in which nothing came are followed by ever fewer, until something comes', { skip }, async () => {
   const wakefulness = new Wakefulness();
   const tries: number[] = [];
-  for (let index = 0; index < 256; index += 1) {
+  for (let index = 0; index < 32; index += 1) {
     if (wakefulness.stay(0)) tries.push(index);
     await turn();
     await turn();
   }
-  assert.deepEqual(tries, [0, 2, 6, 14, 30, 62, 126, 190, 254]);
+  assert.deepEqual(tries, [0, 2, 6, 14, 22, 30]);
 
   while (!wakefulness.stay(1_000)) await turn();
   wakefulness.end();
@@ -29,6 +29,37 @@ test('all else is done meanwhile', { skip }, async () => {
   wakefulness.stay(60_000);
   await new Promise((resolve) => setTimeout(resolve, 1));
   wakefulness.end(); // else this file would take a minute
+});
+
+test('whoever waits at once does so for a glance in each turn of the event loop', { skip }, async () => {
+  let looks = 0;
+  const look = (): boolean => {
+    looks += 1;
+    return false;
+  };
+  const wakefulness = new Wakefulness({ look, sleep: () => true });
+  wakefulness.stay(60_000);
+  wakefulness.wait();
+  assert.ok(looks > 0);
+  const inThisTurn = looks;
+  wakefulness.wait();
+  assert.equal(looks, inThisTurn);
+  wakefulness.end();
+  await turn();
+});
+
+test('waiting ends with what was waited for', { skip }, async () => {
+  let looks = 0;
+  const look = (): boolean => {
+    looks += 1;
+    if (looks === 3) wakefulness.end();
+    return looks === 3;
+  };
+  const wakefulness: Wakefulness = new Wakefulness({ look, sleep: () => true }, 60_000);
+  wakefulness.stay(60_000);
+  wakefulness.wait();
+  assert.equal(looks, 3);
+  await turn();
 });
 
 test('with one core it sleeps', () => {
