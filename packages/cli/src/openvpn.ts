@@ -301,6 +301,7 @@ class OpenvpnProcess {
       product,
       log: write,
       onState,
+      onLogLevels: (levels) => log.setLevels(levels),
       materials,
       files,
       thread: this.#thread,

@@ -85,7 +85,7 @@ inNetworkNamespace(import.meta.filename, () => {
     running.kill('SIGUSR1');
     await running.logged(UP, 2);
     const { log } = running;
-    const order = ['DNS of tun', 'SIGUSR1[hard,]', 'taken back', 'Restart pause', 'Preserving previous', '(file)'];
+    const order = ['DNS of tun', 'taken back', 'SIGUSR1[hard,]', 'Restart pause', 'Preserving previous', '(file)'];
     let at = 0;
     for (const text of order) {
       const found = log.indexOf(text, at);

@@ -5,7 +5,7 @@
 import type { DataChannelCommand, Endpoint, LinkId, Millis, UnixSeconds } from '@seikan/core';
 import type { EventContext, EventRequest, EventVerdict } from '@seikan/plugin-sdk';
 
-import type { DnsOptions, HttpProxy, SocksProxy } from './options/options.js';
+import type { DnsOptions, HttpProxy, LogOptions, SocketOptions, SocksProxy } from './options/options.js';
 
 /** The two clocks of one input: `now` for deadlines, `wallClock` for what is written down. */
 export interface Time {
@@ -23,6 +23,8 @@ export type EngineOutput =
   | { readonly output: 'close-link'; readonly link: LinkId }
   | ({ readonly output: 'log' } & LogLine)
   | ({ readonly output: 'state' } & StateChange)
+  /** A server's options were taken: the log has their levels from here on, and the link's socket their buffers. */
+  | { readonly output: 'pulled'; readonly link: LinkId; readonly log: LogOptions; readonly socket: SocketOptions }
   | { readonly output: 'write-file'; readonly path: string; readonly text: string }
   /** A client of a server begins or ends for plugins: before its first event, after its last. The tunnel itself is 0. */
   | { readonly output: 'context'; readonly context: EventContext; readonly change: 'opened' | 'closed' }

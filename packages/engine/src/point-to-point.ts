@@ -62,6 +62,8 @@ export class PointToPoint {
   #signal = 'sigterm';
   /** What the tun was set up with, if it is open: the digest of the pulled options. */
   #tun: { readonly digest: string } | undefined;
+  /** persist-tun, ours or once pushed. */
+  #persistTun: boolean;
   /** Not even persist-tun can keep it. */
   #deviceIsGone = false;
   /** The tun was opened before the peer was known, with these errors of routes. */
@@ -69,6 +71,7 @@ export class PointToPoint {
 
   constructor(settings: PointToPointSettings) {
     this.#options = settings.options;
+    this.#persistTun = settings.options.persist.tun;
     const emit = (output: EngineOutput): void => void this.#outputs.push(output);
     this.#log = new TunnelLog(emit);
     this.#asks = new Asks(emit, new AskBook());
@@ -117,6 +120,7 @@ export class PointToPoint {
       pulling: () => {
         this.#phase = { name: 'pulling' };
       },
+      pulled: (options, link) => this.#pulled(options, link),
       prepareTun: (agreement, time, then) => this.#prepareTun(agreement, time, then),
       agreed: (agreement, time) => this.#agreed(agreement, time),
       restart: (...why) => this.#restart(...why),
@@ -279,6 +283,12 @@ export class PointToPoint {
     });
   }
 
+  #pulled(options: Options, link: LinkId): void {
+    this.#persistTun = options.persist.tun;
+    this.#scripts.pulled(options.environment);
+    this.#outputs.push({ output: 'pulled', link, log: options.log, socket: options.socket });
+  }
+
   #agreed(agreement: Agreement, time: Time): void {
     if (this.#session.isStatic && this.#options.scripts.upDelay) this.#phase = { name: 'awaiting' };
     else this.#openTun(agreement, time);
@@ -306,7 +316,7 @@ export class PointToPoint {
       this.#tun = { digest: '' };
       this.#device.open(this.#options, this.#connections.current.tunMtu, remote, opened);
     } else {
-      this.#log.notice('Preserving previous TUN/TAP instance');
+      this.#log.notice(`Preserving previous TUN/TAP instance: ${this.#device.name}`);
       this.#device.restarted(time, opened);
     }
   }
@@ -323,7 +333,7 @@ export class PointToPoint {
       else this.#connected(outcome.routeErrors, at);
     };
     if (this.#tun !== undefined) {
-      this.#log.notice('Preserving previous TUN/TAP instance');
+      this.#log.notice(`Preserving previous TUN/TAP instance: ${this.#device.name}`);
       this.#device.restarted(time, opened);
       return;
     }
@@ -367,10 +377,8 @@ export class PointToPoint {
   // The end of the peer.
 
   #peerTimeout(time: Time): void {
-    if (
-      this.#options.timers.pingAction === 'exit' &&
-      this.#session.agreement?.options.timers.pingAction !== 'restart'
-    ) {
+    const { timers } = this.#session.agreement?.options ?? this.#options;
+    if (timers.pingAction === 'exit') {
       this.#log.write('notice', 0, 'Inactivity timeout (--ping-exit), exiting');
       this.#leave('SIGTERM', 'soft', time, 'ping-exit');
       return;
@@ -393,7 +401,6 @@ export class PointToPoint {
       this.#leave('SIGTERM', source, time, reason);
       return;
     }
-    this.#log.write('notice', 0, `SIGUSR1[${source},${reason}] received, process restarting`);
     this.#signal = reason === '' ? 'sigusr1' : reason;
     this.#asks.cancelAll();
     this.#scripts.cancelled();
@@ -406,13 +413,14 @@ export class PointToPoint {
         this.#fatal(refusal, at);
         return;
       }
+      this.#log.write('notice', 0, `SIGUSR1[${source},${reason}] received, process restarting`);
       this.#scripts.reset();
       this.#phase = { name: 'pausing', until: at.now + pause };
       this.#log.info(3, `Restart pause, ${Math.ceil(pause / 1000)} second(s)`);
       this.#state('RECONNECTING', reason);
     };
     this.#phase = { name: 'idle' };
-    const kept = this.#options.persist.tun && this.#device.isUp && !this.#deviceIsGone;
+    const kept = this.#persistTun && this.#device.isUp && !this.#deviceIsGone;
     this.#deviceIsGone = false;
     if (this.#device.isOpen && !kept) this.#closeTun(time, wait);
     else this.#device.restarting(this.#signal, time, wait);
@@ -420,7 +428,7 @@ export class PointToPoint {
 
   #leave(signal: 'SIGTERM' | 'SIGINT', source: SignalSource, time: Time, reason = ''): void {
     if (this.#phase.name === 'leaving' || this.#phase.name === 'ended') return;
-    const notify = this.#connections.current.explicitExitNotify;
+    const notify = (this.#session.agreement?.connection ?? this.#connections.current).explicitExitNotify;
     if (notify > 0 && this.#connections.current.protocol === 'udp' && this.#session.sayGoodbye(time)) {
       this.#phase = { name: 'leaving', until: time.now + EXIT_NOTICE * notify };
       // Upstream turns a SIGINT into a SIGTERM here.

@@ -55,6 +55,11 @@ export class TunnelDevice {
     return this.#state !== 'closed';
   }
 
+  /** Empty while there is none. */
+  get name(): string {
+    return this.#tun?.facts.name ?? '';
+  }
+
   /** Whether it came up whole: only then can it stay over a restart. */
   get isUp(): boolean {
     return this.#state === 'up';

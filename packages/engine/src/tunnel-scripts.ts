@@ -89,6 +89,11 @@ export class TunnelScripts {
     this.#run({ event: 'ipchange', argv: [linkAddress(remote)] }, time, (_good, at) => then(at));
   }
 
+  /** setenv-safe of the configuration and of the server. */
+  pulled(environment: Options['environment']): void {
+    this.#set(Object.fromEntries(environment.map(({ name, value }) => [name, value])));
+  }
+
   /** The tun is open: its facts are told from here on. */
   tunOpened(options: Options, facts: TunFacts): void {
     this.#set(tunEnvironment(options, facts));

@@ -112,6 +112,16 @@ export function setTos(native: SocketAddon, fd: number, family: 4 | 6, tos: numb
   if (family === 6) native.socketSetOption(fd, 'IPV6_TCLASS', tos);
 }
 
+/** Bytes, as the socket's owner asks for them; 0 or undefined leaves a buffer as it is. Throws a system error. */
+export function setBuffers(
+  { fd }: Descriptor,
+  { sendBuffer, receiveBuffer }: Pick<SocketOptions, 'sendBuffer' | 'receiveBuffer'>,
+): void {
+  const native = loadAddon() as SocketAddon;
+  setBuffer(native, fd, 'SO_SNDBUF', sendBuffer);
+  setBuffer(native, fd, 'SO_RCVBUF', receiveBuffer);
+}
+
 /** The privileged option knows no system limit; without CAP_NET_ADMIN the plain one gives what it may. */
 function setBuffer(native: SocketAddon, fd: number, option: 'SO_SNDBUF' | 'SO_RCVBUF', size: number | undefined): void {
   if (size === undefined || size === 0) return;

@@ -156,6 +156,7 @@ export class ScriptRunner {
         break;
     }
 
+    if (ofUpAndDown.has(command.directive)) this.#log('note', argv.join(' '));
     const env = { ...this.#kept.of(request), ...added };
     if (this.#settings.authVia === 'file') delete env['password'];
     if (this.#settings.security < 3)

@@ -32,6 +32,7 @@ const OUTLETS: LogOutlets = { output: 1, errors: 2, syslogSocket: '/dev/log' };
 
 export class LineLog {
   readonly #options: LogOptions;
+  #mute: number;
   readonly #outlets: LogOutlets;
   readonly #programName: string;
   readonly #file: number | undefined;
@@ -63,6 +64,7 @@ export class LineLog {
   ) {
     this.#options = options;
     this.#verb = options.verb;
+    this.#mute = options.mute;
     this.#outlets = outlets;
     this.#programName = programName;
     const { destination } = options;
@@ -73,12 +75,10 @@ export class LineLog {
     process.on('exit', this.flush);
   }
 
-  get verb(): number {
-    return this.#verb;
-  }
-
-  set verb(verb: number) {
+  /** A server has pushed other levels. */
+  setLevels({ verb, mute }: Pick<LogOptions, 'verb' | 'mute'>): void {
     this.#verb = verb;
+    this.#mute = mute;
   }
 
   write(line: LogLine): void {
@@ -102,7 +102,7 @@ export class LineLog {
 
   /** `mute n`: of lines of one kind in a row only the first n. */
   #muted({ verb }: LogLine): boolean {
-    const { mute } = this.#options;
+    const mute = this.#mute;
     if (mute === 0) return false;
     if (this.#last?.verb !== verb) {
       const suppressed = (this.#last?.count ?? 0) - mute;

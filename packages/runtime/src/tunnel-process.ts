@@ -8,8 +8,8 @@
 import { lookup } from 'node:dns/promises';
 import { readFile } from 'node:fs/promises';
 
-import type { DataChannelEvent, Endpoint, PeerRef, UnixSeconds } from '@seikan/core';
-import type { DataThread } from '@seikan/dataplane';
+import type { DataChannelEvent, Endpoint, LinkId, PeerRef, UnixSeconds } from '@seikan/core';
+import type { DataThread, LinkSource } from '@seikan/dataplane';
 import type { KernelOffload } from '@seikan/dco';
 import {
   type AskFailure,
@@ -35,6 +35,7 @@ import type { EventContext, EventRequest, EventVerdict } from '@seikan/plugin-sd
 
 import { hostFacts } from './host-facts.js';
 import type { KeptFiles } from './kept-files.js';
+import { KeptSockets } from './kept-sockets.js';
 import { formatLocalTime } from './line-log.js';
 import { openLink } from './links.js';
 import { type Materials, reasonOf } from './materials.js';
@@ -50,6 +51,8 @@ export interface TunnelProcessSettings {
   readonly product: Product;
   readonly log: (line: LogLine) => void;
   readonly onState?: ((change: StateChange) => void) | undefined;
+  /** A server has pushed `verb` or `mute`. */
+  readonly onLogLevels?: ((levels: Pick<Options['log'], 'verb' | 'mute'>) => void) | undefined;
   /** Runs plugins and scripts; without it no event is asked. */
   readonly events?: EventRunner | undefined;
   /** What scripts see from the start: `configurationEnvironment`. */
@@ -100,6 +103,7 @@ export class TunnelProcess {
   /** The machine's deadline will be looked at when everything of this turn is done. */
   #rearms = false;
   #pumping = false;
+  readonly #sockets = new KeptSockets();
   #over = false;
 
   constructor(settings: TunnelProcessSettings) {
@@ -167,6 +171,7 @@ export class TunnelProcess {
     clearTimeout(this.#timer);
     for (const cancel of this.#running.values()) cancel();
     await this.#tun.close();
+    this.#sockets.closeAll();
     await this.#channel.close();
     return cause;
   }
@@ -229,6 +234,7 @@ export class TunnelProcess {
         this.#running.delete(output.id);
         return;
       case 'close-link':
+        this.#sockets.close(output.link);
         this.#channel.closeLink(output.link);
         return;
       case 'log':
@@ -236,6 +242,9 @@ export class TunnelProcess {
         return;
       case 'state':
         this.#settings.onState?.(output);
+        return;
+      case 'pulled':
+        this.#pulled(output);
         return;
       case 'write-file':
         this.#settings.files.write(output.path, output.text);
@@ -309,7 +318,13 @@ export class TunnelProcess {
     const { options, offload, log } = this.#settings;
     const cancel = new AbortController();
     this.#running.set(ask.id, () => cancel.abort());
-    const answer = openLink(this.#channel, ask, {
+    const channel = {
+      openLink: (link: LinkId, source: LinkSource): void => {
+        if (options.pull) this.#sockets.keep(link, source.fd);
+        this.#channel.openLink(link, source);
+      },
+    };
+    const answer = openLink(channel, ask, {
       options,
       coalesce: offload === undefined,
       protect: this.#tun.protect?.bind(this.#tun),
@@ -322,6 +337,16 @@ export class TunnelProcess {
       ask.id,
       answer.finally(() => this.#running.delete(ask.id)),
     );
+  }
+
+  #pulled({ link, log, socket }: EngineOutput & { output: 'pulled' }): void {
+    this.#settings.onLogLevels?.(log);
+    try {
+      this.#sockets.setBuffers(link, socket);
+    } catch (error) {
+      const text = `sndbuf and rcvbuf could not be set: ${reasonOf(error)}`;
+      this.#settings.log({ verb: 1, severity: 'warning', prefix: undefined, text });
+    }
   }
 
   #runEvent(id: number, request: EventRequest): void {

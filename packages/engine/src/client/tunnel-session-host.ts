@@ -3,6 +3,7 @@ import type {
   ControlProtection,
   Crypto,
   DataChannelCommand,
+  LinkId,
   Millis,
   PeerCounters,
   PeerRef,
@@ -46,6 +47,8 @@ export interface TunnelSessionHost {
   onState(state: TunnelState): void;
   /** The session waits for the server's options. */
   pulling(): void;
+  /** The server's options were taken, with ours: what of them has its effect outside of the session. */
+  pulled(options: Options, link: LinkId): void;
   /** The tun has to be opened, or may stay as it is: `then` goes on when it is not one of other options. */
   prepareTun(agreement: Agreement, time: Time, then: (time: Time) => void): void;
   /** Peer and key are in the data channel: the tun may come up. A static-key peer's need not yet. */

@@ -34,6 +34,7 @@ import { SessionLimits } from '../session-limits.js';
 import { exportedEnvironment } from '../tunnel-environment.js';
 import { afInet, type TunnelLog } from '../tunnel-log.js';
 import { type Agreement, agreeAsPeers, agreeOnPush, agreeOnStaticKey } from './agreement.js';
+import { importLines } from './import-lines.js';
 import { MtuTest } from './mtu-test.js';
 import { ServerMessages } from './server-messages.js';
 import { NOWHERE, StaticPeer } from './static-peer.js';
@@ -381,13 +382,18 @@ export class TunnelSession implements ContextOwner {
     };
   }
 
-  #pulled(options: PulledOptions, time: Time): void {
-    const key = this.#context?.session.active?.primary;
-    const agreement = agreeOnPush(this.#options, options, this.#settings.crypto);
+  #pulled(pulled: PulledOptions, time: Time): void {
+    const context = this.#context;
+    const key = context?.session.active?.primary;
+    const agreement = agreeOnPush(this.#options, pulled, this.#settings.crypto);
     if (typeof agreement === 'string') {
       this.#log.error(agreement);
       this.#host.restart('soft', 'process-push-msg-failed', time);
-    } else if (key !== undefined) this.#startData(agreement, key, time);
+    } else if (context !== undefined && key !== undefined) {
+      this.#host.pulled(pulled.options, context.link);
+      for (const line of importLines(pulled)) this.#log.info(3, line);
+      this.#startData(agreement, key, time);
+    }
   }
 
   #startData(agreement: Agreement, key: KeyState, time: Time): void {

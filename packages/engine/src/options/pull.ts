@@ -30,6 +30,8 @@ export interface PulledOptions {
   readonly authTokenUser: string | undefined;
   /** To be hashed with SHA-256: unchanged on a reconnect, the tun stays as it is. */
   readonly digestInput: string;
+  /** The names of the pushed options that were taken. */
+  readonly names: ReadonlySet<string>;
   readonly warnings: readonly ConfigWarning[];
 }
 
@@ -135,7 +137,7 @@ export class PushReader {
   }
 
   #result(): PulledOptions {
-    const { options, entry, pull, cipher, warnings } = this.#draft;
+    const { options, entry, pull, cipher, given, warnings } = this.#draft;
     options.dns.servers = options.dns.servers.filter((server) => {
       if (server.addresses.length > 0) return true;
       const text = `ERROR: dns server ${server.priority} does not have an address assigned`;
@@ -152,6 +154,7 @@ export class PushReader {
       authToken: pull.authToken,
       authTokenUser: pull.authTokenUser,
       digestInput: this.#digestInput,
+      names: new Set(given.keys()),
       warnings,
     };
   }
