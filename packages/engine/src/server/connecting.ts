@@ -283,13 +283,17 @@ export class Connecting {
       add({ family: 6, network: ipv6, bits: 128 }, instance.virtualAddressIpv6);
       instance.log.info(3, `MULTI: primary virtual IPv6 for ${instance.prefix}: ${instance.virtualAddressIpv6}`);
     }
-    for (const { network, bits } of config.iroutes) {
-      instance.log.info(3, `MULTI: internal route ${network}/${bits} -> ${instance.prefix}`);
-      add({ family: 4, network: ipv4Bytes(network), bits }, `${network}/${bits}`);
-    }
-    for (const { network, bits } of config.iroutesIpv6) {
-      const prefix = parseIpv6Prefix(`${network}/${bits}`);
-      if (prefix !== undefined) add({ family: 6, network: prefix.address, bits }, `${network}/${bits}`);
+    const networks = [...config.iroutes, ...config.iroutesIpv6];
+    if (!isTun && networks.length > 0)
+      instance.log.error(
+        `MULTI: --iroute options rejected for ${instance.prefix} -- iroute only works with tun-style tunnels`,
+      );
+    for (const { network, bits } of isTun ? networks : []) {
+      const text = `${network}/${bits}`;
+      instance.log.info(3, `MULTI: internal route ${text} -> ${instance.prefix}`);
+      const prefix = parseIpv6Prefix(text);
+      if (prefix === undefined) add({ family: 4, network: ipv4Bytes(network), bits }, text);
+      else add({ family: 6, network: prefix.address, bits }, text);
     }
     this.#routes.set(instance, texts);
   }

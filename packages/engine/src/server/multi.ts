@@ -341,11 +341,7 @@ export class Multi implements InstanceHost {
     if (genToken !== undefined && genToken.secret === undefined)
       this.#log.notice('Using random OpenVPN auth-token server key.');
     this.#log.info(3, `MULTI: multi_init called, r=256 v=256`);
-    if (this.#pool.size > 0)
-      this.#log.info(
-        3,
-        `IFCONFIG POOL IPv4: base=${this.top.options.server.pool?.start ?? ''} size=${this.#pool.size}`,
-      );
+    this.#pool.describe(this.#log);
     this.#log.info(4, `MULTI: room for ${maxClients} clients`);
     this.#log.write('notice', 0, 'Initialization Sequence Completed');
     this.#status.start(time.now);

@@ -10,6 +10,7 @@ import type { Millis } from '@seikan/core';
 
 import { addIpv6, formatIpv4, formatIpv6, parseIpv4, parseIpv6 } from '../options/address.js';
 import type { Pool, Topology } from '../options/options.js';
+import type { TunnelLog } from '../tunnel-log.js';
 
 export interface PoolSettings {
   readonly ipv4: Pool | undefined;
@@ -32,7 +33,7 @@ export interface Lease {
 interface Place {
   commonName: string | undefined;
   taken: boolean;
-  /** Addresses given out by hand to somebody else (`ifconfig-push`) stay out of reach. */
+  /** Undefined while nobody has left it. */
   releasedAt: Millis | undefined;
 }
 
@@ -40,6 +41,9 @@ interface Place {
 const POOL_LIMIT = 65_536;
 
 export class AddressPool {
+  readonly #settings: PoolSettings;
+  /** How many there would be of each kind alone. */
+  readonly #sizes: { readonly ipv4: number | undefined; readonly ipv6: number | undefined };
   readonly #places: Place[];
   readonly #start: number | undefined;
   readonly #net30: boolean;
@@ -48,22 +52,41 @@ export class AddressPool {
 
   constructor(settings: PoolSettings) {
     const { ipv4, ipv6 } = settings;
+    this.#settings = settings;
     this.#net30 = settings.topology === 'net30' && settings.device === 'tun';
     this.#duplicateCn = settings.duplicateCn;
     this.#ipv6Base = ipv6 === undefined ? undefined : parseIpv6(ipv6.base);
-    let size = POOL_LIMIT;
+    let ofIpv4: number | undefined;
     if (ipv4 !== undefined) {
       const start = parseIpv4(ipv4.start) ?? 0;
       const end = parseIpv4(ipv4.end) ?? 0;
       this.#start = this.#net30 ? (start & ~3) >>> 0 : start;
-      size = Math.min(size, this.#net30 ? (((end | 3) >>> 0) + 1 - this.#start) / 4 : end - start + 1);
+      ofIpv4 = Math.min(POOL_LIMIT, this.#net30 ? (((end | 3) >>> 0) + 1 - this.#start) / 4 : end - start + 1);
     }
-    if (ipv6 !== undefined && ipv6.bits > 112) size = Math.min(size, 2 ** (128 - ipv6.bits) - 2);
-    this.#places = Array.from({ length: ipv4 === undefined && ipv6 === undefined ? 0 : size }, () => ({
+    const ofIpv6 =
+      ipv6 === undefined ? undefined : ipv6.bits > 112 ? Math.min(POOL_LIMIT, 2 ** (128 - ipv6.bits) - 2) : POOL_LIMIT;
+    this.#sizes = { ipv4: ofIpv4, ipv6: ofIpv6 };
+    const size =
+      ofIpv4 === undefined && ofIpv6 === undefined ? 0 : Math.min(ofIpv4 ?? POOL_LIMIT, ofIpv6 ?? POOL_LIMIT);
+    this.#places = Array.from({ length: size }, () => ({
       commonName: undefined,
       taken: false,
       releasedAt: undefined,
     }));
+  }
+
+  /** What it is, as OpenVPN logs it. */
+  describe(log: TunnelLog): void {
+    const { ipv4, ipv6 } = this.#sizes;
+    const { ipv6: network } = this.#settings;
+    if (ipv4 !== undefined) log.info(3, `IFCONFIG POOL IPv4: base=${formatIpv4(this.#start ?? 0)} size=${ipv4}`);
+    if (ipv6 !== undefined && network !== undefined)
+      log.info(3, `IFCONFIG POOL IPv6: base=${network.base} size=${ipv6} netbits=${network.bits}`);
+    if (ipv4 === undefined || ipv6 === undefined || ipv4 === ipv6) return;
+    const fewer = ipv4 < ipv6 ? 'IPv4' : 'IPv6';
+    log.notice(
+      `NOTE: IPv4 pool size is ${ipv4}, IPv6 pool size is ${ipv6}. ${fewer} pool size limits the number of clients that can be served from the pool`,
+    );
   }
 
   get size(): number {
