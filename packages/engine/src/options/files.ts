@@ -49,7 +49,10 @@ export function checkFiles({ options, places }: Configuration, probe: FileProbe)
   }
   if (first !== undefined)
     throw new ConfigError(places.get(first.directive) ?? wholeConfiguration, {
-      upstream: [...problems, 'Options error: Please correct these errors.'].join('\n'),
+      upstream: [
+        ...problems,
+        `Options error: Please correct ${problems.length === 1 ? 'this error' : 'these errors'}.`,
+      ].join('\n'),
       why: `${first.path} cannot be used as ${first.directive} needs it.`,
       remedy: 'Correct the path or its permissions.',
       directive: first.directive,

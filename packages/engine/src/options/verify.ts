@@ -420,11 +420,15 @@ function needsTls(shown: string): string {
   return `Parameter ${shown} can only be specified in TLS-mode, i.e. where --tls-server or --tls-client is also specified.`;
 }
 
-/** A cipher is needed where nothing is negotiated. Source: crypto.c init_key_type. */
+/** OpenVPN's names that a configuration may have, although nothing is ever encrypted with them here. */
+const NAMED_ONLY = /^(none|BF-CBC|DES-EDE3?-(CBC|CFB|CFB1|CFB8|OFB))$/;
+
+/** A cipher is needed where nothing is negotiated, and has to exist elsewhere too. Source: crypto.c init_key_type. */
 function verifyCipher(draft: Draft): void {
   const { data } = draft.options;
   const used = data.secret !== undefined || data.fallback;
-  if (used && !isAvailable(draft, data.cipher))
+  const exists = draft.crypto === undefined || NAMED_ONLY.test(data.cipher);
+  if ((used || !exists) && !isAvailable(draft, data.cipher))
     usage(draft, draft.given.has('data-ciphers-fallback') ? 'data-ciphers-fallback' : 'cipher')(
       `Cipher ${data.cipher} not supported`,
       `"${data.cipher}" is not available here.`,

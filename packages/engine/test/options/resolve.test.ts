@@ -168,6 +168,10 @@ test('ciphers beside those that are everywhere are asked for; a static key takes
     assert.throws(() => withRare(`data-ciphers ${name}`), /contains unsupported ciphers/, name);
   assert.match(refusal(`${client}data-ciphers ARIA-128-GCM\n${credentials}`).message, /unsupported ciphers/);
 
+  assert.throws(() => withRare('cipher nosuch'), /Cipher NOSUCH not supported/);
+  for (const name of ['BF-CBC', 'DES-EDE3-CBC', 'none', 'aes-256-cbc', 'ARIA-128-GCM'])
+    assert.doesNotThrow(() => withRare(`cipher ${name}`), name);
+
   const secret = (cipher: string): Options =>
     parseConfig(`dev tun\nsecret k\ncipher ${cipher}\n`, 'f', { read: () => undefined, crypto }).options;
   assert.equal(secret('ARIA-192-CBC').data.cipher, 'ARIA-192-CBC');
