@@ -5,7 +5,7 @@
 import type { DataChannelCommand, Endpoint, LinkId, Millis, UnixSeconds } from '@seikan/core';
 import type { EventContext, EventRequest, EventVerdict } from '@seikan/plugin-sdk';
 
-import type { DnsOptions, HttpProxy, LogOptions, SocketOptions, SocksProxy } from './options/options.js';
+import type { Connection, DnsOptions, HttpProxy, LogOptions, SocketOptions, SocksProxy } from './options/options.js';
 
 /** The two clocks of one input: `now` for deadlines, `wallClock` for what is written down. */
 export interface Time {
@@ -142,6 +142,8 @@ export interface OpenLinkAsk {
     | undefined;
   /** Where to connect to, or the only peer of a UDP link; undefined on a server. With a proxy over TCP: where that is. */
   readonly remote: Endpoint | undefined;
+  /** `mtu-disc` of the connection. */
+  readonly mtuDiscover: Connection['mtuDiscover'];
   readonly proxy?: ProxyAsk | undefined;
 }
 

@@ -49,7 +49,7 @@ export async function openLink(
     mark: socket.mark,
     sendBuffer: socket.sendBuffer === 0 && protocol === 'udp' ? UDP_BUFFER : socket.sendBuffer,
     receiveBuffer: socket.receiveBuffer === 0 && protocol === 'udp' ? UDP_BUFFER : socket.receiveBuffer,
-    mtuDiscovery: options.connections[0]?.mtuDiscover,
+    mtuDiscovery: ask.mtuDiscover,
   };
   try {
     if (proxy !== undefined) return await openProxied(channel, { ...ask, proxy }, common, linkOptions);

@@ -189,7 +189,8 @@ export class Connector {
           ipv6Only: connection.ipv6Only,
         }
       : undefined;
-    asks.ask('open-link', { link, protocol, bind, remote, proxy }, (answer, time) => {
+    const { mtuDiscover } = connection;
+    asks.ask('open-link', { link, protocol, bind, remote, mtuDiscover, proxy }, (answer, time) => {
       if ('error' in answer) {
         if (answer.error !== '') log.error(answer.error);
         this.#host.failed(answer.reason ?? 'init_instance', 'address', time);

@@ -296,7 +296,8 @@ export class Multi implements InstanceHost {
       family,
       ipv6Only: connection.ipv6Only,
     } as const;
-    this.#asks.ask('open-link', { link, protocol: connection.protocol, bind, remote: undefined }, (answer, at) => {
+    const { protocol, mtuDiscover } = connection;
+    this.#asks.ask('open-link', { link, protocol, bind, remote: undefined, mtuDiscover }, (answer, at) => {
       if ('error' in answer) {
         this.#fatal(answer.error, at);
         return;

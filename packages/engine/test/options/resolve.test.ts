@@ -241,7 +241,7 @@ test('files are looked for where they will be used, below chroot too', () => {
       }),
     {
       upstream:
-        "Options error: --cert fails with 'b': Permission denied (errno=13)\nOptions error: Please correct these errors.",
+        "Options error: --cert fails with 'b': Permission denied (errno=13)\nOptions error: Please correct this error.",
       line: 8,
     },
   );
