@@ -8,7 +8,15 @@
 const { readFileSync } = require('node:fs');
 const { createRequire } = require('node:module');
 const { join } = require('node:path');
+const { setFlagsFromString } = require('node:v8');
 const { Script } = require('node:vm');
+
+/**
+ * TurboFan compiles a function when it has run through so much bytecode, and takes a millisecond for it: eight times
+ * V8's own measure leaves out what runs some hundred times, as a handshake does. The packet path is there as soon as
+ * packets come. See docs/bench-handshake.md.
+ */
+setFlagsFromString(`--interrupt-budget=${8 * 66 * 1024}`);
 
 /** The program of this name, beside this file, not run yet. */
 exports.compile = function compile(name, cachedData) {

@@ -28,6 +28,7 @@ import {
   type ThreadStart,
   WOKEN,
 } from './thread-messages.js';
+import { atTurnEnd } from './turn-end.js';
 
 export interface DataThreadOptions {
   /** The module that the thread runs; tests have one of their own. */
@@ -210,7 +211,7 @@ export class DataThread<Link = LinkSource, Tun = TunSource> {
   #flushLater(running: Running<Link, Tun>): void {
     if (running.flushes) return;
     running.flushes = true;
-    queueMicrotask(() => this.#flush(running));
+    atTurnEnd(() => this.#flush(running));
   }
 
   /** Posts what was said, without waiting for the end of the turn. */

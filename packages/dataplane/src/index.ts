@@ -17,5 +17,6 @@ export { createSystemClock } from './system-clock.js';
 export { TcpLink, type TcpLinkOptions, TcpListenLink, type TcpListenLinkOptions, TcpWorkspace } from './tcp-link.js';
 export type { ThreadStart } from './thread-messages.js';
 export { TunEnd, type TunEndOptions, type TunPort } from './tun-end.js';
+export { atTurnEnd } from './turn-end.js';
 export { UdpLink, type UdpLinkOptions } from './udp-link.js';
 export { WorkerDataChannel, type WorkerOptions } from './worker-data-channel.js';

@@ -65,6 +65,8 @@ export interface Renegotiation {
   readonly packets: number;
 }
 
+const TOUCH_INTERVAL: Millis = 500;
+
 export class Context {
   readonly mode: ContextMode;
   readonly session: Session;
@@ -77,6 +79,7 @@ export class Context {
   #peer: PeerRef | undefined;
   #negotiated: Negotiated | undefined;
   #draining = false;
+  #touchedAt: Millis = 0;
   /** After a renegotiation that failed, the next one waits. */
   #renegotiateFrom: Millis = 0;
 
@@ -131,7 +134,7 @@ export class Context {
   /** A control packet from the peer's address. The bytes are borrowed. */
   handleControl(bytes: Uint8Array, time: Time): DropReason | undefined {
     const drop = this.session.handlePacket(bytes, time.now, time.wallClock);
-    if (drop === undefined && this.#peer !== undefined) this.#owner.command({ verb: 'touchPeer', peer: this.#peer });
+    if (drop === undefined) this.#touch(time.now);
     this.#drain(time);
     return drop;
   }
@@ -266,6 +269,13 @@ export class Context {
 
   #useDynamicTlsCrypt(key: KeyState): void {
     this.session.active?.useRenegotiationWrap(this.#settings.session.protection.renegotiationWrap(key.connection));
+  }
+
+  /** The peer is there: that is told often enough for time-outs of seconds. */
+  #touch(now: Millis): void {
+    if (this.#peer === undefined || now < this.#touchedAt + TOUCH_INTERVAL) return;
+    this.#touchedAt = now;
+    this.#owner.command({ verb: 'touchPeer', peer: this.#peer });
   }
 
   /** Handlers of events may act on the session again; the outermost call sends everything, in order. */

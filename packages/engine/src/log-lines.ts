@@ -41,6 +41,7 @@ export interface AgreedChannel {
 
 /** What both ends agreed on. */
 export function logDataChannel(log: TunnelLog, channel: AgreedChannel, crypto: Crypto): void {
+  if (!log.shows(2)) return;
   const { negotiated, peerId, timers, exitNotify } = channel;
   const { epoch, cipher, digest } = negotiated;
   const auth = crypto.cipher(cipher)?.mode === 'aead' ? '' : `, auth '${digest}'`;

@@ -45,7 +45,10 @@ function ifconfigWords({ addresses, device }: Options) {
   return { network, netmask: formatIpv4(bitsNetmask(netmaskBits(netmask) ?? 32)) };
 }
 
-/** Words that one end says and the other does not, as upstream logs them (verb 7). */
+/** The level at which upstream logs them. */
+export const DIFFERENCES = 7;
+
+/** Words that one end says and the other does not. */
 export function logDifferences(expected: string, said: string, log: TunnelLog): void {
   // What the peer says goes into a log: printable ASCII.
   const [ours, theirs] = [words(expected), words(said.replace(/[^ -~]/g, '_'))];
@@ -54,17 +57,21 @@ export function logDifferences(expected: string, said: string, log: TunnelLog): 
     if (other === undefined)
       log.write(
         'warning',
-        7,
+        DIFFERENCES,
         `WARNING: '${name}' is present in local config but missing in remote config, local='${word}'`,
       );
     else if (other !== word)
-      log.write('warning', 7, `WARNING: '${name}' is used inconsistently, local='${word}', remote='${other}'`);
+      log.write(
+        'warning',
+        DIFFERENCES,
+        `WARNING: '${name}' is used inconsistently, local='${word}', remote='${other}'`,
+      );
   }
   for (const [name, word] of theirs)
     if (!ours.has(name))
       log.write(
         'warning',
-        7,
+        DIFFERENCES,
         `WARNING: '${name}' is present in remote config but missing in local config, remote='${word}'`,
       );
 }

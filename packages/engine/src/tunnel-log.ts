@@ -3,18 +3,36 @@ import type { Endpoint } from '@seikan/core';
 
 import type { EngineOutput, LogLine } from './output.js';
 
+export interface TunnelLogOptions {
+  readonly prefix?: () => string | undefined;
+  readonly verb?: number | undefined;
+}
+
 export class TunnelLog {
   readonly #emit: (output: EngineOutput) => void;
   readonly #prefix: () => string | undefined;
+  readonly #verb: number;
 
-  /** `prefix` is asked for each line: a client's changes from its address to its name. */
-  constructor(emit: (output: EngineOutput) => void, prefix: () => string | undefined = () => undefined) {
+  /**
+   * `prefix` is asked for each line: a client's changes from its address to its name. Lines above `verb` are not made:
+   * nobody would see them.
+   */
+  constructor(
+    emit: (output: EngineOutput) => void,
+    { prefix = () => undefined, verb = Number.POSITIVE_INFINITY }: TunnelLogOptions = {},
+  ) {
     this.#emit = emit;
     this.#prefix = prefix;
+    this.#verb = verb;
+  }
+
+  /** Whether lines of this level are seen: asked where it costs something to make one. */
+  shows(verb: number): boolean {
+    return verb <= this.#verb;
   }
 
   write(severity: LogLine['severity'], verb: number, text: string): void {
-    this.#emit({ output: 'log', severity, verb, prefix: this.#prefix(), text });
+    if (this.shows(verb)) this.#emit({ output: 'log', severity, verb, prefix: this.#prefix(), text });
   }
 
   /** Shown from verb 1 on: upstream's D_TLS_ERRORS, D_LINK_ERRORS and the like. */

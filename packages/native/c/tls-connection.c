@@ -168,8 +168,13 @@ static void shake_hands(struct connection *connection)
 
     ERR_clear_error();
     result = SSL_do_handshake(connection->ssl);
-    if (result == 1) connection->state = SECURED;
-    else judge(connection, result);
+    if (result != 1) {
+        judge(connection, result);
+        return;
+    }
+    connection->state = SECURED;
+    /* From here on it is mostly idle: no buffers between records. A handshake would allocate them for each of its own. */
+    SSL_set_mode(connection->ssl, SSL_MODE_RELEASE_BUFFERS);
 }
 
 /* Every record that has arrived, to the end of `records`, each a Uint8Array. */

@@ -359,7 +359,6 @@ static bool configure(napi_env env, struct tls_context *context, napi_value opti
                                  | SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_CLEANSE_PLAINTEXT);
     SSL_CTX_set_num_tickets(ssl, 0);
     SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_OFF);
-    SSL_CTX_set_mode(ssl, SSL_MODE_RELEASE_BUFFERS);
     SSL_CTX_set_verify(ssl, seikan_number(env, options, "verifyMode", SSL_VERIFY_PEER), NULL);
     SSL_CTX_set_cert_verify_callback(ssl, seikan_tls_verify, NULL);
     SSL_CTX_set_info_callback(ssl, seikan_tls_observe);

@@ -11,6 +11,7 @@
  */
 import { closeSync, openSync, writeSync } from 'node:fs';
 
+import { atTurnEnd } from '@seikan/dataplane';
 import type { LogLine, LogOptions } from '@seikan/engine';
 import { UnixSocket } from '@seikan/native';
 
@@ -127,7 +128,7 @@ export class LineLog {
     const toErrors = line.severity === 'error' && line.verb === 0 && this.#options.errorsToStderr;
     const fd = this.#file ?? (toErrors ? this.#outlets.errors : this.#outlets.output);
     if (fd !== this.#waitingFor) this.flush();
-    if (this.#waiting === '') queueMicrotask(this.flush);
+    if (this.#waiting === '') atTurnEnd(this.flush);
     this.#waitingFor = fd;
     this.#waiting += this.#format(line);
   }

@@ -9,7 +9,7 @@ import { lookup } from 'node:dns/promises';
 import { readFile } from 'node:fs/promises';
 
 import type { DataChannelEvent, Endpoint, LinkId, PeerRef, UnixSeconds } from '@seikan/core';
-import type { DataThread, LinkSource } from '@seikan/dataplane';
+import { atTurnEnd, type DataThread, type LinkSource } from '@seikan/dataplane';
 import type { KernelOffload } from '@seikan/dco';
 import {
   type AskFailure,
@@ -148,6 +148,7 @@ export class TunnelProcess {
           replay,
         }),
       product,
+      verb: options.log.verb,
       abilities: { epoch: !carrier.offloaded, offload: carrier.offloaded },
       revokedSerials: revokedSerials(options),
       asksFor,
@@ -207,7 +208,7 @@ export class TunnelProcess {
     this.#pumping = false;
     if (this.#rearms || this.#over) return;
     this.#rearms = true;
-    queueMicrotask(() => this.#rearm());
+    atTurnEnd(() => this.#rearm());
   }
 
   /** Deadlines mostly move away: only one that is nearer than the timer sets it. */

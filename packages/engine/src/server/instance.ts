@@ -30,7 +30,7 @@ import { logFailure } from '../log-lines.js';
 import { Capability, can, capabilitiesOf, type PeerInfo } from '../negotiation.js';
 import type { ClientConfig } from '../options/client-config.js';
 import type { Connection } from '../options/options.js';
-import { logDifferences } from '../options-string.js';
+import { DIFFERENCES, logDifferences } from '../options-string.js';
 import type { EngineOutput, Time } from '../output.js';
 import type { PacketSizes } from '../packet-sizes.js';
 import { PeerChains } from '../peer-chains.js';
@@ -126,7 +126,7 @@ export class Instance implements ContextOwner {
     this.peer = options.peer;
     this.connectedAt = time.wallClock;
     const emit = (output: EngineOutput): void => host.emit(output);
-    this.log = new TunnelLog(emit, () => this.prefix);
+    this.log = new TunnelLog(emit, { prefix: () => this.prefix, verb: host.top.settings.verb });
     this.asks = new Asks(emit, host.askBook, () => host.touch(this));
     const { options: configured, revokedSerials, tellsOfClients } = host.top;
     this.#environment = new ClientEnvironment(host.environment, tellsOfClients);
@@ -339,7 +339,8 @@ export class Instance implements ContextOwner {
       if (name.startsWith('IV_') || name.startsWith('UV_')) this.setEnvironment(() => ({ [name]: value }));
     }
     const { options, expectedOptions } = this.#host.top;
-    if (this.#phase === 'handshaking' && options.data.occ) logDifferences(expectedOptions, peerHello.options, this.log);
+    if (this.#phase === 'handshaking' && options.data.occ && this.log.shows(DIFFERENCES))
+      logDifferences(expectedOptions, peerHello.options, this.log);
     if (this.#phase === 'handshaking') this.#phase = 'authenticating';
     this.#host.top.authenticator.authenticate(this, key, time);
   }
@@ -381,7 +382,7 @@ export class Instance implements ContextOwner {
   }
 
   active(key: KeyState, time: Time): void {
-    this.log.info(2, `Control Channel: ${key.connection.describe()}`);
+    if (this.log.shows(2)) this.log.info(2, `Control Channel: ${key.connection.describe()}`);
     this.#settle(time);
     this.#tellInitiated(time);
   }

@@ -70,7 +70,7 @@ export class Multi implements InstanceHost {
     this.#settings = settings;
     const { options, crypto, random } = settings;
     const emit = (output: EngineOutput): void => this.emit(output);
-    this.#log = new TunnelLog(emit);
+    this.#log = new TunnelLog(emit, { verb: settings.verb });
     this.#asks = new Asks(emit, this.askBook);
     const authenticator = new Authenticator(options, (event) => settings.asksFor(event), {
       secret: { crypto, hmacKey: settings.authTokenKey },

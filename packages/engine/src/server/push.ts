@@ -33,7 +33,8 @@ export function pushToClient(top: Top, instance: Instance, time: Time): void {
     return;
   }
   for (const message of reply.messages) {
-    instance.log.info(3, `SENT CONTROL [${instance.commonName ?? 'UNDEF'}]: '${redact(message)}' (status=1)`);
+    if (instance.log.shows(3))
+      instance.log.info(3, `SENT CONTROL [${instance.commonName ?? 'UNDEF'}]: '${redact(message)}' (status=1)`);
     instance.context.send(message, time);
   }
 }

@@ -133,7 +133,7 @@ export class Reception {
     links.known(link);
     this.#multiplexer.add(link, from, instance);
     instance.log.info(3, 'MULTI: multi_create_instance called');
-    instance.log.info(3, initialPacket(from, accepted.packet.sessionId));
+    if (instance.log.shows(3)) instance.log.info(3, initialPacket(from, accepted.packet.sessionId));
     const drop = instance.begin(
       (session) =>
         cookie === undefined

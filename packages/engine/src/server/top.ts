@@ -40,6 +40,8 @@ export interface TopSettings {
   readonly revokedSerials: RevokedSerials | undefined;
   /** Whether a script or a plugin stands behind an event; without one it is not asked. */
   readonly asksFor: (event: EventName) => boolean;
+  /** The level up to which log lines are made; all of them without it. */
+  readonly verb?: number | undefined;
   /** 32 bytes that tokens are signed with (`auth-gen-token-secret`, or random for this run). */
   readonly authTokenKey: Uint8Array;
   /** What scripts see from the start: `configurationEnvironment`. */
