@@ -268,7 +268,8 @@ export class Context {
   }
 
   #useDynamicTlsCrypt(key: KeyState): void {
-    this.session.active?.useRenegotiationWrap(this.#settings.session.protection.renegotiationWrap(key.connection));
+    const { protection } = this.#settings.session;
+    this.session.active?.useRenegotiationWrap(() => protection.renegotiationWrap(key.connection));
   }
 
   /** The peer is there: that is told often enough for time-outs of seconds. */

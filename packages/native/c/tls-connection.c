@@ -377,13 +377,18 @@ static napi_value write_record(napi_env env, napi_callback_info info)
 static napi_value export_keying_material(napi_env env, napi_callback_info info)
 {
     napi_value arguments[4], bytes;
-    struct connection *connection = enter_secured(env, info, arguments);
+    struct connection *connection = enter(env, info, arguments);
     char label[128];
     size_t label_length;
     uint32_t length;
     unsigned char material[4096];
 
     if (connection == NULL) return NULL;
+    /* What was agreed on holds after the peer has closed too. */
+    if (connection->state != SECURED && connection->state != CLOSED) {
+        napi_throw_error(env, NULL, "the TLS connection is not secured");
+        return NULL;
+    }
     if (napi_get_value_string_utf8(env, arguments[1], label, sizeof label, &label_length) != napi_ok
         || napi_get_value_uint32(env, arguments[2], &length) != napi_ok || length > sizeof material) {
         napi_throw_range_error(env, NULL, "exported keying material: at most 4096 bytes");

@@ -28,7 +28,15 @@ const NOTHING = new Uint8Array(0);
 interface ControlCrypto {
   hmacSha256(key: Uint8Array, first: Uint8Array, second: Uint8Array, out: Uint8Array): void;
   aes256Ctr(key: Uint8Array, iv: Uint8Array, data: Uint8Array, out: Uint8Array): void;
+  sealTlsCrypt(half: Uint8Array, packet: Uint8Array): void;
+  openTlsCrypt(half: Uint8Array, packet: Uint8Array, body: Uint8Array): boolean;
 }
+
+/** Where tls-crypt has what in a control packet and in one half of a key. */
+const TAG_AT = 17;
+const BODY_AT = TAG_AT + SHA256_SIZE;
+const HMAC_KEY_AT = 64;
+const IV_SIZE = 16;
 
 export function createCrypto(): Crypto {
   const digestSizes = new Map<string, number | undefined>();
@@ -66,6 +74,24 @@ export function createCrypto(): Crypto {
       control.aes256Ctr(key, iv, data, out);
       return out;
     },
+    sealTlsCrypt(half, packet) {
+      if (control !== undefined) return control.sealTlsCrypt(half, packet);
+      const body = packet.subarray(BODY_AT);
+      const tag = this.hmac('SHA256', hmacKeyOf(half), packet.subarray(0, TAG_AT), body);
+      packet.set(tag, TAG_AT);
+      body.set(this.aes256Ctr(cipherKeyOf(half), tag.subarray(0, IV_SIZE), body));
+      return undefined;
+    },
+    openTlsCrypt(half, packet) {
+      if (control !== undefined) {
+        const body = new Uint8Array(Math.max(0, packet.length - BODY_AT));
+        return control.openTlsCrypt(half, packet, body) ? body : undefined;
+      }
+      const tag = packet.subarray(TAG_AT, BODY_AT);
+      const body = this.aes256Ctr(cipherKeyOf(half), tag.subarray(0, IV_SIZE), packet.subarray(BODY_AT));
+      const expected = this.hmac('SHA256', hmacKeyOf(half), packet.subarray(0, TAG_AT), body);
+      return this.equal(expected, tag) ? body : undefined;
+    },
     equal(a, b) {
       return a.length === b.length && timingSafeEqual(a, b);
     },
@@ -77,6 +103,15 @@ export function createCrypto(): Crypto {
       native && nativeAead(cipher.name) ? createNativeAeadKey(cipher, key) : createNodeAeadKey(cipher, key),
     blockKey: createBlockKey,
   };
+}
+
+/** tls-crypt uses the first half of each key. */
+function cipherKeyOf(half: Uint8Array): Uint8Array {
+  return half.subarray(0, 32);
+}
+
+function hmacKeyOf(half: Uint8Array): Uint8Array {
+  return half.subarray(HMAC_KEY_AT, HMAC_KEY_AT + 32);
 }
 
 /** node gives Buffers; pure code compares with Uint8Array and must not meet Buffer's own subarray and slice. */

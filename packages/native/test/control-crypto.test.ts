@@ -45,3 +45,34 @@ test('a key or an iv of another length is refused', () => {
   assert.throws(() => crypto.aes256Ctr(new Uint8Array(31), new Uint8Array(16), data), RangeError);
   assert.throws(() => crypto.aes256Ctr(new Uint8Array(32), new Uint8Array(12), data), RangeError);
 });
+
+test('tls-crypt: a packet is sealed as its two steps make it, and opened again', () => {
+  const random = new SeededRandom(5);
+  const bytes = (length: number): Uint8Array => {
+    const filled = new Uint8Array(length);
+    random.fill(filled);
+    return filled;
+  };
+  for (const length of [0, 1, 31, 1_200]) {
+    const [half, head, body] = [bytes(128), bytes(17), bytes(length)];
+    const tag = createHmac('sha256', half.subarray(64, 96)).update(head).update(body).digest();
+    const encrypted = createCipheriv('aes-256-ctr', half.subarray(0, 32), tag.subarray(0, 16)).update(body);
+    const packet = new Uint8Array(49 + length);
+    packet.set(head);
+    packet.set(body, 49);
+    crypto.sealTlsCrypt(half, packet);
+    assert.deepEqual(Buffer.from(packet), Buffer.concat([head, tag, encrypted]));
+    assert.deepEqual(crypto.openTlsCrypt(half, packet), body);
+    for (const at of [0, 16, 17, 48, ...(length > 0 ? [49, 48 + length] : [])]) {
+      const forged = packet.slice();
+      forged[at] = (forged[at] ?? 0) ^ 1;
+      assert.equal(crypto.openTlsCrypt(half, forged), undefined, `byte ${at}`);
+    }
+  }
+});
+
+test('tls-crypt: a packet without a whole tag, and less than half a key, are refused', () => {
+  assert.throws(() => crypto.openTlsCrypt(new Uint8Array(128), new Uint8Array(48)), RangeError);
+  assert.throws(() => crypto.sealTlsCrypt(new Uint8Array(128), new Uint8Array(48)), RangeError);
+  assert.throws(() => crypto.sealTlsCrypt(new Uint8Array(96), new Uint8Array(60)), RangeError);
+});

@@ -11,6 +11,14 @@ export interface Crypto {
   hmac(digest: string, key: Uint8Array, ...parts: Uint8Array[]): Uint8Array;
   /** AES-256 in counter mode: the same call encrypts and decrypts. `key` 32 bytes, `iv` 16. */
   aes256Ctr(key: Uint8Array, iv: Uint8Array, data: Uint8Array): Uint8Array;
+  /**
+   * tls-crypt on a control packet of 17 bytes of head, 32 of tag and a body, in place: the tag, HMAC-SHA256 over head and
+   * body, is written, and the body encrypted by AES-256-CTR with the tag's first 16 bytes as IV. `half`: a cipher key and
+   * an HMAC key of 64 bytes each, of which the first 32 are used.
+   */
+  sealTlsCrypt(half: Uint8Array, packet: Uint8Array): void;
+  /** The body of such a packet, of 49 bytes or more; `undefined`: the tag is another. */
+  openTlsCrypt(half: Uint8Array, packet: Uint8Array): Uint8Array | undefined;
   /** Compares in constant time; false when the lengths differ. */
   equal(a: Uint8Array, b: Uint8Array): boolean;
   /** What a data-channel cipher is, by OpenVPN's name in any case (`aes-256-gcm`); `undefined`: not available here. */

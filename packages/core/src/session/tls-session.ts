@@ -32,6 +32,8 @@ export class TlsSession {
   readonly #events: (event: KeyEvent) => void;
   readonly #wrap: ControlWrap;
   #renegotiationWrap: ControlWrap | undefined;
+  /** Makes the wrap above from keys of TLS, once it is needed. */
+  #makeRenegotiationWrap: (() => ControlWrap) | undefined;
   #primary: KeyState;
   #lameDuck: KeyState | undefined;
 
@@ -66,10 +68,11 @@ export class TlsSession {
     this.#primary.open(payload, now);
   }
 
-  /** Renegotiations are wrapped with keys of their own from now on (dynamic tls-crypt). */
-  useRenegotiationWrap(wrap: ControlWrap): void {
+  /** Renegotiations are wrapped with keys of their own from now on (dynamic tls-crypt); the first of them makes them. */
+  useRenegotiationWrap(make: () => ControlWrap): void {
     this.#renegotiationWrap?.wipe();
-    this.#renegotiationWrap = wrap;
+    this.#renegotiationWrap = undefined;
+    this.#makeRenegotiationWrap = make;
   }
 
   /** Unwraps a packet of this session; `bytes` starts with the opcode. */
@@ -192,7 +195,9 @@ export class TlsSession {
   }
 
   #wrapOf(keyId: KeyId): ControlWrap {
-    return keyId !== 0 && this.#renegotiationWrap !== undefined ? this.#renegotiationWrap : this.#wrap;
+    if (keyId === 0 || this.#makeRenegotiationWrap === undefined) return this.#wrap;
+    this.#renegotiationWrap ??= this.#makeRenegotiationWrap();
+    return this.#renegotiationWrap;
   }
 
   #nextPacket(key: KeyState, now: Millis): ControlPacket | undefined {

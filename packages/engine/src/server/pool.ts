@@ -49,6 +49,7 @@ export class AddressPool {
   readonly #net30: boolean;
   readonly #ipv6Base: Uint8Array | undefined;
   readonly #duplicateCn: boolean;
+  #unnamedFrom = 0;
 
   constructor(settings: PoolSettings) {
     const { ipv4, ipv6 } = settings;
@@ -101,7 +102,7 @@ export class AddressPool {
   acquire(commonName: string): Lease | undefined {
     const places = this.#places;
     let handle = this.#duplicateCn ? -1 : places.findIndex((place) => !place.taken && place.commonName === commonName);
-    if (handle < 0) handle = places.findIndex((place) => !place.taken && place.commonName === undefined);
+    if (handle < 0) handle = this.#firstUnnamed();
     if (handle < 0) {
       // Full of memories: the one whose owner left longest ago.
       let oldest = Number.POSITIVE_INFINITY;
@@ -117,9 +118,20 @@ export class AddressPool {
     return this.#lease(handle);
   }
 
+  /** The lowest free place without a name, or -1. Those below `#unnamedFrom` are none. */
+  #firstUnnamed(): number {
+    const places = this.#places;
+    let handle = this.#unnamedFrom;
+    while (handle < places.length && (places[handle]?.taken === true || places[handle]?.commonName !== undefined))
+      handle += 1;
+    this.#unnamedFrom = handle;
+    return handle < places.length ? handle : -1;
+  }
+
   release(handle: number, now: Millis): void {
     const place = this.#places[handle];
     if (place === undefined) return;
+    this.#unnamedFrom = Math.min(this.#unnamedFrom, handle);
     place.taken = false;
     place.releasedAt = now;
   }
