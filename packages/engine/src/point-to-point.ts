@@ -33,8 +33,6 @@ import { TunnelLog } from './tunnel-log.js';
 import { type AsksFor, type Refusal, TunnelScripts } from './tunnel-scripts.js';
 
 export interface PointToPointSettings extends TunnelSessionSettings {
-  /** The level up to which log lines are made; all of them without it. */
-  readonly verb?: number | undefined;
   /** Serial numbers in the `crl-verify … dir` directory. */
   readonly revokedSerials: RevokedSerials | undefined;
   /** Whether a script or a plugin stands behind an event; without one it is not asked. */
@@ -75,7 +73,7 @@ export class PointToPoint {
     this.#options = settings.options;
     this.#persistTun = settings.options.persist.tun;
     const emit = (output: EngineOutput): void => void this.#outputs.push(output);
-    this.#log = new TunnelLog(emit, { verb: settings.verb });
+    this.#log = new TunnelLog(emit);
     this.#asks = new Asks(emit, new AskBook());
     const { options, revokedSerials, formatTime } = settings;
     this.#statistics = new Statistics({

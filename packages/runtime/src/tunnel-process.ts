@@ -148,7 +148,6 @@ export class TunnelProcess {
           replay,
         }),
       product,
-      verb: options.log.verb,
       abilities: { epoch: !carrier.offloaded, offload: carrier.offloaded },
       revokedSerials: revokedSerials(options),
       asksFor,
@@ -157,7 +156,7 @@ export class TunnelProcess {
       formatTime: (time: UnixSeconds) => formatLocalTime(time * 1000),
     };
     this.#machine = isServer
-      ? new Multi({ ...common, authTokenKey: materials.authTokenKey })
+      ? new Multi({ ...common, authTokenKey: materials.authTokenKey, verb: options.log.verb })
       : new PointToPoint({ ...common, staticKey: materials.staticKey, hostFacts });
   }
 
