@@ -45,7 +45,10 @@ export interface PacketLink {
   flush(): number;
   /** Of links whose packets are sealed many at once. Writes the peer's address into its record; false: nothing goes there now. */
   address?(peer: Peer, into: AddressTable): boolean;
-  /** The own address at which a remote was last heard, where answers have to leave from it (multihome). */
+  /**
+   * The own address that answers to a remote have to leave from: at which it was last heard (multihome), or to which the
+   * socket is bound. Undefined: whichever the host chooses.
+   */
   localOf?(remote: Endpoint): string | undefined;
   /** Seals and sends; what the socket does not take now waits or is lost. Returns how many datagrams were lost. */
   sendSealed?(run: SealRun): number;

@@ -31,6 +31,8 @@ export interface UdpLinkOptions {
 }
 
 const SLOTS = 64;
+/** What a socket is bound to that is bound to no address. */
+const ANY = { 4: '0.0.0.0', 6: '::' } as const;
 const QUIET_MS = 1_000;
 /** tun-mtu 1500 and all headers. */
 const DEFAULT_CAPACITY = 2_048;
@@ -125,7 +127,10 @@ export class UdpLink implements PacketLink {
   }
 
   localOf(remote: Endpoint): string | undefined {
-    return this.#cache.localOf(remote);
+    const known = this.#cache.localOf(remote);
+    if (known !== undefined) return known;
+    const { family, address } = this.#socket.address;
+    return family === remote.family && address !== ANY[family] ? address : undefined;
   }
 
   sendSealed({ keys, table, order, count, addresses }: SealRun): number {

@@ -133,6 +133,22 @@ test('a port where nobody listens is told of once a second, and the link neither
   b.link.close();
 });
 
+test('answers leave from the address to which a socket is bound, and from any where it is bound to none', () => {
+  const remote: Endpoint = { family: 4, address: '192.0.2.1', port: 1 };
+  const remote6: Endpoint = { family: 6, address: '2001:db8::1', port: 1 };
+  const links = [openLink(4), openLink(6), openLink(4, { wildcard: true }), openLink(6, { wildcard: true })];
+  assert.deepEqual(
+    links.map(({ link }) => [link.localOf(remote), link.localOf(remote6)]),
+    [
+      ['127.0.0.1', undefined],
+      [undefined, '::1'],
+      [undefined, undefined],
+      [undefined, undefined],
+    ],
+  );
+  for (const { link } of links) link.close();
+});
+
 test('with packet information, answers leave from the address that was asked', async () => {
   const server = openLink(4, { packetInfo: true, wildcard: true });
   const client = openLink(4);
