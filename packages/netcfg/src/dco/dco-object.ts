@@ -71,11 +71,13 @@ export class DcoObject {
 
   swapKeys(peerId: number): void {
     checkPeerId(peerId);
+    this.#log('debug', `DCO: swap keys of peer ${peerId}`);
     this.#ask((tunnel) => tunnel.swapKeys(peerId));
   }
 
   setPeer(peerId: number, interval: number, timeout: number): void {
     checkPeerId(peerId);
+    this.#log('debug', `DCO: peer ${peerId} pings every ${interval} s, expires after ${timeout} s`);
     this.#ask((tunnel) => tunnel.setKeepalive({ peerId, interval, timeout }));
   }
 
