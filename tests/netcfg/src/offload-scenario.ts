@@ -3,21 +3,33 @@
  * the kernel carries, keys that change under it, a server that dies, the end. Needs a kernel with `ovpn-dco-v2`, which is
  * all that this client speaks: the virtual machine of tests/dco/run has one. Everything is slow there, and waits long.
  */
-import { execute, Program } from '@seikan/testkit';
+import { execute } from '@seikan/testkit';
 
 import { importProfile } from './client-scenario.js';
 import { eventually } from './eventually.js';
 import { kernelPicture } from './kernel-picture.js';
+import { OffloadRecord } from './offload-record.js';
+import { type Command, Sessions } from './offload-sessions.js';
 import { ORDINARY_USER, SERVICE_USER, Tree } from './tree.js';
 import { TUNNEL, type World } from './world.js';
 
 const LONG = 240_000;
-const TRIES = 6;
 const NETCFG = 'net.openvpn.v3.netcfg';
 const RESOLVER = '/etc/resolv.conf';
 const ORIGINAL_RESOLVER = 'nameserver 192.0.2.53\n';
-/** Not so short that a guest at a standstill loses its peers. */
-export const OFFLOAD_SERVER_LINES = ['keepalive 2 20', 'reneg-sec 70'];
+/**
+ * `multihome`: the server's address is not that of the link to the client. Without, nobody tells the module which address to
+ * send from until the client was heard, and what it has sent before by the route's choice (a ping is enough) it goes on
+ * sending so, from each processor on its own (udp.c `ovpn_udp4_output`: the cached route comes with its source).
+ * Pings so far apart that a slow guest has installed the key before the first: one without a key is the last.
+ */
+export const OFFLOAD_SERVER_LINES = [
+  'multihome',
+  'keepalive 5 30',
+  'reneg-sec 70',
+  'verb 4',
+  'machine-readable-output',
+];
 /**
  * OpenVPN 3 sends under a new key only when a hand-window has passed since it was made (openvpn/ssl/proto.hpp
  * `become_primary`, 60 s unless the profile says otherwise), and gives the new key up when the next negotiation comes
@@ -25,12 +37,6 @@ export const OFFLOAD_SERVER_LINES = ['keepalive 2 20', 'reneg-sec 70'];
  * kernel lets the peer expire.
  */
 const CLIENT_LINES = ['hand-window 30'];
-
-interface Session {
-  readonly path: string;
-  /** Of its client process, as the tree numbers it. */
-  readonly pid: string;
-}
 
 interface LinkRecord {
   readonly ifname: string;
@@ -46,59 +52,42 @@ export async function runOffloadedClient(
   const config = { resolv_conf_file: RESOLVER, idle_exit: '60', log_level: '6' };
   const tree = await Tree.enter({ ...where, implementation: 'ours', config });
   tree.write(RESOLVER, ORIGINAL_RESOLVER);
+  const openvpn3: Command = (...words) => tree.run(['openvpn3', ...words], { user: ORDINARY_USER, timeout: LONG });
+  await serviceRuns(tree);
+  tell('DcoAvailable: true');
+  await importProfile(tree, world, CLIENT_LINES);
+  await openvpn3('config-manage', '--config', 'office', '--dco', 'true', '--log-level', '6');
+  const record = await OffloadRecord.begin(tree, world);
   try {
-    await offloadedDay(tree, world, tell);
+    await offloadedDay({ tree, world, tell, record, sessions: new Sessions(tree, openvpn3) });
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
-    const kernel = (await execute(['dmesg'])).trim().split('\n');
-    throw new Error(
-      `${why}\nThe kernel:\n${kernel.slice(-40).join('\n')}\nThe bus and its services:\n${tree.lines.slice(-60).join('\n')}`,
-      { cause: error },
-    );
+    // Marked, for lines that begin with blanks are what was reached.
+    const lines = [...(await record.lines()), 'The bus and its services:', ...tree.lines.slice(-60)];
+    throw new Error([why, ...lines.map((line) => `| ${line}`)].join('\n'), { cause: error });
   }
 }
 
-async function offloadedDay(tree: Tree, world: World, tell: (text: string) => void): Promise<void> {
-  const openvpn3 = (...words: string[]) => tree.run(['openvpn3', ...words], { user: ORDINARY_USER, timeout: LONG });
-  // Its session manager waits some seconds for its own processes, and its commands some tenths of one for the session
-  // manager, which is not made for an emulated machine.
-  const insist = async (excused: RegExp, ...words: string[]): Promise<string> => {
-    for (let tries = 1; ; tries += 1) {
-      try {
-        return await openvpn3(...words);
-      } catch (error) {
-        if (tries === TRIES || !excused.test(String(error)))
-          throw new Error(`${String(error)}\n${await openvpn3('sessions-list')}`, { cause: error });
-      }
-    }
-  };
-  /** A start that was given up may have left a session of the same name: the one that is connected counts. */
-  const start = async (): Promise<Session> => {
-    await insist(/./, 'session-start', '--config', 'office');
-    const find = async () => connectedSession(await openvpn3('sessions-list'));
-    await eventually('a session is connected', async () => (await find()) !== undefined, LONG);
-    const found = await find();
-    if (found === undefined) throw new Error('the session is connected no longer');
-    return found;
-  };
-  const session = ({ path }: Session, what: string, ...options: string[]) =>
-    insist(/[Ss]ession not found/, what, '--path', path, ...options);
-  const busctl = (...words: string[]) =>
-    tree.run(['busctl', '--system', '--timeout=60', 'call', NETCFG, '/net/openvpn/v3/netcfg', ...words], {
-      user: SERVICE_USER,
-      timeout: LONG,
-    });
-  // The client gives each call five seconds: the service starts before it.
-  await eventually(
-    'the service runs',
-    () =>
-      busctl(NETCFG, 'DcoAvailable').then(
-        (answer) => answer.trim() === 'b true',
-        () => false,
-      ),
-    LONG,
-  );
-  tell('DcoAvailable: true');
+/** The client gives each call five seconds: the service starts before it. */
+async function serviceRuns(tree: Tree): Promise<void> {
+  const call = ['busctl', '--system', '--timeout=60', 'call', NETCFG, '/net/openvpn/v3/netcfg', NETCFG, 'DcoAvailable'];
+  const runs = () =>
+    tree.run(call, { user: SERVICE_USER, timeout: LONG }).then(
+      (answer) => answer.trim() === 'b true',
+      () => false,
+    );
+  await eventually('the service runs', runs, LONG);
+}
+
+interface Day {
+  readonly tree: Tree;
+  readonly world: World;
+  readonly tell: (text: string) => void;
+  readonly record: OffloadRecord;
+  readonly sessions: Sessions;
+}
+
+async function offloadedDay({ tree, world, tell, record, sessions }: Day): Promise<void> {
   const before = JSON.stringify(await kernelPicture(world));
   const untouched = async (why: string): Promise<void> => {
     await eventually(
@@ -110,14 +99,10 @@ async function offloadedDay(tree: Tree, world: World, tell: (text: string) => vo
     await eventually(`resolv.conf as it was (${why})`, () => tree.read(RESOLVER) === ORIGINAL_RESOLVER, LONG);
   };
 
-  const monitor = tree.start('monitor', ['dbus-monitor', '--system', '--profile', `interface='${NETCFG}'`]);
-  const calls = (member: string): number => monitor.lines.filter((line) => isCall(line, member)).length;
-  await importProfile(tree, world, CLIENT_LINES);
-  await openvpn3('config-manage', '--config', 'office', '--dco', 'true');
-  const first = await start();
+  const first = await sessions.start();
   await pingAll(world);
   for (const member of ['EnableDCO', 'GetPipeFD', 'NewPeer', 'NewKey', 'SetPeer'])
-    await eventually(`the client calls ${member}`, () => calls(member) > 0, LONG);
+    await eventually(`the client calls ${member}`, () => record.calls(member) > 0, LONG);
   const links = await kernelLinks(world.client);
   const [link] = links;
   if (links.length !== 1 || link === undefined) throw new Error(`links of the kernel: ${JSON.stringify(links)}`);
@@ -125,76 +110,49 @@ async function offloadedDay(tree: Tree, world: World, tell: (text: string) => vo
   if (carried < 12 * 84) throw new Error(`the kernel has carried ${carried} bytes`);
   tell(`connected over ${link.ifname} (${link.linkinfo?.info_kind}), ${carried} bytes carried by the kernel`);
 
-  const swapped = calls('SwapKeys');
-  const pinging = new Program({
-    name: 'ping',
-    command: ['ping', '-n', '-i', '0.5', TUNNEL.ipv4],
-    namespace: world.client,
-    teardown: world.teardown,
-  });
-  try {
-    await eventually('keys change twice', () => calls('SwapKeys') >= swapped + 2, 2 * LONG);
-  } catch (error) {
-    const seen = monitor.lines.filter((line) => line.startsWith('mc') || line.startsWith('sig')).slice(-40);
-    throw new Error(`${String(error)}\nThe calls:\n${seen.join('\n')}\nPings:\n${pinging.lines.slice(-5).join('\n')}`, {
-      cause: error,
-    });
-  }
+  const swapped = record.calls('SwapKeys');
+  const pinging = record.startPing(TUNNEL.ipv4);
+  await eventually('keys change twice', () => record.calls('SwapKeys') >= swapped + 2, 2 * LONG);
   pinging.signal('SIGINT');
   await pinging.exited;
   const [, sent, received] = /(\d+) packets transmitted, (\d+) received/.exec(pinging.lines.join('\n')) ?? [];
   if (Number(received) < Number(sent) - 2 || !(Number(sent) > 20)) throw new Error(`${received} of ${sent} pings`);
   tell(
-    `keys changed: ${calls('NewKey')} NewKey, ${calls('SwapKeys')} SwapKeys; ${received} of ${sent} pings meanwhile`,
+    `keys changed: ${record.calls('NewKey')} NewKey, ${record.calls('SwapKeys')} SwapKeys; ${received} of ${sent} pings meanwhile`,
   );
 
-  await session(first, 'session-manage', '--pause');
+  await sessions.manage(first, 'session-manage', '--pause');
   await eventually('the tunnel is down', async () => (await kernelLinks(world.client)).length === 0, LONG);
-  await session(first, 'session-manage', '--resume');
+  await sessions.manage(first, 'session-manage', '--resume');
   await pingAll(world);
   tell('paused and resumed');
 
   // Its core (3.10) reads the service's pipe only from the first time on that somebody asks for statistics; 27 at once.
-  tell(`statistics: ${statistics(await session(first, 'session-stats'))}`);
-  const made = calls('NewPeer');
+  tell(`statistics: ${statistics(await sessions.manage(first, 'session-stats'))}`);
+  const made = record.calls('NewPeer');
   await world.killServer();
   // The module goes on pinging for the dead process, which would not be missed.
   for (const { ifname } of await kernelLinks(world.serverNamespace))
     await execute(['ip', '-n', world.serverNamespace, 'link', 'delete', 'dev', ifname]);
   await world.startServer(OFFLOAD_SERVER_LINES);
-  await eventually('the client connects anew', () => calls('NewPeer') > made, LONG);
+  await eventually('the client connects anew', () => record.calls('NewPeer') > made, LONG);
   await pingAll(world);
   tell('the server died: the kernel let the peer expire, the client connected anew');
 
-  await session(first, 'session-manage', '--disconnect');
+  await sessions.manage(first, 'session-manage', '--disconnect');
   await untouched('disconnected');
   tell('disconnected, nothing left behind');
 
-  const second = await start();
+  const second = await sessions.start();
   await pingAll(world);
   await tree.run(['kill', '-KILL', second.pid]);
   await untouched('client killed');
   tell('client killed, nothing left behind');
 }
 
-/** `mc TIME SERIAL SENDER DESTINATION PATH INTERFACE MEMBER`, tabs between them. */
-function isCall(line: string, member: string): boolean {
-  const [kind, ...rest] = line.split('\t');
-  return kind === 'mc' && rest.at(-1) === member;
-}
-
 async function kernelLinks(namespace: string): Promise<LinkRecord[]> {
   const links = JSON.parse(await execute(['ip', '-n', namespace, '-j', '-d', '-s', 'link', 'show'])) as LinkRecord[];
   return links.filter(({ linkinfo }) => linkinfo?.info_kind?.startsWith('ovpn') === true);
-}
-
-function connectedSession(list: string): Session | undefined {
-  for (const block of list.split(/^ *Path: /m).slice(1)) {
-    const [, path = ''] = /^(\S+)/.exec(block) ?? [];
-    const [, pid = ''] = /PID: (\d+)/.exec(block) ?? [];
-    if (block.includes('Client connected') && path !== '' && pid !== '') return { path, pid };
-  }
-  return undefined;
 }
 
 function statistics(text: string): string {

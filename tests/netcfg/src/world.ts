@@ -34,6 +34,7 @@ export class World {
   readonly serverNamespace: string;
   readonly folder: string;
   #server: Program | undefined;
+  readonly #serverLines: (readonly string[])[] = [];
 
   private constructor(teardown: Teardown, base: string, folder: string) {
     this.teardown = teardown;
@@ -118,7 +119,13 @@ export class World {
       namespace: this.serverNamespace,
       teardown: this.teardown,
     });
+    this.#serverLines.push(this.#server.lines);
     await this.#server.waitFor(/Initialization Sequence Completed/, { timeout: 60_000 });
+  }
+
+  /** What the servers have printed. */
+  get serverLines(): readonly string[] {
+    return this.#serverLines.flat();
   }
 
   async killServer(): Promise<void> {
