@@ -14,6 +14,7 @@ import { ORDINARY_USER, SERVICE_USER, Tree } from './tree.js';
 import { TUNNEL, type World } from './world.js';
 
 const LONG = 240_000;
+const COMMAND = 120_000;
 const NETCFG = 'net.openvpn.v3.netcfg';
 const RESOLVER = '/etc/resolv.conf';
 const ORIGINAL_RESOLVER = 'nameserver 192.0.2.53\n';
@@ -52,7 +53,7 @@ export async function runOffloadedClient(
   const config = { resolv_conf_file: RESOLVER, idle_exit: '60', log_level: '6' };
   const tree = await Tree.enter({ ...where, implementation: 'ours', config });
   tree.write(RESOLVER, ORIGINAL_RESOLVER);
-  const openvpn3: Command = (...words) => tree.run(['openvpn3', ...words], { user: ORDINARY_USER, timeout: LONG });
+  const openvpn3: Command = (...words) => tree.run(['openvpn3', ...words], { user: ORDINARY_USER, timeout: COMMAND });
   await serviceRuns(tree);
   tell('DcoAvailable: true');
   await importProfile(tree, world, CLIENT_LINES);
@@ -139,7 +140,7 @@ async function offloadedDay({ tree, world, tell, record, sessions }: Day): Promi
   await pingAll(world);
   tell('the server died: the kernel let the peer expire, the client connected anew');
 
-  await sessions.manage(first, 'session-manage', '--disconnect');
+  await sessions.end(first);
   await untouched('disconnected');
   tell('disconnected, nothing left behind');
 

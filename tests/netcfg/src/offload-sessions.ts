@@ -5,7 +5,7 @@
 import { eventually } from './eventually.js';
 import type { Tree } from './tree.js';
 
-const LONG = 240_000;
+const LONG = 120_000;
 const TRIES = 6;
 
 /** `openvpn3 WORDS...` as an ordinary user. */
@@ -64,12 +64,22 @@ export class Sessions {
     }
   }
 
+  /** The command may find the session gone before it has the answer that it has ended. */
+  async end({ path }: Session): Promise<void> {
+    let said: unknown;
+    await this.#openvpn3('session-manage', '--path', path, '--disconnect').catch((error: unknown) => {
+      said = error;
+    });
+    const gone = async (): Promise<boolean> => (await this.#list()).every((left) => left.path !== path);
+    await eventually('the session ends', gone, LONG).catch((error: unknown) => {
+      throw new Error(`${String(error)}; session-manage: ${String(said ?? 'no error')}`);
+    });
+  }
+
   async #endAll(): Promise<void> {
     const ended = async (): Promise<boolean> => {
       const left = await this.#list();
-      // Who ends meanwhile is not found.
-      for (const { path } of left)
-        await this.#openvpn3('session-manage', '--path', path, '--disconnect').catch(() => undefined);
+      for (const session of left) await this.end(session);
       return left.length === 0 && (await this.#tree.processes(/openvpn3-service-client/)).length === 0;
     };
     await eventually('sessions that were given up end', ended, LONG);
