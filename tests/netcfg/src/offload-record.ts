@@ -114,7 +114,7 @@ async function kernelHappenings(): Promise<Happening[]> {
   const lines = (await execute(['dmesg'])).split('\n');
   return lines
     .flatMap((line) => stamped('kernel', /^\[ *(\d+\.\d+)\] ([^*].*)$/, line))
-    .map((happening) => ({ ...happening, time: happening.time + boot }));
+    .map(({ time, source, text }) => ({ time: time + boot, source, text }));
 }
 
 function inSeries(happenings: readonly Happening[]): string[] {

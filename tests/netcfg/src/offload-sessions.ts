@@ -66,13 +66,13 @@ export class Sessions {
 
   /** The command may find the session gone before it has the answer that it has ended. */
   async end({ path }: Session): Promise<void> {
-    let said: unknown;
+    let said = 'no error';
     await this.#openvpn3('session-manage', '--path', path, '--disconnect').catch((error: unknown) => {
-      said = error;
+      said = String(error);
     });
     const gone = async (): Promise<boolean> => (await this.#list()).every((left) => left.path !== path);
     await eventually('the session ends', gone, LONG).catch((error: unknown) => {
-      throw new Error(`${String(error)}; session-manage: ${String(said ?? 'no error')}`);
+      throw new Error(`${String(error)}; session-manage: ${said}`);
     });
   }
 
