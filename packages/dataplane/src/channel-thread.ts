@@ -199,7 +199,10 @@ export class ChannelThread<Link, Tun> {
     const { channel, ring, counters, number } = open;
     if (event.event === 'control') {
       const { link, from, bytes } = event;
-      if (!ring.write(link, from, bytes, channel.knows(link, from))) counters.noPeer.addDrop('control-full');
+      // Whether it is a peer's is asked only where that decides.
+      const written =
+        ring.write(link, from, bytes, false) || (channel.knows(link, from) && ring.write(link, from, bytes, true));
+      if (!written) counters.noPeer.addDrop('control-full');
       return;
     }
     if (event.event === 'message' && this.#waiting >= MOST_WAITING) {

@@ -1,5 +1,5 @@
 /** The certificates that a peer shows in each handshake, judged one by one as the TLS library meets them. */
-import type { KeyState, PeerCertificate, VerifyError } from '@seikan/core';
+import type { PeerCertificate, VerifyError } from '@seikan/core';
 
 import { judgeCertificate, type PolicyContext } from './certificate-policy.js';
 import type { TunnelLog } from './tunnel-log.js';
@@ -7,7 +7,6 @@ import type { TunnelLog } from './tunnel-log.js';
 export class PeerChains {
   readonly #policy: PolicyContext;
   readonly #log: TunnelLog;
-  readonly #met = new WeakMap<KeyState, PeerCertificate[]>();
 
   constructor(policy: PolicyContext, log: TunnelLog) {
     this.#policy = policy;
@@ -15,17 +14,9 @@ export class PeerChains {
   }
 
   /** Called inside the TLS handshake, from the root down to the leaf. */
-  verify(key: KeyState, certificate: PeerCertificate, error: VerifyError | undefined): 'accept' | 'reject' {
+  verify(certificate: PeerCertificate, error: VerifyError | undefined): 'accept' | 'reject' {
     const { verdict, log } = judgeCertificate(this.#policy, certificate, error);
     for (const { severity, verb, text } of log) this.#log.write(severity, verb, text);
-    const chain = this.#met.get(key) ?? [];
-    chain.push(certificate);
-    this.#met.set(key, chain);
     return verdict;
-  }
-
-  /** In the order met. */
-  of(key: KeyState): readonly PeerCertificate[] {
-    return this.#met.get(key) ?? [];
   }
 }

@@ -20,7 +20,7 @@ import {
 import { AckList } from '../reliable/ack-list.js';
 import { ReliableReceive } from '../reliable/reliable-receive.js';
 import { ReliableSend } from '../reliable/reliable-send.js';
-import type { TlsConnection, TlsFailure } from '../tls/tls.js';
+import type { PeerCertificate, TlsConnection, TlsFailure } from '../tls/tls.js';
 import type { ControlPacket } from '../wire/control-packet.js';
 import type { DropReason } from '../wire/drop-reason.js';
 import { type ControlOpcode, type KeyId, Opcode } from '../wire/opcode.js';
@@ -87,6 +87,7 @@ export class KeyState {
   #state: KeyStateName = 'initial';
   #peerSessionId: SessionId | undefined;
   #initialOpcode: ControlOpcode;
+  readonly #chain: PeerCertificate[] = [];
   #admitted = false;
   #announcedSecured = false;
   #localHello: KeyMethod2 | undefined;
@@ -104,8 +105,16 @@ export class KeyState {
     const startAt = options.afterCookie ? 1 : 0;
     this.send = new ReliableSend({ tlsTimeout: settings.tlsTimeout, startAt });
     this.receive = new ReliableReceive({ startAt });
-    this.connection = settings.tls.open((certificate, error) => settings.verify(this, certificate, error));
+    this.connection = settings.tls.open((certificate, error) => {
+      this.#chain.push(certificate);
+      return settings.verify(this, certificate, error);
+    });
     if (options.afterCookie) this.#enter('start');
+  }
+
+  /** The certificates that the peer has shown, in the order in which they were verified: from the root down. */
+  get chain(): readonly PeerCertificate[] {
+    return this.#chain;
   }
 
   get state(): KeyStateName {

@@ -130,7 +130,7 @@ export class TunnelSession implements ContextOwner {
         counters: () => this.counters(),
         renegotiateAfter: options.tls.renegSec,
         hello: () => this.#hello(connection),
-        verify: (key, certificate, error) => chains.verify(key, certificate, error),
+        verify: (_key, certificate, error) => chains.verify(certificate, error),
       }),
       this,
     );
@@ -273,9 +273,9 @@ export class TunnelSession implements ContextOwner {
   secured(key: KeyState, time: Time): void {
     const context = this.#context;
     if (context === undefined) return;
-    const { chains, scripts } = this.#host;
+    const { scripts } = this.#host;
     scripts.tlsVerify(
-      chains.of(key),
+      key.chain,
       context.remote,
       this.#options.verify,
       (refused, at) => {

@@ -44,17 +44,11 @@ export class Connecting {
   readonly #top: Top;
   readonly #pool: AddressPool;
   readonly #host: ConnectingHost;
-  readonly #routes = new WeakMap<Instance, string[]>();
 
   constructor(top: Top, pool: AddressPool, host: ConnectingHost) {
     this.#top = top;
     this.#pool = pool;
     this.#host = host;
-  }
-
-  /** The virtual addresses and networks of a connected client, as the status file lists them. */
-  routesOf(instance: Instance): readonly string[] {
-    return this.#routes.get(instance) ?? [];
   }
 
   start(instance: Instance, time: Time): void {
@@ -295,7 +289,7 @@ export class Connecting {
       if (prefix === undefined) add({ family: 4, network: ipv4Bytes(network), bits }, text);
       else add({ family: 6, network: prefix.address, bits }, text);
     }
-    this.#routes.set(instance, texts);
+    instance.routes = texts;
   }
 }
 

@@ -81,6 +81,8 @@ export class Instance implements ContextOwner {
   config: ClientConfig | undefined;
   virtualAddress: string | undefined;
   virtualAddressIpv6: string | undefined;
+  /** The virtual addresses and networks that lead to the client, as the status file lists them. */
+  routes: readonly string[] = [];
   tunMtu = 1500;
   /** Once its peer is in the data channel. */
   sizes: PacketSizes | undefined;
@@ -296,7 +298,7 @@ export class Instance implements ContextOwner {
   }
 
   secured(key: KeyState, time: Time): void {
-    const chain = this.chains.of(key);
+    const { chain } = key;
     const leaf = chain.find(({ depth }) => depth === 0);
     const { verify } = this.#host.top.options;
     if (leaf !== undefined) {

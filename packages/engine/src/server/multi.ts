@@ -114,7 +114,7 @@ export class Multi implements InstanceHost {
         }),
       disconnected: (instance, time) => this.#farewells.disconnect(instance, time),
     });
-    this.#status = new Status({ top: this.top, instances: this.#instances, connecting: this.#connecting, emit });
+    this.#status = new Status({ top: this.top, instances: this.#instances, emit });
     this.#reception = new Reception({
       host: this,
       connection: this.#connection,

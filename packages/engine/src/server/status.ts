@@ -2,7 +2,6 @@
 import { formatEndpoint, type Millis } from '@seikan/core';
 
 import type { EngineOutput, Time } from '../output.js';
-import type { Connecting } from './connecting.js';
 import type { InstanceTable } from './instance-table.js';
 import { formatServerStatus, type ServerStatus } from './status-file.js';
 import type { Top } from './top.js';
@@ -10,7 +9,6 @@ import type { Top } from './top.js';
 export interface StatusSettings {
   readonly top: Top;
   readonly instances: InstanceTable;
-  readonly connecting: Connecting;
   readonly emit: (output: EngineOutput) => void;
 }
 
@@ -52,7 +50,7 @@ export class Status {
   }
 
   #status(): ServerStatus {
-    const { top, instances, connecting } = this.#settings;
+    const { top, instances } = this.#settings;
     const { product, readCounters } = top.settings;
     const connected = instances.established();
     return {
@@ -74,7 +72,7 @@ export class Status {
         };
       }),
       routes: connected.flatMap((instance) =>
-        connecting.routesOf(instance).map((virtualAddress) => ({
+        instance.routes.map((virtualAddress) => ({
           virtualAddress,
           commonName: instance.commonName ?? 'UNDEF',
           realAddress: formatEndpoint(instance.remote),

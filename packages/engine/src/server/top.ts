@@ -126,7 +126,7 @@ export class Top {
       counters: () => this.settings.readCounters(instance.peer),
       renegotiateAfter: this.#renegotiateAfter(),
       hello: () => ({ options: this.#stringsOf(child.connection).own }),
-      verify: (key, certificate, error) => instance.chains.verify(key, certificate, error),
+      verify: (_key, certificate, error) => instance.chains.verify(certificate, error),
     });
   }
 
