@@ -2,7 +2,7 @@
  * Round trip per plugin event, compiled and TypeScript, in Seikan and in a stock OpenVPN, in one run: 62 variables, the
  * event tls-final, a plugin that says yes; a value changes from call to call, as in a session. One call after the other, as in
  * a login, and calls with pauses of 5 ms before them. Then what a plugin that sleeps costs another client of a server.
- *     bench/plugins [CALLS [ROUNDS]]          without rounds, 5; 0 leaves the second part out
+ *     bench/plugins [CALLS [ROUNDS]]          5 000 and 25; 0 rounds leave the second part out
  * "In stock OpenVPN" is a C program that calls the plugin as OpenVPN's process does (bench/c/plugin-caller.c).
  */
 import { execFileSync } from 'node:child_process';
@@ -13,7 +13,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { buildPlugin, createMember, type Member } from '@seikan/plugin-host';
 
-const [calls = 2_000, rounds = 5] = process.argv.slice(2).map(Number);
+const [calls = 5_000, rounds = 25] = process.argv.slice(2).map(Number);
 /** So many calls, until V8 has compiled what they run through. */
 const warmup = 5_000;
 const pause = 5;

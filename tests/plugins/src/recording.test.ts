@@ -162,6 +162,50 @@ async function connected(client: Watched, times: number): Promise<void> {
   assert.equal(client.ended, false, client.log);
 }
 
+test('arguments with quotes arrive as in a stock server, and lines that cannot be end the start', {
+  skip,
+}, async () => {
+  // A line's words after the plugin's name, with RECORD for the file it writes, and the arguments after that file.
+  const lines: readonly [string, string[]][] = [
+    [`RECORD "two words" 'and two'`, ['two words', 'and two']],
+    [String.raw`RECORD 'single "inside' "esc\"aped" back\\slash`, ['single "inside', 'esc"aped', 'back\\slash']],
+    [String.raw`"RECORD 'two words' \"quoted\" \"\""`, ['two words', 'quoted', '']],
+    [`'RECORD "a b" c'`, ['a b', 'c']],
+    [`RECORD "" it's # a comment`, ['', `it's`]],
+    [`RECORD "'kept' in two" "or 'more'"`, [`'kept' in two`, `or 'more'`]],
+  ];
+  const recorders = lines.map((_, index) => join(network.folder, `quotes-${index}`));
+  for (const each of recorders) buildRecorder(`${each}.so`);
+  for (const program of [stock, ours]) {
+    const server = await network.server(
+      lines.map(([words], index) => `plugin ${recorders[index]}.so ${words.replace('RECORD', `${recorders[index]}`)}`),
+      program,
+    );
+    await server.stop();
+    for (const [index, [words, expected]] of lines.entries()) {
+      const recorded = recorders[index] ?? '';
+      const [open] = readRecording(recorded);
+      rmSync(recorded);
+      assert.deepEqual(open?.argv, [`${recorded}.so`, recorded, ...expected], `${words} in ${program}`);
+    }
+
+    for (const [wrong, why] of [
+      [[`plugin ${recorder} ${path} "unclosed`], /Options error: .*closing quotation.*config-\d+:\d+/i],
+      [Array.from({ length: 17 }, () => `plugin ${recorder}`), /Options error: plugin add failed: .*recorder\.so/],
+    ] as const) {
+      const server = network.startServer(wrong, program);
+      await until(() => server.ended, 'it ended');
+      assert.equal(server.status, 1, server.log);
+      assert.match(server.log, why);
+    }
+  }
+  // A stock one says so too, but opens the plugin without its arguments.
+  const unsplit = network.startServer([`plugin ${recorder} "${path} 'unclosed"`], ours);
+  await until(() => unsplit.ended, 'it ended');
+  assert.equal(unsplit.status, 1, unsplit.log);
+  assert.match(unsplit.log, /plugin .*recorder\.so: the quotes or backslashes in .*'unclosed do not match/);
+});
+
 test('a recording that differs is told from one that does not', () => {
   const call = (name: string, env: Record<string, string>, argv = ['x.so']): RecordedCall => ({
     call: name,

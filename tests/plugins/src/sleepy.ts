@@ -1,20 +1,20 @@
 /**
- * A plugin that stands still for ten seconds when the user `slow` logs in: its thread, not only its promise. Its argument
- * is a file that is there while it does.
+ * A plugin that stands still when the user `slow` logs in: its thread, not only its promise. Its arguments are a file that
+ * is there while it does, and for how long, ms. The password `x` is let in.
  */
 import { rmSync, writeFileSync } from 'node:fs';
-import { definePlugin, success } from '@seikan/plugin-sdk';
+import { definePlugin, failure, success } from '@seikan/plugin-sdk';
 
 const sleepy = definePlugin({
   name: 'sleepy',
   deadline: 30_000,
-  open: ({ argv }) => ({ events: ['auth-user-pass-verify'], handle: argv[1] ?? '' }),
-  event(event, sign) {
+  open: ({ argv }) => ({ events: ['auth-user-pass-verify'], handle: { sign: argv[1] ?? '', ms: Number(argv[2]) } }),
+  event(event, { sign, ms }) {
     if (event.username !== 'slow') return success();
     writeFileSync(sign, '');
-    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10_000);
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
     rmSync(sign);
-    return success();
+    return event.password === 'x' ? success() : failure();
   },
 });
 

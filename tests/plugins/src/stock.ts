@@ -178,6 +178,21 @@ export class StockNetwork {
     return path;
   }
 
+  /** A program that comes before all without real-time priority, where that may be had. */
+  withPriority(program: string): string {
+    this.#files += 1;
+    const path = join(this.folder, `priority-${this.#files}`);
+    const priority = 'chrt --rr 1';
+    writeFileSync(
+      path,
+      `#!/bin/sh\n${priority} true 2>/dev/null && exec ${priority} ${program} "$@"\nexec ${program} "$@"\n`,
+      {
+        mode: 0o755,
+      },
+    );
+    return path;
+  }
+
   /** Runs something else beside the server. */
   beside(command: string, ...args: readonly string[]): Watched {
     return this.#run(this.#server, command, args);
