@@ -12,11 +12,11 @@ const { setFlagsFromString } = require('node:v8');
 const { Script } = require('node:vm');
 
 /**
- * TurboFan compiles a function when it has run through so much bytecode, and takes a millisecond for it: eight times
- * V8's own measure leaves out what runs some hundred times, as a handshake does (docs/bench-handshake.md). The packet
- * path is compiled as soon as packets come. Later V8s count differently, wait longer, and have no such flag.
+ * TurboFan compiles a function when it has run through so much bytecode, and takes a millisecond for it: twice V8's own
+ * measure leaves out a third of what a server's first handshakes have compiled, and the packet path does not feel it.
+ * See docs/decisions/0124. Later V8s count differently, wait longer, and have no such flag.
  */
-if (process.versions.v8.startsWith('11.')) setFlagsFromString(`--interrupt-budget=${8 * 66 * 1024}`);
+if (process.versions.v8.startsWith('11.')) setFlagsFromString(`--interrupt-budget=${2 * 66 * 1024}`);
 
 /** The program of this name, beside this file, not run yet. */
 exports.compile = function compile(name, cachedData) {
