@@ -1,7 +1,7 @@
 /** Log lines of several machines, in OpenVPN's words and at its levels: other programs look for them. Source: 2.6.14's log. */
 import type { Crypto, Endpoint, KeyFailure, PeerId, SessionId } from '@seikan/core';
 
-import type { Negotiated } from './negotiation.js';
+import type { Negotiated, PeerInfo } from './negotiation.js';
 import type { TimerOptions } from './options/options.js';
 import { afInet, type TunnelLog } from './tunnel-log.js';
 
@@ -75,4 +75,8 @@ export function protocolFlags({ exitNotify, keyDerivation, dynamicTlsCrypt, epoc
     ...(dynamicTlsCrypt ? ['dyn-tls-crypt'] : []),
     ...(epoch ? ['aead-epoch'] : []),
   ];
+}
+
+export function logPeerInfo(log: TunnelLog, peerInfo: PeerInfo): void {
+  for (const [name, value] of peerInfo) log.info(1, `peer info: ${name}=${value}`);
 }

@@ -203,7 +203,7 @@ export class PointToPoint {
         session.handleMessage(event.plaintext, time);
         return;
       case 'float':
-        session.moved(event);
+        session.moved(event, time);
         if (session.isStatic && !session.isAwaited) this.#peerIsThere(time);
         return;
       case 'linkUp':

@@ -5,6 +5,7 @@
  */
 import { type Endpoint, type KeyState, toHex, type UnixSeconds } from '@seikan/core';
 
+import type { PeerInfo } from './negotiation.js';
 import type { Connection, DnsOptions, Options } from './options/options.js';
 
 export type Environment = Readonly<Record<string, string>>;
@@ -45,6 +46,11 @@ export function exportedEnvironment({ tls }: Options, key: KeyState): Environmen
   if (tls.keyingMaterial === undefined) return {};
   const { label, length } = tls.keyingMaterial;
   return { exported_keying_material: toHex(key.connection.exportKeyingMaterial(label, length)) };
+}
+
+/** What a peer says of itself; a name that it chose freely is never one of ours. upstream: `multi_output_peer_info_env`. */
+export function peerInfoEnvironment(peerInfo: PeerInfo): Environment {
+  return Object.fromEntries(Array.from(peerInfo).filter(([name]) => name.startsWith('IV_') || name.startsWith('UV_')));
 }
 
 export interface TunFacts {

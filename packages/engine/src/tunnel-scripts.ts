@@ -13,10 +13,17 @@ import type { EventName, EventRequest } from '@seikan/plugin-sdk';
 
 import type { Asks } from './asks.js';
 import { sanitizeSubject } from './certificate-policy.js';
+import type { PeerInfo } from './negotiation.js';
 import type { Options } from './options/options.js';
 import type { Time } from './output.js';
 import { addressEnvironment, certificateEnvironment, linkAddress } from './server/client-environment.js';
-import { type Environment, type TunFacts, tunArguments, tunEnvironment } from './tunnel-environment.js';
+import {
+  type Environment,
+  peerInfoEnvironment,
+  type TunFacts,
+  tunArguments,
+  tunEnvironment,
+} from './tunnel-environment.js';
 
 /** Why a script or plugin keeps the tunnel from going on; undefined where none does. */
 export type Refusal = string | undefined;
@@ -58,11 +65,12 @@ export class TunnelScripts {
     this.#environment = this.#base;
   }
 
-  /** Asks about each certificate of the peer, from the root down. `then` learns which one was refused. */
+  /** Asks about each certificate of the peer, from the root down. `passed` is told of those that it let pass; `then` learns which one was refused. */
   tlsVerify(
     chain: readonly PeerCertificate[],
     remote: Endpoint,
     verify: Options['verify'],
+    passed: (certificate: PeerCertificate) => void,
     then: (refused: PeerCertificate | undefined, time: Time) => void,
     time: Time,
   ): void {
@@ -73,14 +81,21 @@ export class TunnelScripts {
     const name = certificate.subjectFields.findLast((field) => field.name === 'CN')?.value;
     if (depth === 0 && name !== undefined) this.#set({ common_name: name });
     const argv = [String(depth), sanitizeSubject(certificate.subject)];
-    return this.#run({ event: 'tls-verify', argv, certificate: { depth, der } }, time, (good, at) =>
-      good ? this.tlsVerify(rest, remote, verify, then, at) : then(certificate, at),
-    );
+    return this.#run({ event: 'tls-verify', argv, certificate: { depth, der } }, time, (good, at) => {
+      if (!good) return then(certificate, at);
+      if (this.#asksFor('tls-verify')) passed(certificate);
+      return this.tlsVerify(rest, remote, verify, passed, then, at);
+    });
   }
 
   /** The key exchange is over and nobody objected; `exported` is for this question only. */
   tlsFinal(exported: Environment, time: Time, then: (good: boolean, time: Time) => void): void {
     this.#run({ event: 'tls-final', argv: [] }, time, then, { ...this.#environment, ...exported });
+  }
+
+  /** What the peer says of itself. */
+  peerTold(peerInfo: PeerInfo): void {
+    this.#set(peerInfoEnvironment(peerInfo));
   }
 
   /** The peer is authenticated at this address. */

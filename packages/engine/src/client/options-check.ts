@@ -33,9 +33,9 @@ export class OptionsCheck {
     this.#settings = settings;
   }
 
-  /** Asks from now on until there is an answer. */
-  start(now: Millis): void {
-    this.#requestAt = now + INTERVAL;
+  /** Asks until there is an answer; `atOnce`, so that both ends soon hear of each other. */
+  start(now: Millis, atOnce: boolean): void {
+    this.#requestAt = atOnce ? now : now + INTERVAL;
   }
 
   /** A message of the peer: its type and what follows. */

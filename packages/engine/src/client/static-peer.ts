@@ -5,8 +5,9 @@
 import type { Crypto, DataChannelCommand, Endpoint, LinkId, Millis, PeerRef, StaticKey } from '@seikan/core';
 
 import { peerSettings } from '../data-settings.js';
-import type { TunnelLog } from '../tunnel-log.js';
-import { afInet } from '../tunnel-log.js';
+import type { Time } from '../output.js';
+import { afInet, type TunnelLog } from '../tunnel-log.js';
+import type { TunnelScripts } from '../tunnel-scripts.js';
 import { type Agreement, staticDataKey } from './agreement.js';
 import { OptionsCheck } from './options-check.js';
 
@@ -21,6 +22,7 @@ export interface StaticPeerSettings {
   readonly key: StaticKey;
   readonly crypto: Crypto;
   readonly log: TunnelLog;
+  readonly scripts: TunnelScripts;
   /** The options string as we say it and as the peer should. */
   readonly optionsStrings: { readonly own: string; readonly expected: string };
   readonly command: (command: DataChannelCommand) => void;
@@ -58,20 +60,20 @@ export class StaticPeer {
     command({ verb: 'swapKeys', peer, primary: 0 });
     const send = (plaintext: Uint8Array): void => command({ verb: 'sendMessage', peer, plaintext });
     this.#check = new OptionsCheck({ ...settings.optionsStrings, log, send });
-    if (agreement.options.data.occ) this.#check.start(now);
+    if (agreement.options.data.occ) this.#check.start(now, settings.remote !== undefined);
   }
 
   get isHeard(): boolean {
     return this.#heard;
   }
 
-  movedTo(remote: Endpoint): void {
+  movedTo(remote: Endpoint, time: Time): void {
     this.#remote = remote;
-    if (this.#confirmed) this.heard();
+    if (this.#confirmed) this.heard(time);
   }
 
   /** Its first packet is authenticated. */
-  heard(): void {
+  heard(time: Time): void {
     this.#confirmed = true;
     if (this.#heard || this.#remote === NOWHERE) return;
     this.#heard = true;
@@ -79,6 +81,7 @@ export class StaticPeer {
     const { pingTimerRemote, pingTimeout } = agreement.options.timers;
     if (pingTimerRemote) command({ verb: 'setPeer', peer: this.peer, settings: { pingTimeout: pingTimeout * 1000 } });
     this.#settings.log.notice(`Peer Connection Initiated with ${afInet(this.#remote)}`);
+    this.#settings.scripts.peerInitiated(this.#remote, time);
   }
 
   handleMessage(plaintext: Uint8Array): void {

@@ -16,6 +16,7 @@ import {
   type Millis,
   OccType,
   type PeerCounters,
+  parsePeerInfo,
   sameEndpoint,
 } from '@seikan/core';
 import { sanitizeSubject } from '../certificate-policy.js';
@@ -23,7 +24,7 @@ import { Context, type ContextOwner, earliest } from '../context.js';
 import { contextSettings } from '../context-settings.js';
 import { packetSizes, peerSettings } from '../data-settings.js';
 import { peerInfoText } from '../local-hello.js';
-import { initialPacket, logDataChannel, logFailure } from '../log-lines.js';
+import { initialPacket, logDataChannel, logFailure, logPeerInfo } from '../log-lines.js';
 import { OFFLOAD_ADVICE, offloadRefusal } from '../offload.js';
 import type { Connection, Options } from '../options/options.js';
 import type { PulledOptions } from '../options/pull.js';
@@ -176,15 +177,15 @@ export class TunnelSession implements ContextOwner {
 
   keyConfirmed(event: DataChannelEvent & { event: 'keyConfirmed' }, time: Time): void {
     this.#context?.keyConfirmed(event.keyId, time);
-    this.#staticPeer?.heard();
+    this.#staticPeer?.heard(time);
   }
 
   keyLimit(time: Time): void {
     this.#context?.renegotiate(time);
   }
 
-  moved({ to, link }: DataChannelEvent & { event: 'float' }): void {
-    this.#staticPeer?.movedTo(to);
+  moved({ to, link }: DataChannelEvent & { event: 'float' }, time: Time): void {
+    this.#staticPeer?.movedTo(to, time);
     this.#context?.moveTo(link, to);
   }
 
@@ -278,6 +279,7 @@ export class TunnelSession implements ContextOwner {
       key.chain,
       context.remote,
       this.#options.verify,
+      (passed) => this.#log.info(2, `VERIFY SCRIPT OK: depth=${passed.depth}, ${sanitizeSubject(passed.subject)}`),
       (refused, at) => {
         if (this.#context !== context) return;
         if (refused === undefined) context.admit(key, at);
@@ -358,7 +360,10 @@ export class TunnelSession implements ContextOwner {
     const { connections, scripts } = this.#host;
     const { crypto } = this.#settings;
     const name = key.connection.peerCertificate?.subjectFields.findLast((field) => field.name === 'CN')?.value ?? '';
+    const peerInfo = parsePeerInfo(key.peerHello?.peerInfo ?? '');
+    logPeerInfo(this.#log, peerInfo);
     this.#log.notice(`[${name}] Peer Connection Initiated with ${afInet(context.remote)}`);
+    scripts.peerTold(peerInfo);
     scripts.peerInitiated(context.remote, time);
     if (this.#options.data.occ) {
       const { expected } = optionsStrings(this.#options, connections.current, crypto);
@@ -368,7 +373,18 @@ export class TunnelSession implements ContextOwner {
       this.#host.onState('GET_CONFIG');
       this.#host.pulling();
       this.#server?.startPulling(time);
-    } else this.#startData(agreeAsPeers(this.#options, connections.current, key, crypto), key, time);
+    } else this.#agreeAsPeers(key, time);
+  }
+
+  #agreeAsPeers(key: KeyState, time: Time): void {
+    const agreement = agreeAsPeers(this.#options, this.#host.connections.current, key, this.#settings.crypto);
+    const { peerId, negotiated } = agreement;
+    const exporting = Number(negotiated.keyDerivation === 'tls-ekm');
+    this.#log.info(
+      3,
+      `P2P mode NCP negotiation result: TLS_export=${exporting}, DATA_v2=${Number(peerId !== undefined)}, peer-id ${peerId ?? -1}, cipher=${negotiated.cipher}`,
+    );
+    this.#startData(agreement, key, time);
   }
 
   #hello(connection: Connection) {
@@ -457,6 +473,7 @@ export class TunnelSession implements ContextOwner {
         key: staticKey,
         crypto,
         log: this.#log,
+        scripts: this.#host.scripts,
         optionsStrings: optionsStrings(options, connection, crypto),
         command: (command) => this.command(command),
       },

@@ -26,7 +26,7 @@ import type { EventContext, EventRequest, EventVerdict, PendingAuth } from '@sei
 import { type AskBook, Asks } from '../asks.js';
 import { commonNameOf } from '../certificate-policy.js';
 import { Context, type ContextOwner, earliest } from '../context.js';
-import { logFailure } from '../log-lines.js';
+import { logFailure, logPeerInfo } from '../log-lines.js';
 import { Capability, can, capabilitiesOf, type PeerInfo } from '../negotiation.js';
 import type { ClientConfig } from '../options/client-config.js';
 import type { Connection } from '../options/options.js';
@@ -35,7 +35,7 @@ import type { EngineOutput, Time } from '../output.js';
 import type { PacketSizes } from '../packet-sizes.js';
 import { PeerChains } from '../peer-chains.js';
 import { SessionLimits } from '../session-limits.js';
-import type { Environment } from '../tunnel-environment.js';
+import { type Environment, peerInfoEnvironment } from '../tunnel-environment.js';
 import { afInet, TunnelLog } from '../tunnel-log.js';
 import { addressEnvironment, ClientEnvironment, linkAddress } from './client-environment.js';
 import { verifyClient } from './client-verification.js';
@@ -336,10 +336,8 @@ export class Instance implements ContextOwner {
     const { peerHello } = key;
     if (peerHello === undefined) return;
     this.#peerInfo = parsePeerInfo(peerHello.peerInfo ?? '');
-    for (const [name, value] of this.#peerInfo) {
-      if (this.#phase === 'handshaking') this.log.info(1, `peer info: ${name}=${value}`);
-      if (name.startsWith('IV_') || name.startsWith('UV_')) this.setEnvironment(() => ({ [name]: value }));
-    }
+    if (this.#phase === 'handshaking') logPeerInfo(this.log, this.#peerInfo);
+    this.setEnvironment(() => peerInfoEnvironment(this.#peerInfo));
     const { options, expectedOptions } = this.#host.top;
     if (this.#phase === 'handshaking' && options.data.occ && this.log.shows(DIFFERENCES))
       logDifferences(expectedOptions, peerHello.options, this.log);
