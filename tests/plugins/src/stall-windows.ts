@@ -25,7 +25,11 @@ async function measure(stall: Stall): Promise<Round[]> {
   const measured: Round[] = [];
   const asleep = async (): Promise<Pings | undefined> => {
     const end = fault ? stall.injectStalls(3, 100) : undefined;
-    return stall.pingAsleep(count, interval).finally(end);
+    try {
+      return await stall.pingAsleep(count, interval);
+    } finally {
+      await end?.();
+    }
   };
   for (let round = 0; round < 3; round += 1) await asleep(); // warms both ends up
   for (let round = 0; round < rounds; round += 1) {

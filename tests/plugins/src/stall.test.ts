@@ -34,8 +34,12 @@ test('a plugin that does hold up the tunnel shows in the measure', { skip }, asy
   for (let round = 0; round < 4; round += 1) {
     const awake = await stall.ping(50, 0.02);
     const end = stall.injectStalls(300, 600);
-    const asleep = await stall.pingAsleep(50, 0.02).finally(end);
-    if (asleep !== undefined) pairs.push([awake.times, asleep.times]);
+    try {
+      const asleep = await stall.pingAsleep(50, 0.02);
+      if (asleep !== undefined) pairs.push([awake.times, asleep.times]);
+    } finally {
+      await end();
+    }
   }
   await stall.stop();
   const { low } = compare(pairs);

@@ -72,13 +72,14 @@ export class Stall {
   }
 
   /** Stops the server's process for so many ms, again and again, until the returned function is called: a fault that shows. */
-  injectStalls(ms: number, every: number): () => void {
+  injectStalls(ms: number, every: number): () => Promise<void> {
     const { pid = 0 } = this.#server.process;
-    const timer = setInterval(() => {
-      process.kill(pid, 'SIGSTOP');
-      setTimeout(() => process.kill(pid, 'SIGCONT'), ms);
-    }, every);
-    return () => clearInterval(timer);
+    const loop = `while kill -STOP ${pid}; do sleep ${ms / 1_000}; kill -CONT ${pid}; sleep ${every / 1_000}; done`;
+    const stalls = this.#network.beside(this.#network.withPriority('sh'), '-c', loop);
+    return async () => {
+      await stalls.stop();
+      process.kill(pid, 'SIGCONT');
+    };
   }
 
   async stop(): Promise<void> {
