@@ -144,11 +144,9 @@ inNetworkNamespace(import.meta.filename, () => {
     const command = (script: string): string[] => [`--${script}`, `'${recorder}' ${script}`];
     const own = ['--script-security', '3', '--setenv', 'RECORD', record, ...scripts.flatMap(command)];
     const start = (text: string, side: 'server' | 'client'): Running => {
-      const words = text
-        .split(' ')
-        .flatMap((word) =>
-          word === '--auth-user-pass-verify' ? [...command('auth-user-pass-verify'), 'via-env'] : [word],
-        ); // prettier-ignore
+      // The only script with a parameter of its own.
+      const verify = [...command('auth-user-pass-verify'), 'via-env'];
+      const words = text.split(' ').flatMap((word) => (word === '--auth-user-pass-verify' ? verify : word));
       const isRecorded = side === recorded;
       return new Running([...words, ...(isRecorded ? own : []), '--verb', '3'], {
         program: isRecorded ? program : stock,
