@@ -122,14 +122,14 @@ async function offloadedDay({ tree, world, tell, record, sessions }: Day): Promi
     `keys changed: ${record.calls('NewKey')} NewKey, ${record.calls('SwapKeys')} SwapKeys; ${received} of ${sent} pings meanwhile`,
   );
 
-  await sessions.manage(first, 'session-manage', '--pause');
+  await sessions.pause(first);
   await eventually('the tunnel is down', async () => (await kernelLinks(world.client)).length === 0, LONG);
-  await sessions.manage(first, 'session-manage', '--resume');
+  await sessions.resume(first);
   await pingAll(world);
   tell('paused and resumed');
 
   // Its core (3.10) reads the service's pipe only from the first time on that somebody asks for statistics; 27 at once.
-  tell(`statistics: ${statistics(await sessions.manage(first, 'session-stats'))}`);
+  tell(`statistics: ${await sessions.statistics(first)}`);
   const made = record.calls('NewPeer');
   await world.killServer();
   // The module goes on pinging for the dead process, which would not be missed.
@@ -154,14 +154,6 @@ async function offloadedDay({ tree, world, tell, record, sessions }: Day): Promi
 async function kernelLinks(namespace: string): Promise<LinkRecord[]> {
   const links = JSON.parse(await execute(['ip', '-n', namespace, '-j', '-d', '-s', 'link', 'show'])) as LinkRecord[];
   return links.filter(({ linkinfo }) => linkinfo?.info_kind?.startsWith('ovpn') === true);
-}
-
-function statistics(text: string): string {
-  return text
-    .split('\n')
-    .map((line) => line.trim().replace(/\.{2,}/, ' '))
-    .filter((line) => /\d$/.test(line))
-    .join(', ');
 }
 
 async function pingAll(world: World): Promise<void> {

@@ -1,12 +1,14 @@
 /**
  * Sessions of the OpenVPN 3 client on a machine for which it is not made: its session manager waits some seconds for its
- * own processes, and its commands some tenths of one for the session manager.
+ * own processes, and its commands some tenths of one for the session manager. So sessions are listed and started by its
+ * command, and for what comes then the session manager is called as the command would.
  */
 import { eventually } from './eventually.js';
-import type { Tree } from './tree.js';
+import { ORDINARY_USER, type Tree } from './tree.js';
 
 const LONG = 120_000;
 const TRIES = 6;
+const SESSIONS = 'net.openvpn.v3.sessions';
 
 /** `openvpn3 WORDS...` as an ordinary user. */
 export type Command = (...words: string[]) => Promise<string>;
@@ -53,27 +55,33 @@ export class Sessions {
     return session;
   }
 
-  async manage({ path }: Session, what: string, ...options: string[]): Promise<string> {
-    for (let tries = 1; ; tries += 1) {
-      try {
-        return await this.#openvpn3(what, '--path', path, ...options);
-      } catch (error) {
-        if (tries === TRIES || !/[Ss]ession not found/.test(String(error)))
-          throw new Error(`${String(error)}\n${await this.#openvpn3('sessions-list')}`, { cause: error });
-      }
-    }
+  async pause(session: Session): Promise<void> {
+    await this.#bus(session, 'call', 'Pause', 's', 'check');
   }
 
-  /** The command may find the session gone before it has the answer that it has ended. */
-  async end({ path }: Session): Promise<void> {
+  async resume(session: Session): Promise<void> {
+    await this.#bus(session, 'call', 'Resume');
+  }
+
+  async statistics(session: Session): Promise<string> {
+    return (await this.#bus(session, 'get-property', 'statistics')).trim();
+  }
+
+  /** The session may be gone before its end is answered. */
+  async end(session: Session): Promise<void> {
     let said = 'no error';
-    await this.#openvpn3('session-manage', '--path', path, '--disconnect').catch((error: unknown) => {
+    await this.#bus(session, 'call', 'Disconnect').catch((error: unknown) => {
       said = String(error);
     });
-    const gone = async (): Promise<boolean> => (await this.#list()).every((left) => left.path !== path);
+    const gone = async (): Promise<boolean> => (await this.#list()).every(({ path }) => path !== session.path);
     await eventually('the session ends', gone, LONG).catch((error: unknown) => {
-      throw new Error(`${String(error)}; session-manage: ${said}`);
+      throw new Error(`${String(error)}; Disconnect: ${said}`);
     });
+  }
+
+  #bus({ path }: Session, what: 'call' | 'get-property', member: string, ...body: string[]): Promise<string> {
+    const words = ['busctl', '--system', '--timeout=60', what, SESSIONS, path, SESSIONS, member, ...body];
+    return this.#tree.run(words, { user: ORDINARY_USER, timeout: LONG });
   }
 
   async #endAll(): Promise<void> {
