@@ -83,8 +83,16 @@ async function day(tree: Tree, { world, implementation, tell }: ScenarioOptions)
   await stage('server restarted');
 
   await openvpn3('session-manage', '--config', 'office', '--disconnect');
-  await untouched('disconnected');
-  await stage('disconnected');
+  if (implementation === 'ours') {
+    await untouched('disconnected');
+    await stage('disconnected');
+  } else {
+    // 27.1 often leaves before the original has asked who called Cleanup, which it then refuses, and its route stays: what
+    // ours is compared with is what was before.
+    await eventually('the tunnel is gone', async () => (await kernelPicture(world)).links.length === 2);
+    const [before] = stages;
+    if (before !== undefined) stages.push({ ...before, name: 'disconnected' });
+  }
 
   await start();
   await world.pingAll();
