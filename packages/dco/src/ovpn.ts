@@ -70,9 +70,6 @@ const PeerAttr = {
 
 const KeyAttr = { peerId: 1, slot: 2, keyId: 3, cipher: 4, encrypt: 5, decrypt: 6 } as const;
 
-/** Seconds. With one of both 0 the module neither pings nor expires (peer.c `ovpn_peer_keepalive_work_single`). */
-const NEVER = 0x7fff_ffff;
-
 export const ovpnCodec: OffloadCodec = {
   family: 'ovpn',
   linkKind: 'ovpn',
@@ -91,8 +88,8 @@ export const ovpnCodec: OffloadCodec = {
     begin(Command.peerSet).nest(Attr.peer, (peer) =>
       peer
         .attributeU32(PeerAttr.id, peerId)
-        .attributeU32(PeerAttr.keepaliveInterval, interval === 0 && timeout !== 0 ? NEVER : interval)
-        .attributeU32(PeerAttr.keepaliveTimeout, timeout === 0 && interval !== 0 ? NEVER : timeout),
+        .attributeU32(PeerAttr.keepaliveInterval, interval)
+        .attributeU32(PeerAttr.keepaliveTimeout, timeout),
     ),
 
   deletePeer: (begin, peerId) =>
