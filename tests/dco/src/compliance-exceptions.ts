@@ -55,6 +55,14 @@ const reasons: readonly Reason[] = [
     ],
   },
   {
+    why: "the module takes the next hop from the host's route of a packet (peer.c ovpn_nexthop_from_skb4), and those of this suite come without; the tunnel cases have networks behind clients",
+    only: 'ovpn',
+    rules: [
+      'the longest prefix wins, the latest owner of the same prefix wins, and only the owner can delete',
+      "a deleted peer's routes go with it, and one that took a route over keeps it",
+    ],
+  },
+  {
     why: 'nothing tells of the first packet under a key',
     rules: ['the first authentic packet under a key confirms it, once'],
   },
@@ -65,6 +73,11 @@ const reasons: readonly Reason[] = [
   {
     why: 'the module counts pings as traffic of the tunnel, both ways',
     only: 'ovpn-dco-v2',
+    rules: ['a ping goes out when nothing else has for the interval, and never reaches a tun'],
+  },
+  {
+    why: 'the module neither pings nor lets a peer expire where one of both times is missing (peer.c ovpn_peer_keepalive_work_single)',
+    only: 'ovpn',
     rules: ['a ping goes out when nothing else has for the interval, and never reaches a tun'],
   },
   {
