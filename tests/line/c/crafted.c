@@ -245,11 +245,15 @@ static uint32_t merged_at(const struct plan *plan, const struct group *group, ui
     return count;
 }
 
-static int packet_socket(const struct plan *plan, const struct host *host)
+static void attach_filter(int socket, bool six);
+
+/* A receiver filters before it is bound: what came in between would be other flows' packets. */
+static int packet_socket(const struct plan *plan, const struct host *host, bool receives)
 {
     struct sockaddr_ll address = { .sll_family = AF_PACKET, .sll_protocol = htons(plan->six ? ETH_P_IPV6 : ETH_P_IP) };
     int made = socket(AF_PACKET, SOCK_DGRAM, 0);
     address.sll_ifindex = (int)if_nametoindex(host->device);
+    if (receives) attach_filter(made, plan->six);
     if (made == -1 || bind(made, (struct sockaddr *)&address, sizeof address) == -1)
         fail(plan->tally, "packet socket on %s: %s", host->device, strerror(errno));
     return made;
@@ -264,7 +268,7 @@ void *crafted_sender(void *given)
     const int yes = 1;
 
     enter(plan->from);
-    int socket = packet_socket(plan, plan->from);
+    int socket = packet_socket(plan, plan->from, false);
     to.sll_ifindex = (int)if_nametoindex(plan->from->device);
     /* Past the queue, which may change the order. */
     setsockopt(socket, SOL_PACKET, PACKET_QDISC_BYPASS, &yes, sizeof yes);
@@ -335,8 +339,7 @@ void *crafted_receiver(void *given)
     uint8_t *bytes = malloc(RECEIVED);
 
     enter(plan->to);
-    int socket = packet_socket(plan, plan->to);
-    attach_filter(socket, plan->six);
+    int socket = packet_socket(plan, plan->to, true);
     setsockopt(socket, SOL_SOCKET, SO_RCVBUFFORCE, &buffer, sizeof buffer);
     setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, &pause, sizeof pause);
     build(plan, 0, next.group);
