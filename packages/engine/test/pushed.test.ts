@@ -2,27 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { type Host, World } from './world.js';
-
-const SERVER = `mode server
-tls-server
-dev tun
-topology subnet
-server 10.8.0.0 255.255.255.0
-dh none
-ca ca.crt
-cert server.crt
-key server.key
-`;
-const CLIENT = `client
-dev tun
-proto udp
-nobind
-remote 198.51.100.1 1194
-ca ca.crt
-cert client.crt
-key client.key
-`;
+import { CLIENT, type Host, SERVER, World } from './world.js';
 
 /** A client that is connected to a server which pushes these options. */
 function connected(pushed: readonly string[], events: readonly string[] = []): { world: World; client: Host } {
@@ -117,5 +97,13 @@ test('what was taken is logged in the words and the order of OpenVPN', () => {
       'OPTIONS IMPORT: environment modified',
       'OPTIONS IMPORT: tun-mtu set to 1500',
     ],
+  );
+});
+
+test('bind-dev cannot be pushed, which is said: the socket is open by then', () => {
+  const { client } = connected(['bind-dev eth9']);
+  assert.ok(
+    client.log.some((line) => line.includes('bind-dev eth9 is not taken from a server')),
+    client.log.join('\n'),
   );
 });

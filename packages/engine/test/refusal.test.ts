@@ -1,27 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { World } from './world.js';
-
-const SERVER = `mode server
-tls-server
-dev tun
-topology subnet
-server 10.8.0.0 255.255.255.0
-dh none
-ca ca.crt
-cert server.crt
-key server.key
-`;
-const CLIENT = `client
-dev tun
-proto udp
-nobind
-remote 198.51.100.1 1194
-ca ca.crt
-cert client.crt
-key client.key
-`;
+import { CLIENT, SERVER, World } from './world.js';
 
 /** How long the client waited until it knew that it was refused, and the server's log. */
 function refusedAfter(config: string, refuses: boolean): { readonly millis: number; readonly log: readonly string[] } {

@@ -53,6 +53,27 @@ interface Connection {
   readonly link: LinkId;
 }
 
+/** A plain server at 198.51.100.1, and a client of it. */
+export const SERVER = `mode server
+tls-server
+dev tun
+topology subnet
+server 10.8.0.0 255.255.255.0
+dh none
+ca ca.crt
+cert server.crt
+key server.key
+`;
+export const CLIENT = `client
+dev tun
+proto udp
+nobind
+remote 198.51.100.1 1194
+ca ca.crt
+cert client.crt
+key client.key
+`;
+
 export class World {
   now = 1_000;
   /** Events that a script stands behind. */

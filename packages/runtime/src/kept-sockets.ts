@@ -9,14 +9,16 @@ import { Descriptor, setBuffers } from '@seikan/native';
 export class KeptSockets {
   readonly #sockets = new Map<LinkId, Descriptor>();
 
-  /** `fd` stays its owner's. */
+  /** `fd` stays its owner's; it is closed where there is no descriptor left, for then there is no link. */
   keep(link: LinkId, fd: number): void {
     const given = new Descriptor(fd, 'link');
     try {
       this.#sockets.set(link, given.duplicate());
-    } finally {
-      given.release();
+    } catch (error) {
+      given.close();
+      throw error;
     }
+    given.release();
   }
 
   /** 0 leaves a buffer as it is. */

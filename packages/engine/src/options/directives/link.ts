@@ -116,6 +116,12 @@ export const linkDirectives: readonly DirectiveRow[] = [
   }),
   supported('bind-dev', [1, Number.POSITIVE_INFINITY], ['socket-flags'], (use) => {
     use.ignoreFrom(1);
+    if (use.context === 'pull')
+      use.fail(
+        `bind-dev ${use.word(0)} is not taken from a server`,
+        'The socket is open by then.',
+        "Write it in the client's own configuration.",
+      );
     use.options.socket.bindDevice = use.word(0);
   }),
   supported('rcvbuf', [1, 1], ['socket-buffer'], (use) => {
