@@ -2,13 +2,12 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
-import { join } from 'node:path';
-import { afterEach, test } from 'node:test';
+import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { inNetworkNamespace } from '@seikan/testkit';
 
-import { createPki, Running, temporaryFolder, until } from './program.js';
+import { createPki, end, type Running, Started, temporaryFolder, until } from './program.js';
 
 const UP = 'Initialization Sequence Completed';
 const SERVER =
@@ -34,25 +33,11 @@ if (process.getuid?.() === 0) inNetworkNamespace(import.meta.filename, inside);
 function inside(): void {
   const folder = temporaryFolder();
   createPki(folder);
-  const started: Running[] = [];
-  const start = (name: string, args: readonly string[]): Running => {
-    const running = new Running(args, { cwd: folder, logFile: join(folder, `${name}.log`) });
-    started.push(running);
-    return running;
-  };
+  const programs = new Started(folder);
+  const start = (name: string, args: readonly string[]): Running => programs.start(`${name}.log`, args);
   let clients = 0;
   const startClient = (name: string, ...more: string[]): Running =>
     start(`${name}-${(clients += 1)}`, [...CLIENT, '--dev', name, '--route', '10.77.0.0', '255.255.0.0', ...more]);
-  afterEach(async () => {
-    for (const running of started.splice(0)) {
-      running.kill('SIGKILL');
-      await running.exit();
-    }
-  });
-  const end = async (running: Running): Promise<void> => {
-    running.kill('SIGTERM');
-    assert.equal(await running.exit(), 0, running.log);
-  };
 
   test('a status file on a full disk is one warning, and the tunnel goes on', async () => {
     const server = start('full', [...SERVER, '--status', '/dev/full', '1']);

@@ -3,12 +3,12 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, test } from 'node:test';
+import { test } from 'node:test';
 
 import { loadAddon, UnixSocket } from '@seikan/native';
 import { inNetworkNamespace } from '@seikan/testkit';
 
-import { createPki, ours, Running, temporaryFolder, until } from './program.js';
+import { createPki, end, ours, Started, temporaryFolder, until } from './program.js';
 
 const UP = 'Initialization Sequence Completed';
 const SERVER = `dev tun
@@ -46,23 +46,8 @@ function inside(): void {
   createPki(folder);
   writeFileSync(file('server.conf'), SERVER);
   writeFileSync(file('client.conf'), CLIENT);
-  const started: Running[] = [];
-  const start = (name: string, args: readonly string[], env: Record<string, string> = {}): Running => {
-    const running = new Running(args, { cwd: folder, logFile: file(name), env });
-    started.push(running);
-    return running;
-  };
-  // What a failed test has left would hold the port of the next.
-  afterEach(async () => {
-    for (const running of started.splice(0)) {
-      running.kill('SIGKILL');
-      await running.exit();
-    }
-  });
-  const end = async (running: Running): Promise<void> => {
-    running.kill('SIGTERM');
-    assert.equal(await running.exit(), 0, running.log);
-  };
+  const programs = new Started(folder);
+  const start = programs.start.bind(programs);
 
   test('without root only the main thread keeps CAP_NET_ADMIN, in at most 10 tasks, and writes its status on', async () => {
     const args = ['--config', 'server.conf', '--status', 'status', '1', '--status-version', '2'];

@@ -1,9 +1,10 @@
 /** Starts command lines for tests: ours as installed, and Debian's openvpn where it is there to compare with. */
+import assert from 'node:assert/strict';
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { after } from 'node:test';
+import { after, afterEach } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 export const ours = resolve(import.meta.dirname, '../../../bin/openvpn');
@@ -90,6 +91,7 @@ export class Running {
   ) {
     const { cwd, logFile, program = ours, env = {}, namespace } = options;
     this.logFile = logFile;
+    rmSync(logFile, { force: true }); // `logged` must not find what an earlier one wrote
     const inside = namespace === undefined ? [] : ['ip', 'netns', 'exec', namespace];
     const [first = program, ...all] = [...inside, program, '--log', logFile, ...args];
     this.child = spawn(first, all, { cwd, stdio: 'ignore', env: { ...process.env, ...env } });
@@ -120,6 +122,35 @@ export class Running {
   kill(signal: NodeJS.Signals): void {
     this.child.kill(signal);
   }
+}
+
+/** Starts programs in a folder for the tests of a file; what a failed test has left would hold the port of the next. */
+export class Started {
+  readonly #folder: string;
+  readonly #running: Running[] = [];
+
+  constructor(folder: string) {
+    this.#folder = folder;
+    afterEach(async () => {
+      for (const running of this.#running.splice(0)) {
+        running.kill('SIGKILL');
+        await running.exit();
+      }
+    });
+  }
+
+  /** `log` is the name of its log file in the folder. */
+  start(log: string, args: readonly string[], env: Record<string, string> = {}): Running {
+    const running = new Running(args, { cwd: this.#folder, logFile: join(this.#folder, log), env });
+    this.#running.push(running);
+    return running;
+  }
+}
+
+/** By SIGTERM, and well. */
+export async function end(running: Running): Promise<void> {
+  running.kill('SIGTERM');
+  assert.equal(await running.exit(), 0, running.log);
 }
 
 export async function until(what: string, holds: () => boolean, tell = (): string => ''): Promise<void> {

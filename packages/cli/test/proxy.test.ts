@@ -11,7 +11,7 @@ import { after, test } from 'node:test';
 
 import { bulk, inNetworkNamespace, ping, Teardown } from '@seikan/testkit';
 
-import { createPki, hasStock, Running, stock, temporaryFolder, until } from './program.js';
+import { createPki, end, hasStock, Running, stock, temporaryFolder, until } from './program.js';
 import {
   fetchProxies,
   PROXY_PASSWORD,
@@ -95,10 +95,6 @@ inNetworkNamespace(
     after(() => {
       for (const one of [...clients, ...servers]) one.kill('SIGKILL');
     });
-    const end = async (client: Running): Promise<void> => {
-      client.kill('SIGTERM');
-      assert.equal(await client.exit(), 0, client.log);
-    };
     const login = (): string => file('login', `${PROXY_USER}\n${PROXY_PASSWORD}\n`);
 
     const squid = ['--http-proxy', '10.9.0.1'] as const;

@@ -1,28 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { World } from './world.js';
+import { PLAIN_CLIENT, PLAIN_SERVER, World } from './world.js';
 
-const SERVER = `mode server
-tls-server
-dev tun
-topology subnet
-server 10.8.0.0 255.255.255.0
-keepalive 10 60
-dh none
-ca ca.crt
-cert server.crt
-key server.key
+const SERVER = `${PLAIN_SERVER}keepalive 10 60
 `;
-const CLIENT = `client
-dev tun
-proto udp
-nobind
-remote 198.51.100.1 1194
-ca ca.crt
-cert client.crt
-key client.key
-remote-cert-tls server
+const CLIENT = `${PLAIN_CLIENT}remote-cert-tls server
 `;
 
 test('a client connects, is given an address and the same keys are installed at both ends', () => {

@@ -6,29 +6,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { type Host, World } from './world.js';
+import { type Host, PLAIN_CLIENT, PLAIN_SERVER, World } from './world.js';
 
-const SERVER = `mode server
-tls-server
-dev tun
-topology subnet
-server 10.8.0.0 255.255.255.0
-ifconfig-pool-persist pool.txt 1
+const SERVER = `${PLAIN_SERVER}ifconfig-pool-persist pool.txt 1
 status status.txt 3600
-dh none
-ca ca.crt
-cert server.crt
-key server.key
 `;
-const CLIENT = `client
-dev tun
-proto udp
-nobind
-explicit-exit-notify 1
-remote 198.51.100.1 1194
-ca ca.crt
-cert client.crt
-key client.key
+const CLIENT = `${PLAIN_CLIENT}explicit-exit-notify 1
 `;
 
 /** What a machine asks of the outside and of its data channel, from an output on, without what repeats. */

@@ -2,14 +2,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { CLIENT, type Host, SERVER, World } from './world.js';
+import { type Host, PLAIN_CLIENT, PLAIN_SERVER, World } from './world.js';
 
 /** A client that is connected to a server which pushes these options. */
 function connected(pushed: readonly string[], events: readonly string[] = []): { world: World; client: Host } {
   const world = new World(11);
   for (const event of events) world.asked.add(event);
-  world.add('server', SERVER + pushed.map((option) => `push "${option}"\n`).join(''), '198.51.100.1');
-  const client = world.add('client', CLIENT, '198.51.100.2');
+  world.add('server', PLAIN_SERVER + pushed.map((option) => `push "${option}"\n`).join(''), '198.51.100.1');
+  const client = world.add('client', PLAIN_CLIENT, '198.51.100.2');
   world.run(10_000);
   assert.ok(client.log.includes('Initialization Sequence Completed'), client.log.join('\n'));
   return { world, client };

@@ -1,15 +1,15 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { CLIENT, SERVER, World } from './world.js';
+import { PLAIN_CLIENT, PLAIN_SERVER, World } from './world.js';
 
 /** How long the client waited until it knew that it was refused, and the server's log. */
 function refusedAfter(config: string, refuses: boolean): { readonly millis: number; readonly log: readonly string[] } {
   const world = new World(3);
   world.asked.add('tls-verify');
   world.events = (host) => ({ result: refuses && host.name === 'server' ? 'failure' : 'success' });
-  const server = world.add('server', SERVER + config, '198.51.100.1');
-  const client = world.add('client', CLIENT, '198.51.100.2');
+  const server = world.add('server', PLAIN_SERVER + config, '198.51.100.1');
+  const client = world.add('client', PLAIN_CLIENT, '198.51.100.2');
   const from = world.now;
   const told = (): boolean => client.log.some((line) => line.startsWith('TLS alert received: '));
   while (!told() && world.now - from < 60_000) world.run(world.now + 100);

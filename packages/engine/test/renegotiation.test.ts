@@ -1,31 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { type Host, World } from './world.js';
+import { type Host, PLAIN_CLIENT, PLAIN_SERVER, World } from './world.js';
 
-const SERVER = `mode server
-tls-server
-dev tun
-topology subnet
-server 10.8.0.0 255.255.255.0
-dh none
-ca ca.crt
-cert server.crt
-key server.key
-hand-window 10
-tran-window 200
-`;
-const CLIENT = `client
-dev tun
-proto udp
-nobind
-remote 198.51.100.1 1194
-ca ca.crt
-cert client.crt
-key client.key
-hand-window 10
-tran-window 200
-`;
+const SHORT = 'hand-window 10\ntran-window 200\n';
+const SERVER = `${PLAIN_SERVER}${SHORT}`;
+const CLIENT = `${PLAIN_CLIENT}${SHORT}`;
 
 /** Connects and lets the renegotiation after 60 s run into silence until `until`. */
 function blocked(renegotiates: 'client' | 'server', until: number): { world: World; server: Host; client: Host } {

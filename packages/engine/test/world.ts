@@ -54,7 +54,7 @@ interface Connection {
 }
 
 /** A plain server at 198.51.100.1, and a client of it. */
-export const SERVER = `mode server
+export const PLAIN_SERVER = `mode server
 tls-server
 dev tun
 topology subnet
@@ -64,7 +64,7 @@ ca ca.crt
 cert server.crt
 key server.key
 `;
-export const CLIENT = `client
+export const PLAIN_CLIENT = `client
 dev tun
 proto udp
 nobind

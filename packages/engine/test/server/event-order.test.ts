@@ -5,28 +5,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { type Host, World } from '../world.js';
+import { type Host, PLAIN_CLIENT, PLAIN_SERVER, World } from '../world.js';
 
-const SERVER = `mode server
-tls-server
-dev tun
-topology subnet
-server 10.8.0.0 255.255.255.0
-server-ipv6 fd08::/64
-dh none
-ca ca.crt
-cert server.crt
-key server.key
+const SERVER = `${PLAIN_SERVER}server-ipv6 fd08::/64
 `;
-const CLIENT = `client
-dev tun
-proto udp
-nobind
-explicit-exit-notify 1
-remote 198.51.100.1 1194
-ca ca.crt
-cert client.crt
-key client.key
+const CLIENT = `${PLAIN_CLIENT}explicit-exit-notify 1
 `;
 
 /** Every event that the server has asked for, with its arguments. */

@@ -1,30 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { type Host, World } from '../world.js';
+import { type Host, PLAIN_CLIENT, PLAIN_SERVER, World } from '../world.js';
 
-const SERVER = `mode server
-tls-server
-proto tcp-server
-dev tun
-topology subnet
-server 10.8.0.0 255.255.255.0
+const SERVER = `${PLAIN_SERVER}proto tcp-server
 hand-window 30
 max-clients 2
-dh none
-ca ca.crt
-cert server.crt
-key server.key
 `;
-const CLIENT = `client
-dev tun
-proto tcp
-nobind
-remote 198.51.100.1 1194
-ca ca.crt
-cert client.crt
-key client.key
-`;
+const CLIENT = PLAIN_CLIENT.replace('proto udp', 'proto tcp');
 
 /** A server, and connections made to it by somebody without a key. */
 interface Scene {
