@@ -16,6 +16,8 @@ import { after, test } from 'node:test';
 
 import { type Entry, Journal, JournalError } from '#src/journal.js';
 
+import { defaultRoute } from './vectors.js';
+
 const folder = mkdtempSync(join(tmpdir(), 'seikan-journal-'));
 after(() => rmSync(folder, { recursive: true }));
 
@@ -25,18 +27,7 @@ const entries: readonly Entry[] = [
     id: 1,
     step: {
       kind: 'remove-route',
-      route: {
-        family: 4,
-        destination: '0.0.0.0',
-        prefixLength: 0,
-        tos: 0,
-        table: 254,
-        protocol: 3,
-        scope: 0,
-        type: 1,
-        flags: 0,
-        others: [{ type: 8, value: Uint8Array.of(8, 0, 2, 0, 0x14, 5, 0, 0) }],
-      },
+      route: { ...defaultRoute, others: [{ type: 8, value: Uint8Array.of(8, 0, 2, 0, 0x14, 5, 0, 0) }] },
     },
     state: 'planned',
   },

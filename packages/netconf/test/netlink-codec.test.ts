@@ -17,7 +17,7 @@ import {
 import { encodeRouteAdd, encodeRouteDelete, encodeRouteLookup, parseRoute, type Route } from '#src/netlink/route.js';
 import { encodeRuleAdd, parseRule, tableRule } from '#src/netlink/rule.js';
 
-import { answers, output, present, recordedShape, recording, shape } from './vectors.js';
+import { answers, defaultRoute, output, present, recordedShape, recording, shape } from './vectors.js';
 
 const LINK_NAMES: Record<number, string> = { 1: 'lo', 2: 'e1', 3: 'e0', 4: 'tun7' };
 const SCOPES: Record<number, string> = { 0: 'global', 253: 'link', 254: 'host' };
@@ -177,24 +177,12 @@ test('asks to delete an address as ip does', () => {
   );
 });
 
-const route4: Route = {
-  family: 4,
-  destination: '0.0.0.0',
-  prefixLength: 0,
-  tos: 0,
-  table: 254,
-  protocol: 3,
-  scope: 0,
-  type: 1,
-  flags: 0,
-  others: [],
-};
 const routes: [string, Route][] = [
-  ['route4', { ...route4, gateway: '192.0.2.1', linkIndex: 3, metric: 50 }],
+  ['route4', { ...defaultRoute, gateway: '192.0.2.1', linkIndex: 3, metric: 50 }],
   [
     'routel',
     {
-      ...route4,
+      ...defaultRoute,
       destination: '10.20.0.0',
       prefixLength: 16,
       gateway: '10.8.0.1',
@@ -203,11 +191,14 @@ const routes: [string, Route][] = [
       preferredSource: '10.8.0.2',
     },
   ],
-  ['onlink', { ...route4, destination: '10.66.0.0', prefixLength: 16, gateway: '203.0.113.9', linkIndex: 3, flags: 4 }],
-  ['via6', { ...route4, destination: '10.68.0.0', prefixLength: 16, gateway: 'fe80::9', linkIndex: 3 }],
-  ['black', { ...route4, destination: '10.70.0.0', prefixLength: 16, type: 6 }],
-  ['route6', { ...route4, family: 6, destination: 'fd77::', prefixLength: 48, linkIndex: 4, metric: 77 }],
-  ['route6g', { ...route4, family: 6, destination: '::', gateway: 'fd00::1' }],
+  [
+    'onlink',
+    { ...defaultRoute, destination: '10.66.0.0', prefixLength: 16, gateway: '203.0.113.9', linkIndex: 3, flags: 4 },
+  ],
+  ['via6', { ...defaultRoute, destination: '10.68.0.0', prefixLength: 16, gateway: 'fe80::9', linkIndex: 3 }],
+  ['black', { ...defaultRoute, destination: '10.70.0.0', prefixLength: 16, type: 6 }],
+  ['route6', { ...defaultRoute, family: 6, destination: 'fd77::', prefixLength: 48, linkIndex: 4, metric: 77 }],
+  ['route6g', { ...defaultRoute, family: 6, destination: '::', gateway: 'fd00::1' }],
 ];
 for (const [name, route] of routes) {
   test(`asks for a route as ip does: ${name}`, () => {
@@ -224,7 +215,7 @@ test('adds a route with the bytes that OpenVPN 2.6.14 sends', () => {
   const sent = recording.openvpn.filter(({ dir }) => dir === 'sent').map(({ hex }) => Buffer.from(hex, 'hex'));
   const recorded = sent.find((bytes) => bytes.toString('hex').includes('080006004d000000'));
   const ours = encodeRouteAdd({
-    ...route4,
+    ...defaultRoute,
     destination: '10.98.0.0',
     prefixLength: 24,
     gateway: '192.0.2.1',
@@ -234,7 +225,9 @@ test('adds a route with the bytes that OpenVPN 2.6.14 sends', () => {
 });
 
 test('deletes a route by everything that identifies it', () => {
-  const bytes = encodeRouteDelete({ ...route4, destination: '10.20.0.0', prefixLength: 16, table: 300 }).finish(7);
+  const bytes = encodeRouteDelete({ ...defaultRoute, destination: '10.20.0.0', prefixLength: 16, table: 300 }).finish(
+    7,
+  );
   assert.equal(
     Buffer.from(bytes).toString('hex'),
     ['2c000000190005000700000000000000', '021000000003000100000000', '08000f002c010000', '080001000a140000'].join(''),

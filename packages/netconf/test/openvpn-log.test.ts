@@ -6,20 +6,15 @@ import type { Route } from '#src/netlink/route.js';
 import { lineForUndone, linesForResult } from '#src/openvpn-log.js';
 import type { Step } from '#src/step.js';
 
+import { defaultRoute } from './vectors.js';
+
 const name = (index: number) => (index === 4 ? 'tun7' : 'e0');
 const route: Route = {
-  family: 4,
+  ...defaultRoute,
   destination: '10.98.0.0',
   prefixLength: 24,
-  tos: 0,
-  table: 254,
-  protocol: 3,
-  scope: 0,
-  type: 1,
-  flags: 0,
   gateway: '192.0.2.1',
   metric: 77,
-  others: [],
 };
 const address = { linkIndex: 4, scope: 0, flags: 0 };
 
@@ -47,19 +42,7 @@ const made: [Step, string][] = [
   [
     {
       kind: 'remove-route',
-      route: {
-        family: 4,
-        destination: '0.0.0.0',
-        prefixLength: 0,
-        tos: 0,
-        table: 254,
-        protocol: 3,
-        scope: 0,
-        type: 1,
-        flags: 0,
-        gateway: '192.0.2.1',
-        others: [],
-      },
+      route: { ...defaultRoute, gateway: '192.0.2.1' },
     },
     'net_route_v4_del: 0.0.0.0/0 via 192.0.2.1 dev [NULL] table 0 metric -1',
   ],

@@ -1,5 +1,21 @@
 import { readFileSync } from 'node:fs';
 
+import type { Route } from '#src/netlink/route.js';
+
+/** The default route of a machine, as `ip route` writes it. */
+export const defaultRoute: Route = {
+  family: 4,
+  destination: '0.0.0.0',
+  prefixLength: 0,
+  tos: 0,
+  table: 254,
+  protocol: 3,
+  scope: 0,
+  type: 1,
+  flags: 0,
+  others: [],
+};
+
 interface RecordedCommand {
   readonly name: string;
   readonly command: string;

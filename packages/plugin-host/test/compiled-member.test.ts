@@ -6,6 +6,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { CompiledMember, type Log, type MemberCall, type MemberOutcome, PluginError } from '@seikan/plugin-host';
+import { certificate } from './certificate.js';
 import { fixture, folder, skip } from './habits.js';
 
 const version = { major: 2, minor: 6, patch: '.14' };
@@ -169,26 +170,7 @@ test('arguments outlive open and are padded; a variable stays where it is while 
 
 test('the certificate reaches a plugin that is not linked with libcrypto', { skip }, async () => {
   const pem = join(folder, 'cert.pem');
-  execFileSync(
-    'openssl',
-    [
-      'req',
-      '-x509',
-      '-newkey',
-      'ec',
-      '-pkeyopt',
-      'ec_paramgen_curve:P-256',
-      '-nodes',
-      '-subj',
-      '/CN=ada',
-      '-keyout',
-      '/dev/null',
-      '-out',
-      pem,
-    ],
-    { stdio: 'ignore' },
-  );
-  const der = execFileSync('openssl', ['x509', '-in', pem, '-outform', 'DER']);
+  const der = certificate(pem);
   const hash = execFileSync('openssl', ['x509', '-in', pem, '-noout', '-subject_hash'], { encoding: 'utf8' }).trim();
   const { member, said } = await opened(fixture('CERT'), 'plain');
   await member.call(call('tls-verify', { argv: ['1', 'CN=ada'], certificate: { depth: 1, der } }));

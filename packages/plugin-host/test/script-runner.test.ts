@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
 import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { type Log, ScriptRunner, type ScriptSettings } from '@seikan/plugin-host';
 import type { EventRequest, EventVerdict } from '@seikan/plugin-sdk';
+
+import { certificate } from './certificate.js';
 
 const home = mkdtempSync(join(tmpdir(), 'seikan-scripts-'));
 after(() => rmSync(home, { recursive: true }));
@@ -189,28 +190,7 @@ test('client-connect hands over its config, now or after a deferral', async () =
 });
 
 test('tls-verify exports the certificate and tls-crypt-v2-verify the metadata', async () => {
-  execFileSync(
-    'openssl',
-    [
-      'req',
-      '-x509',
-      '-newkey',
-      'ec',
-      '-pkeyopt',
-      'ec_paramgen_curve:P-256',
-      '-nodes',
-      '-subj',
-      '/CN=ada',
-      '-days',
-      '2',
-      '-keyout',
-      '/dev/null',
-      '-out',
-      join(home, 'cert.pem'),
-    ],
-    { stdio: 'ignore' },
-  );
-  const der = execFileSync('openssl', ['x509', '-in', join(home, 'cert.pem'), '-outform', 'DER']);
+  const der = certificate(join(home, 'cert.pem'));
   const verify = script(`[ "$1 $2" = "0 CN=ada" ] && cmp -s "$peer_cert" ${home}/cert.pem`);
   const settings = {
     security: 2,
