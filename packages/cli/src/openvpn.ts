@@ -249,8 +249,8 @@ class OpenvpnProcess {
     };
     const stopTrace = plugins.size > 0 ? await servePluginTrace(kept.events) : undefined;
     try {
-      for (;;) {
-        const status = await this.#runTunnel(configuration, log, kept);
+      for (let again = !this.#first; ; again = true) {
+        const status = await this.#runTunnel(configuration, log, kept, again);
         if (status !== 'soft') return status;
       }
     } finally {
@@ -265,6 +265,7 @@ class OpenvpnProcess {
     { options }: Configuration,
     log: LineLog,
     { privileges, materials, files, events, environment, offload }: Kept,
+    again: boolean,
   ): Promise<number | 'soft' | 'again'> {
     const write = (line: LogLine): void => log.write(line);
     let failure: unknown;
@@ -313,7 +314,7 @@ class OpenvpnProcess {
       credentials: async (challenge) => await this.#takeCredentials(options, challenge),
     });
     const release = this.#signals.sendTo(tunnel);
-    const cause = await tunnel.run();
+    const cause = await tunnel.run(again);
     release();
     if (failure !== undefined) throw failure;
     if (cause.why === 'fatal') {

@@ -18,10 +18,10 @@ import type { Agreement } from './client/agreement.js';
 import { ConnectionList } from './client/connection-list.js';
 import { Connector } from './client/connector.js';
 import { Login } from './client/login.js';
-import { EXIT_NOTICE, type Phase, SETTLING } from './client/phase.js';
+import { EXIT_NOTICE, type Phase, SETTLING, UNATTENDED_PAUSE } from './client/phase.js';
 import { Statistics } from './client/statistics.js';
 import { TunnelSession } from './client/tunnel-session.js';
-import type { TunnelSessionSettings } from './client/tunnel-session-host.js';
+import type { RestartManner, TunnelSessionSettings } from './client/tunnel-session-host.js';
 import { earliest } from './context.js';
 import { connectionReset } from './log-lines.js';
 import type { Connection, Options } from './options/options.js';
@@ -104,8 +104,7 @@ export class PointToPoint {
       closeLink: (link) => this.#closeLink(link),
       opened: (connection, link, remote, time) => this.#openSession(connection, link, remote, time),
       failed: (reason, advance, time) => {
-        this.#connections.advance(advance);
-        this.#restart(reason === 'connection-failed' ? 'connection failed(soft)' : 'soft', reason, time);
+        this.#restart(reason === 'connection-failed' ? 'connection failed(soft)' : 'soft', reason, time, { advance });
       },
       fatal: (text, time) => this.#fatal(text, time),
     });
@@ -133,11 +132,13 @@ export class PointToPoint {
     return this.#outputs.shift();
   }
 
-  handleStart(time: Time): void {
+  /** `again`: the process has had a tunnel before, and does not hurry to the next. */
+  handleStart(time: Time, again = false): void {
     // A signal may have come first.
     if (this.#phase.name !== 'idle') return;
     this.#statistics.start(time.now);
-    this.#begin(time);
+    if (again) this.#pause(0, time);
+    else this.#begin(time);
   }
 
   handleSignal(signal: TunnelSignal, time: Time): void {
@@ -174,7 +175,7 @@ export class PointToPoint {
       case 'linkDown':
         if (this.#connector.handleLinkDown(event.link, event.reason, time)) return;
         if (session.usesLink(event.link))
-          this.#restart('soft', 'connection-reset', time, connectionReset(event.reason));
+          this.#restart('soft', 'connection-reset', time, { message: connectionReset(event.reason) });
         return;
       case 'linkError':
         this.#log.notice(event.text);
@@ -184,7 +185,7 @@ export class PointToPoint {
         return;
       case 'channelDown':
         this.#deviceIsGone = true;
-        this.#restart('soft', 'channel-down', time, event.reason);
+        this.#restart('soft', 'channel-down', time, { message: event.reason });
         return;
       case 'peerTimeout':
         this.#peerTimeout(time);
@@ -227,8 +228,7 @@ export class PointToPoint {
       this.#end('SIGTERM', 'soft', time, 'exit-with-notification');
     else if (phase.name === 'calling' && now >= phase.until) {
       this.#log.error('Server poll timeout, restarting');
-      this.#connections.advance();
-      this.#restart('soft', 'server_poll', time);
+      this.#restart('soft', 'server_poll', time, { pause: 'none' });
     }
     this.#connector.handleTimeout(time);
     this.#session.handleTimeout(time);
@@ -362,7 +362,7 @@ export class PointToPoint {
 
   #completed(routeErrors: readonly string[]): void {
     this.#phase = { name: 'connected' };
-    this.#log.write('notice', 0, `Initialization Sequence Completed${routeErrors.length > 0 ? ' With Errors' : ''}`);
+    this.#log.write('notice', 0, 'Initialization Sequence Completed');
     const { addresses } = this.#session.agreement?.options ?? this.#options;
     this.#outputs.push({
       output: 'state',
@@ -384,21 +384,23 @@ export class PointToPoint {
       return;
     }
     const name = this.#session.peerName ?? 'UNDEF';
-    this.#restart('soft', 'ping-restart', time, `[${name}] Inactivity timeout (--ping-restart), restarting`);
+    this.#restart('soft', 'ping-restart', time, {
+      message: `[${name}] Inactivity timeout (--ping-restart), restarting`,
+    });
   }
 
   // Coming down.
 
-  #restart(source: SignalSource, reason: string, time: Time, message?: string, leastPause: Millis = 0): void {
+  #restart(source: SignalSource, reason: string, time: Time, manner: RestartManner = {}): void {
     if (['ended', 'leaving', 'closing'].includes(this.#phase.name)) return;
     const { remapUsr1 } = this.#options.process;
-    if (message !== undefined) this.#log.write('notice', 0, message);
+    if (manner.message !== undefined) this.#log.write('notice', 0, manner.message);
     if (remapUsr1 === 'SIGHUP') {
-      this.#end('SIGHUP', source, time, reason);
+      this.#end('SIGHUP', 'soft', time, reason);
       return;
     }
     if (remapUsr1 === 'SIGTERM') {
-      this.#leave('SIGTERM', source, time, reason);
+      this.#leave('SIGTERM', 'soft', time, reason);
       return;
     }
     this.#signal = reason === '' ? 'sigusr1' : reason;
@@ -407,7 +409,7 @@ export class PointToPoint {
     this.#closeSession();
     // A person's restart may be for the sake of another address behind the name.
     if (source === 'hard' && !this.#options.persist.remoteIp) this.#connections.forgetAddresses();
-    const pause = Math.max(this.#connections.pause(), leastPause);
+    this.#connections.ended(manner.advance);
     const wait = (refusal: Refusal, at: Time): void => {
       if (refusal !== undefined) {
         this.#fatal(refusal, at);
@@ -415,8 +417,7 @@ export class PointToPoint {
       }
       this.#log.write('notice', 0, `SIGUSR1[${source},${reason}] received, process restarting`);
       this.#scripts.reset();
-      this.#phase = { name: 'pausing', until: at.now + pause };
-      this.#log.info(3, `Restart pause, ${Math.ceil(pause / 1000)} second(s)`);
+      this.#pause(manner.pause ?? 0, at);
       this.#state('RECONNECTING', reason);
     };
     this.#phase = { name: 'idle' };
@@ -424,6 +425,13 @@ export class PointToPoint {
     this.#deviceIsGone = false;
     if (this.#device.isOpen && !kept) this.#closeTun(time, wait);
     else this.#device.restarting(this.#signal, time, wait);
+  }
+
+  #pause(least: Millis | 'none', time: Time): void {
+    const patience = this.#options.auth.retry === 'nointeract' ? UNATTENDED_PAUSE : 0;
+    const pause = least === 'none' ? 0 : this.#connections.pause(Math.max(patience, least));
+    this.#phase = { name: 'pausing', until: time.now + pause };
+    if (pause > 0) this.#log.info(3, `Restart pause, ${Math.ceil(pause / 1000)} second(s)`);
   }
 
   #leave(signal: 'SIGTERM' | 'SIGINT', source: SignalSource, time: Time, reason = ''): void {

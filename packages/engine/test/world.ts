@@ -107,7 +107,8 @@ export class World {
     return { now: this.now, wallClock: 1_795_000_000 + Math.floor(this.now / 1000) };
   }
 
-  add(name: string, config: string, address: string): Host {
+  /** `again`: its process has had a tunnel before. */
+  add(name: string, config: string, address: string, again = false): Host {
     const { options } = parseConfig(config, `${name}.conf`, { read: () => undefined });
     const role = options.tls.role === 'server' ? 'server' : 'client';
     const tls = new ScriptedTls({
@@ -150,7 +151,7 @@ export class World {
       link: 0,
     };
     this.hosts.push(host);
-    machine.handleStart(this.time);
+    machine.handleStart(this.time, again);
     this.drain(host);
     return host;
   }

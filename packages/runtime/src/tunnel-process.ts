@@ -160,11 +160,11 @@ export class TunnelProcess {
       : new PointToPoint({ ...common, staticKey: materials.staticKey, hostFacts });
   }
 
-  /** Runs until the tunnel ends for good, and leaves nothing behind. */
-  async run(): Promise<EndCause> {
+  /** Runs until the tunnel ends for good, and leaves nothing behind. `again`: after a pause, as the last one has just ended. */
+  async run(again = false): Promise<EndCause> {
     const recovering = this.#settings.options.mode === 'server' ? undefined : this.#tun.recover?.();
     if (recovering !== undefined) await recovering;
-    this.#machine.handleStart(this.#time);
+    this.#machine.handleStart(this.#time, again);
     this.#pump();
     const cause = await this.#ended;
     this.#over = true;

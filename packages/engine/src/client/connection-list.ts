@@ -4,13 +4,16 @@
  *
  *   remote 1: address a, address b ─▶ remote 2: address a ─▶ … ─▶ remote 1 (next round)
  *
- * Only a failure moves on, so what worked is tried again first. The pause doubles from the fifth round on, up to the
- * maximum.
+ * Only a tunnel that was up may try its own place again, once; whatever else ends moves on. The pause doubles from the
+ * fifth round on, up to the maximum.
  * upstream: init.c `next_connection_entry`, `socket_restart_pause` (2.6).
  */
 import type { Endpoint, Millis, RandomFill } from '@seikan/core';
 
 import type { Connection } from '../options/options.js';
+
+/** Where the next attempt goes: nowhere else, to the next address, or past this remote's other addresses. */
+export type Advance = 'no' | 'address' | 'remote';
 
 /** Rounds at the configured pause before it starts to double: the fifth failure waits twice as long. */
 const PATIENT_ROUNDS = 4;
@@ -21,6 +24,7 @@ export class ConnectionList {
   #addresses: readonly Endpoint[] = [];
   #addressIndex = 0;
   #rounds = 0;
+  #wasUp = false;
 
   /** With `shuffle` (remote-random) the order is drawn once. */
   constructor(connections: readonly Connection[], shuffle: RandomFill | undefined) {
@@ -49,14 +53,18 @@ export class ConnectionList {
     this.#addressIndex = 0;
   }
 
-  /** The tunnel came up: after a restart the same address is tried first. */
+  /** The tunnel came up: after its end the same address is tried first. */
   succeeded(): void {
     this.#rounds = 0;
+    this.#wasUp = true;
   }
 
-  /** Moves to the next address, or the next remote. `remote`: leave this remote's other addresses aside. */
-  advance(by: 'address' | 'remote' = 'address'): void {
-    if (by === 'address' && this.#addressIndex + 1 < this.#addresses.length) {
+  /** An attempt, or the tunnel that it became, is over. */
+  ended(advance: Advance = 'address'): void {
+    const stays = advance === 'no' || (this.#wasUp && advance === 'address');
+    this.#wasUp = false;
+    if (stays) return;
+    if (advance === 'address' && this.#addressIndex + 1 < this.#addresses.length) {
       this.#addressIndex += 1;
       return;
     }
@@ -72,10 +80,11 @@ export class ConnectionList {
     this.#addressIndex = 0;
   }
 
-  pause(): Millis {
+  /** `least` takes the place of a shorter `connect-retry`; the maximum holds for it too. */
+  pause(least: Millis): Millis {
     const { connectRetry, connectRetryMaximum } = this.current;
     const doublings = Math.min(Math.max(0, this.#rounds - PATIENT_ROUNDS), 16);
-    return Math.min(connectRetry * 2 ** doublings, connectRetryMaximum) * 1000;
+    return Math.min(Math.max(connectRetry * 1000, least) * 2 ** doublings, connectRetryMaximum * 1000);
   }
 }
 

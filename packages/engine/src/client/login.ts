@@ -9,6 +9,7 @@ import { fromBase64, type Millis } from '@seikan/core';
 import type { Asks } from '../asks.js';
 import type { AuthOptions } from '../options/options.js';
 import type { DynamicChallenge, Time } from '../output.js';
+import type { Advance } from './connection-list.js';
 
 /** What follows an AUTH_FAILED. */
 export type AfterRefusal =
@@ -16,13 +17,10 @@ export type AfterRefusal =
       readonly action: 'restart';
       /** As the restart is logged. */
       readonly reason: string;
-      readonly advance: 'no' | 'address' | 'remote';
-      readonly leastPause: Millis;
+      readonly advance: Advance;
+      readonly pause: Millis;
     }
   | { readonly action: 'exit' };
-
-/** `auth-retry nointeract` waits so long. */
-const RETRY_PAUSE: Millis = 10_000;
 
 export class Login {
   readonly #asks: Asks;
@@ -74,7 +72,7 @@ export class Login {
     if (reason.startsWith('SESSION:') || this.#token !== undefined) {
       // The token has run out: what the user typed still holds.
       this.#token = undefined;
-      return { action: 'restart', reason: 'auth-failure (auth-token)', advance: 'no', leastPause: 0 };
+      return { action: 'restart', reason: 'auth-failure (auth-token)', advance: 'no', pause: 0 };
     }
     const temporary = /^TEMP(?:\[([^\]]*)\])?/.exec(reason);
     if (temporary !== null) return afterTemporary((temporary[1] ?? '').split(','));
@@ -83,8 +81,7 @@ export class Login {
       this.#credentials = undefined;
       this.#challenge = parseChallenge(reason);
     }
-    const leastPause = this.#auth.retry === 'nointeract' ? RETRY_PAUSE : 0;
-    return { action: 'restart', reason: 'auth-failure', advance: 'no', leastPause };
+    return { action: 'restart', reason: 'auth-failure', advance: 'no', pause: 0 };
   }
 }
 
@@ -97,7 +94,7 @@ function afterTemporary(flags: readonly string[]): AfterRefusal {
     action: 'restart',
     reason: 'auth-temp-failure (server temporary reject)',
     advance: advance === 'no' || advance === 'remote' ? advance : 'address',
-    leastPause: (Number(value('backoff') ?? 0) || 0) * 1000,
+    pause: (Number(value('backoff') ?? 0) || 0) * 1000,
   };
 }
 

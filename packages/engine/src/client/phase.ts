@@ -17,5 +17,7 @@ export type Phase =
 
 /** Stock peers look at their state once a second. */
 export const SETTLING: Millis = 1_500;
+/** The least pause with `auth-retry nointeract`, whatever ended: nobody is there to stop a wrong password. */
+export const UNATTENDED_PAUSE: Millis = 10_000;
 /** How long EXIT is given to leave before everything is closed. */
 export const EXIT_NOTICE: Millis = 1_000;

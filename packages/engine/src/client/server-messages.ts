@@ -3,25 +3,26 @@
  * upstream: forward.c `check_incoming_control_channel`, push.c (2.6).
  */
 
-import type { Options } from '../options/options.js';
+import type { Connection, Options } from '../options/options.js';
 import type { PulledOptions } from '../options/pull.js';
 import type { SignalSource, Time, TunnelState } from '../output.js';
 import { redact, type TunnelLog } from '../tunnel-log.js';
-import type { ConnectionList } from './connection-list.js';
 import type { Login } from './login.js';
 import { Pull } from './pull.js';
+import type { RestartManner } from './tunnel-session-host.js';
 
 export interface ServerMessagesHost {
   readonly options: Options;
   readonly log: TunnelLog;
-  readonly connections: ConnectionList;
+  /** The place that the session is with. */
+  readonly connection: Connection;
   readonly login: Login;
   /** Sends a control message to the server. */
   send(text: string, time: Time): void;
   onState(state: TunnelState): void;
   /** The options of a new session are here. */
   pulled(options: PulledOptions, time: Time): void;
-  restart(reason: string, time: Time, leastPause?: number): void;
+  restart(reason: string, time: Time, manner?: RestartManner): void;
   leave(source: SignalSource, reason: string, time: Time): void;
 }
 
@@ -32,7 +33,7 @@ export class ServerMessages {
 
   constructor(host: ServerMessagesHost) {
     this.#host = host;
-    this.#pull = new Pull(host.options, host.connections.current, (time) => {
+    this.#pull = new Pull(host.options, host.connection, (time) => {
       host.log.info(3, "SENT CONTROL [server]: 'PUSH_REQUEST' (status=1)");
       host.send('PUSH_REQUEST', time);
     });
@@ -43,7 +44,7 @@ export class ServerMessages {
   }
 
   handle(text: string, time: Time): void {
-    const { log, connections } = this.#host;
+    const { log } = this.#host;
     const comma = text.indexOf(',');
     const [keyword, argument] = comma < 0 ? [text, ''] : [text.slice(0, comma), text.slice(comma + 1)];
     switch (keyword) {
@@ -54,8 +55,9 @@ export class ServerMessages {
         return this.#authFailed(argument, time);
       case 'RESTART':
         log.notice(`Connection reset command was pushed by server ('${argument}')`);
-        if (/^\[[^\]]*N/.test(argument)) connections.advance('remote');
-        return this.#host.restart('server-pushed-connection-reset', time);
+        return this.#host.restart('server-pushed-connection-reset', time, {
+          advance: /^\[[^\]]*N/.test(argument) ? 'remote' : undefined,
+        });
       case 'HALT':
         log.notice(`Halt command was pushed by server ('${argument}')`);
         return this.#host.leave('soft', '', time);
@@ -102,7 +104,7 @@ export class ServerMessages {
   }
 
   #authFailed(reason: string, time: Time): void {
-    const { log, login, connections, options } = this.#host;
+    const { log, login, options } = this.#host;
     log.write('error', 0, `AUTH: Received control message: AUTH_FAILED${reason === '' ? '' : `,${reason}`}`);
     const refusal = login.refused(reason);
     if (reason.startsWith('CRV1:') && options.auth.retry !== 'interact')
@@ -111,8 +113,7 @@ export class ServerMessages {
       this.#host.leave('soft', 'auth-failure', time);
       return;
     }
-    if (refusal.advance !== 'no') connections.advance(refusal.advance);
-    this.#host.restart(refusal.reason, time, refusal.leastPause);
+    this.#host.restart(refusal.reason, time, refusal);
   }
 
   #authPending(argument: string, time: Time): void {

@@ -18,7 +18,7 @@ import type { PeerChains } from '../peer-chains.js';
 import type { TunnelLog } from '../tunnel-log.js';
 import type { TunnelScripts } from '../tunnel-scripts.js';
 import type { Agreement } from './agreement.js';
-import type { ConnectionList } from './connection-list.js';
+import type { Advance, ConnectionList } from './connection-list.js';
 import type { Login } from './login.js';
 
 export interface TunnelSessionSettings {
@@ -34,6 +34,14 @@ export interface TunnelSessionSettings {
   /** `secret`: without it there is TLS. */
   readonly staticKey: StaticKey | undefined;
   readonly readCounters: (peer: PeerRef) => PeerCounters | undefined;
+}
+
+/** What comes after a session's end. */
+export interface RestartManner {
+  readonly message?: string | undefined;
+  readonly advance?: Advance | undefined;
+  /** The pause is no shorter; `none`: there is none. */
+  readonly pause?: Millis | 'none' | undefined;
 }
 
 /** Whoever restarts it. */
@@ -53,7 +61,7 @@ export interface TunnelSessionHost {
   prepareTun(agreement: Agreement, time: Time, then: (time: Time) => void): void;
   /** Peer and key are in the data channel: the tun may come up. A static-key peer's need not yet. */
   agreed(agreement: Agreement, time: Time): void;
-  restart(source: SignalSource, reason: string, time: Time, message?: string, leastPause?: Millis): void;
+  restart(source: SignalSource, reason: string, time: Time, manner?: RestartManner): void;
   leave(source: SignalSource, reason: string, time: Time): void;
   fatal(text: string, time: Time): void;
 }

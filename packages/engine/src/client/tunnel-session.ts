@@ -116,7 +116,7 @@ export class TunnelSession implements ContextOwner {
       this.#openStatic(connection, link, remote, time);
       return;
     }
-    const { chains, connections, login } = this.#host;
+    const { chains, login } = this.#host;
     this.#context = new Context(
       contextSettings({
         mode: 'p2p',
@@ -138,12 +138,12 @@ export class TunnelSession implements ContextOwner {
     this.#server = new ServerMessages({
       options,
       log: this.#log,
-      connections,
+      connection,
       login,
       send: (text, at) => void this.#context?.send(text, at),
       onState: (state) => this.#host.onState(state),
       pulled: (pulled, at) => this.#pulled(pulled, at),
-      restart: (reason, at, leastPause) => this.#host.restart('soft', reason, at, undefined, leastPause),
+      restart: (reason, at, manner) => this.#host.restart('soft', reason, at, manner),
       leave: (source, reason, at) => this.#host.leave(source, reason, at),
     });
     this.#host.onState('WAIT');
@@ -191,7 +191,7 @@ export class TunnelSession implements ContextOwner {
 
   peerLost({ peer, reason }: DataChannelEvent & { event: 'peerLost' }, time: Time): void {
     if (peer.generation === this.#context?.peer?.generation)
-      this.#host.restart('soft', 'dco-peer-lost', time, `dco: ${reason}, restarting`);
+      this.#host.restart('soft', 'dco-peer-lost', time, { message: `dco: ${reason}, restarting` });
   }
 
   handleMessage(plaintext: Uint8Array, time: Time): void {
@@ -337,8 +337,7 @@ export class TunnelSession implements ContextOwner {
     // Over TCP an error is fatal, as upstream has it: a stream does not lose packets.
     const mayGoOn = failure.fault !== 'auth-failed' && connections.current.protocol === 'udp';
     if (mayGoOn && this.#context?.keepOldKey(key, time) === true) return;
-    connections.advance();
-    if (this.#options.tls.exitOnError) this.#host.leave('soft', '', time);
+    if (this.#options.tls.exitOnError) this.#host.leave('soft', 'tls-error', time);
     else this.#host.restart('soft', 'tls-error', time);
   }
 

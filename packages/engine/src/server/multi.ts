@@ -64,6 +64,8 @@ export class Multi implements InstanceHost {
   readonly #device: TunnelDevice;
   #nextLink: LinkId = 1;
   #phase: 'idle' | 'starting' | 'running' | 'leaving' | 'ended' = 'idle';
+  /** The process has had a server before: until when it waits. */
+  #startAt: Millis | undefined;
   #endAt: { readonly at: Millis; readonly signal: 'SIGTERM' | 'SIGINT'; readonly source: SignalSource } | undefined;
 
   constructor(settings: TopSettings) {
@@ -144,9 +146,15 @@ export class Multi implements InstanceHost {
     this.#outputs.push(output);
   }
 
-  handleStart(time: Time): void {
-    this.#phase = 'starting';
-    this.#poolFile.restore(time, (at) => this.#openLink(at));
+  /** `again`: the process has had a tunnel before, and does not hurry to the next. */
+  handleStart(time: Time, again = false): void {
+    if (this.#phase !== 'idle') return;
+    if (!again) return this.#start(time);
+    const { protocol, connectRetry } = this.#connection;
+    const pause = protocol === 'udp' ? connectRetry : 1;
+    this.#startAt = time.now + pause * 1000;
+    this.#log.info(3, `Restart pause, ${pause} second(s)`);
+    return undefined;
   }
 
   handleSignal(signal: 'SIGUSR1' | 'SIGUSR2' | 'SIGHUP' | 'SIGTERM' | 'SIGINT', time: Time): void {
@@ -158,9 +166,14 @@ export class Multi implements InstanceHost {
       case 'SIGINT':
         this.#leave(signal, time);
         return;
-      case 'SIGUSR1':
-      case 'SIGHUP':
+      case 'SIGUSR1': {
         // A server has nothing of its own to keep on a soft restart: its clients come back either way.
+        const { remapUsr1 } = this.top.options.process;
+        if (remapUsr1 === 'SIGTERM') this.#leave(remapUsr1, time);
+        else this.#end({ signal: remapUsr1 ?? signal, source: remapUsr1 === undefined ? 'hard' : 'soft' }, time);
+        return;
+      }
+      case 'SIGHUP':
         this.#end({ signal, source: 'hard' }, time);
         return;
       default:
@@ -232,6 +245,7 @@ export class Multi implements InstanceHost {
   }
 
   handleTimeout(time: Time): void {
+    if (this.#startAt !== undefined && time.now >= this.#startAt) this.#start(time);
     for (const instance of this.#instances.takeDue(time.now)) instance.handleTimeout(time);
     for (const remote of this.#links.handleTimeout(time.now))
       this.#log.info(3, `${formatEndpoint(remote)} Connection closed: no session began within the hand-window`);
@@ -242,6 +256,7 @@ export class Multi implements InstanceHost {
 
   nextTimeout(): Millis | undefined {
     return earliest(
+      this.#startAt,
       this.#status.nextTimeout(),
       this.#endAt?.at,
       this.#poolFile.nextTimeout(),
@@ -280,6 +295,12 @@ export class Multi implements InstanceHost {
   }
 
   // Starting.
+
+  #start(time: Time): void {
+    this.#startAt = undefined;
+    this.#phase = 'starting';
+    this.#poolFile.restore(time, (at) => this.#openLink(at));
+  }
 
   #openLink(time: Time): void {
     const connection = this.#connection;
@@ -453,6 +474,7 @@ export class Multi implements InstanceHost {
   #finish(time: Time, signal: string | undefined, then: (refusal: Refusal) => void): void {
     if (this.#phase === 'ended') return;
     this.#phase = 'ended';
+    this.#startAt = undefined;
     this.#endAt = undefined;
     this.#asks.cancelAll();
     this.#scripts.cancelled();

@@ -18,6 +18,8 @@ export interface PoolFileSettings {
 export class PoolFile {
   readonly #settings: PoolFileSettings;
   #writeAt: Millis | undefined;
+  /** What stands in the file is in the pool: until then it would be lost. */
+  #restored = false;
 
   constructor(settings: PoolFileSettings) {
     this.#settings = settings;
@@ -34,6 +36,7 @@ export class PoolFile {
         for (const line of pool.restore(answer.text))
           log.warning(`WARNING: ifconfig-pool-persist file ${persist.file}: cannot use line '${line}'`);
       }
+      this.#restored = true;
       then(at);
     });
   }
@@ -53,7 +56,7 @@ export class PoolFile {
   write(): void {
     const { persist, pool, emit } = this.#settings;
     this.#writeAt = undefined;
-    if (persist !== undefined && this.#isWritten)
+    if (persist !== undefined && this.#restored && this.#isWritten)
       emit({ output: 'write-file', path: persist.file, text: pool.encode() });
   }
 

@@ -1,0 +1,92 @@
+/** Where a client turns to after an attempt or a tunnel has ended, and how long it waits before. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { CLIENT, type Host, SERVER, World } from './world.js';
+
+const FAILOVER = `${CLIENT}remote 198.51.100.3 1194\n`;
+
+/** The addresses that were tried, in order. */
+function tried(client: Host): (string | undefined)[] {
+  return client.outputs.flatMap((output) =>
+    output.output === 'ask' && output.ask === 'open-link' ? [output.remote?.address] : [],
+  );
+}
+
+const pauses = (host: Host): string[] => host.log.filter((line) => line.startsWith('Restart pause'));
+
+test('a client goes on to the next remote when the first one pushes what it rejects', () => {
+  const world = new World(1);
+  world.add('server', `${SERVER}push "route 10.9.0.0 255.255.255.0"\n`, '198.51.100.1');
+  world.add('other', SERVER, '198.51.100.3');
+  const client = world.add('client', `${FAILOVER}pull-filter reject "route 10.9"\n`, '198.51.100.2');
+  world.run(10_000);
+  assert.deepEqual(tried(client), ['198.51.100.1', '198.51.100.3']);
+  assert.ok(client.log.includes('Initialization Sequence Completed'));
+});
+
+test('a signal before the tunnel is up moves on to the next remote, one afterwards does not', () => {
+  const world = new World(2);
+  const client = world.add('client', FAILOVER, '198.51.100.2');
+  world.add('server', SERVER, '198.51.100.3');
+  client.machine.handleSignal('SIGUSR1', world.time);
+  world.drain(client);
+  world.run(10_000);
+  client.machine.handleSignal('SIGUSR1', world.time);
+  world.drain(client);
+  world.run(20_000);
+  assert.deepEqual(tried(client), ['198.51.100.1', '198.51.100.3', '198.51.100.3']);
+});
+
+test('after a server that does not answer the next one is tried at once', () => {
+  const world = new World(3);
+  const client = world.add('client', `${FAILOVER}connect-timeout 5\n`, '198.51.100.2');
+  world.run(world.now + 7_000);
+  assert.deepEqual(tried(client), ['198.51.100.1', '198.51.100.3']);
+  assert.deepEqual(pauses(client), []);
+});
+
+test('auth-retry nointeract waits 10 s after whatever ended, and connect-retry bounds it', () => {
+  for (const [limits, line] of [
+    ['connect-retry 1 300', 'Restart pause, 10 second(s)'],
+    ['connect-retry 1 4', 'Restart pause, 4 second(s)'],
+  ] as const) {
+    const world = new World(4);
+    const client = world.add('client', `${CLIENT}auth-retry nointeract\n${limits}\n`, '198.51.100.2');
+    client.machine.handleSignal('SIGUSR1', world.time);
+    world.drain(client);
+    assert.deepEqual(pauses(client), [line]);
+  }
+});
+
+test('SIGUSR1 turned into another signal ends the process softly, of a server too', () => {
+  for (const [signal, line] of [
+    ['SIGHUP', 'SIGHUP[soft,] received, process restarting'],
+    ['SIGTERM', 'SIGTERM[soft,] received, process exiting'],
+  ] as const) {
+    const world = new World(5);
+    const client = world.add('client', `${CLIENT}remap-usr1 ${signal}\n`, '198.51.100.2');
+    client.machine.handleSignal('SIGUSR1', world.time);
+    world.drain(client);
+    assert.equal(client.log.at(-1), line);
+    const server = world.add('server', `${SERVER}remap-usr1 ${signal}\n`, '198.51.100.1');
+    world.run(1_000);
+    server.machine.handleSignal('SIGUSR1', world.time);
+    world.drain(server);
+    assert.match(server.log.at(-1) ?? '', new RegExp(`^${signal}`));
+  }
+});
+
+test('a process that begins anew waits first, and can be ended meanwhile', () => {
+  for (const config of [CLIENT, `${SERVER}ifconfig-pool-persist pool.txt\n`]) {
+    const world = new World(6);
+    const host = world.add('again', config, '198.51.100.4', true);
+    assert.deepEqual(pauses(host), ['Restart pause, 1 second(s)']);
+    assert.equal(host.outputs.some(({ output }) => output === 'ask'), false);
+    host.machine.handleSignal('SIGTERM', world.time);
+    world.drain(host);
+    assert.equal(host.outputs.at(-1)?.output, 'end');
+    // The leases that stand in the file are not overwritten with none.
+    assert.equal(host.outputs.some(({ output }) => output === 'write-file'), false);
+  }
+});
