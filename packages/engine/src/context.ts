@@ -44,6 +44,16 @@ export interface ContextOwner {
   failed(key: KeyState, failure: KeyFailure, time: Time): void;
   /** A newcomer has become the active session. */
   takenOver(key: KeyState, time: Time): void;
+  /** We have begun to replace a key. */
+  renegotiating(replaced: ReplacedKey): void;
+}
+
+/** How old a key has become and what it has carried, each beside what it may; limits of 0 are none. */
+export interface ReplacedKey {
+  readonly age: Millis;
+  readonly bytes: number;
+  readonly packets: number;
+  readonly limits: Renegotiation;
 }
 
 export interface ContextSettings {
@@ -220,7 +230,10 @@ export class Context {
 
   renegotiate(time: Time): boolean {
     if (time.now < this.#renegotiateFrom) return false;
+    const { establishedAt = time.now } = this.session.active?.primary ?? {};
     const started = this.session.renegotiate(time.now);
+    const limits = this.#settings.renegotiation;
+    if (started) this.#owner.renegotiating({ age: time.now - establishedAt, ...this.#usage.carried, limits });
     this.#drain(time);
     return started;
   }

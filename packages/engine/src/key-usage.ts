@@ -24,20 +24,22 @@ export class KeyUsage {
 
   /** A new key is in use. */
   restart(now: Millis): void {
-    if (this.#bytes === 0 && this.#packets === 0) return;
     this.#start = this.#total();
-    this.#nextLook = now + INTERVAL;
+    if (this.#bytes > 0 || this.#packets > 0) this.#nextLook = now + INTERVAL;
+  }
+
+  /** What the key has carried by now. */
+  get carried(): { readonly bytes: number; readonly packets: number } {
+    const { bytes, packets } = this.#total();
+    return { bytes: bytes - this.#start.bytes, packets: packets - this.#start.packets };
   }
 
   /** Whether the key has carried what it may, as far as is known at the last look. */
   isOver(now: Millis): boolean {
     if (this.#nextLook === undefined || now < this.#nextLook) return false;
     this.#nextLook = now + INTERVAL;
-    const { bytes, packets } = this.#total();
-    return (
-      (this.#bytes > 0 && bytes - this.#start.bytes >= this.#bytes) ||
-      (this.#packets > 0 && packets - this.#start.packets >= this.#packets)
-    );
+    const { bytes, packets } = this.carried;
+    return (this.#bytes > 0 && bytes >= this.#bytes) || (this.#packets > 0 && packets >= this.#packets);
   }
 
   nextTimeout(): Millis | undefined {

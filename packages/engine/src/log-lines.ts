@@ -1,6 +1,7 @@
 /** Log lines of several machines, in OpenVPN's words and at its levels: other programs look for them. Source: 2.6.14's log. */
 import type { Crypto, Endpoint, KeyFailure, PeerId, SessionId } from '@seikan/core';
 
+import type { ReplacedKey } from './context.js';
 import type { Negotiated, PeerInfo } from './negotiation.js';
 import type { TimerOptions } from './options/options.js';
 import { afInet, type TunnelLog } from './tunnel-log.js';
@@ -14,6 +15,11 @@ export function initialPacket(from: Endpoint, sessionId: SessionId): string {
 /** `reason` as the data channel says it; upstream says 0 for a connection that was closed. */
 export function connectionReset(reason: string): string {
   return `Connection reset, restarting [${reason === 'closed by the peer' ? '0' : reason}]`;
+}
+
+export function logSoftReset(log: TunnelLog, { age, bytes, packets, limits }: ReplacedKey): void {
+  const seconds = `${Math.floor(age / 1000)}/${Math.floor(limits.after / 1000)}`;
+  log.info(3, `TLS: soft reset sec=${seconds} bytes=${bytes}/${limits.bytes || -1} pkts=${packets}/${limits.packets}`);
 }
 
 /** Why a key was not agreed on. */

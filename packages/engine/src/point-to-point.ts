@@ -378,12 +378,12 @@ export class PointToPoint {
 
   #peerTimeout(time: Time): void {
     const { timers } = this.#session.agreement?.options ?? this.#options;
+    const name = this.#session.peerName ?? 'UNDEF';
     if (timers.pingAction === 'exit') {
-      this.#log.write('notice', 0, 'Inactivity timeout (--ping-exit), exiting');
+      this.#log.write('notice', 0, `[${name}] Inactivity timeout (--ping-exit), exiting`);
       this.#leave('SIGTERM', 'soft', time, 'ping-exit');
       return;
     }
-    const name = this.#session.peerName ?? 'UNDEF';
     this.#restart('soft', 'ping-restart', time, {
       message: `[${name}] Inactivity timeout (--ping-restart), restarting`,
     });

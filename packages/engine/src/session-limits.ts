@@ -5,6 +5,14 @@ import { earliest } from './context.js';
 import { IdleWatch } from './idle-watch.js';
 import type { TimerOptions } from './options/options.js';
 
+export type SessionLimit = 'session-timeout' | 'inactive';
+
+/** As it is logged. */
+export const LIMIT_REACHED: Readonly<Record<SessionLimit, string>> = {
+  'session-timeout': 'Session timeout, exiting',
+  inactive: 'Inactivity timeout (--inactive), exiting',
+};
+
 export class SessionLimits {
   readonly #endAt: Millis | undefined;
   readonly #idle: IdleWatch | undefined;
@@ -15,7 +23,7 @@ export class SessionLimits {
   }
 
   /** Which limit is reached, by upstream's word for the signal that follows. */
-  reached(counters: () => PeerCounters | undefined, now: Millis): 'session-timeout' | 'inactive' | undefined {
+  reached(counters: () => PeerCounters | undefined, now: Millis): SessionLimit | undefined {
     if (this.#endAt !== undefined && now >= this.#endAt) return 'session-timeout';
     return this.#idle?.isOver(counters(), now) === true ? 'inactive' : undefined;
   }

@@ -118,7 +118,7 @@ for (const proto of ['udp', 'tcp']) {
     const instances = proto === 'udp' ? ['delPeer'] : ['delPeer', 'close-connection', 'delPeer', 'close-connection'];
     assert.deepEqual(
       closing.filter((step) => step !== 'client-disconnect' && step !== 'learn-address'),
-      [...instances, 'write pool.txt', 'write status.txt', 'close-tun', 'down', 'close-link', 'end'],
+      ['write status.txt', ...instances, 'write pool.txt', 'close-tun', 'down', 'close-link', 'end'],
     );
     assert.ok(closing.lastIndexOf('client-disconnect') < closing.indexOf('close-tun'), closing.join(' '));
   });

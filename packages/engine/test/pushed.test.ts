@@ -53,7 +53,7 @@ test('ping-exit: a client that hears nothing ends', () => {
   assert.equal(made.settings.pingTimeout, 4_000);
   machine.handleEvent({ event: 'peerTimeout', peer: made.peer }, world.time);
   world.drain(client);
-  assert.ok(client.log.includes('Inactivity timeout (--ping-exit), exiting'), client.log.join('\n'));
+  assert.ok(client.log.includes('[server] Inactivity timeout (--ping-exit), exiting'), client.log.join('\n'));
   assert.equal(client.outputs.at(-1)?.output, 'end');
 });
 

@@ -82,11 +82,17 @@ test('a process that begins anew waits first, and can be ended meanwhile', () =>
     const world = new World(6);
     const host = world.add('again', config, '198.51.100.4', true);
     assert.deepEqual(pauses(host), ['Restart pause, 1 second(s)']);
-    assert.equal(host.outputs.some(({ output }) => output === 'ask'), false);
+    assert.equal(
+      host.outputs.some(({ output }) => output === 'ask'),
+      false,
+    );
     host.machine.handleSignal('SIGTERM', world.time);
     world.drain(host);
     assert.equal(host.outputs.at(-1)?.output, 'end');
     // The leases that stand in the file are not overwritten with none.
-    assert.equal(host.outputs.some(({ output }) => output === 'write-file'), false);
+    assert.equal(
+      host.outputs.some(({ output }) => output === 'write-file'),
+      false,
+    );
   }
 });

@@ -20,18 +20,18 @@ import {
   sameEndpoint,
 } from '@seikan/core';
 import { sanitizeSubject } from '../certificate-policy.js';
-import { Context, type ContextOwner, earliest } from '../context.js';
+import { Context, type ContextOwner, earliest, type ReplacedKey } from '../context.js';
 import { contextSettings } from '../context-settings.js';
 import { packetSizes, peerSettings } from '../data-settings.js';
 import { peerInfoText } from '../local-hello.js';
-import { initialPacket, logDataChannel, logFailure, logPeerInfo } from '../log-lines.js';
+import { initialPacket, logDataChannel, logFailure, logPeerInfo, logSoftReset } from '../log-lines.js';
 import { OFFLOAD_ADVICE, offloadRefusal } from '../offload.js';
 import type { Connection, Options } from '../options/options.js';
 import type { PulledOptions } from '../options/pull.js';
 import { logDifferences, optionsStrings } from '../options-string.js';
 import type { Time } from '../output.js';
 import type { PacketSizes } from '../packet-sizes.js';
-import { SessionLimits } from '../session-limits.js';
+import { LIMIT_REACHED, SessionLimits } from '../session-limits.js';
 import { exportedEnvironment } from '../tunnel-environment.js';
 import { afInet, type TunnelLog } from '../tunnel-log.js';
 import { type Agreement, agreeAsPeers, agreeOnPush, agreeOnStaticKey } from './agreement.js';
@@ -223,9 +223,11 @@ export class TunnelSession implements ContextOwner {
     this.#staticPeer?.handleTimeout(time.now);
     this.#mtuTest?.handleTimeout(time.now);
     const limit = this.#limits?.reached(() => this.counters(), time.now);
-    if (limit === 'session-timeout') this.#log.notice('Session timeout, exiting');
-    else if (limit === 'inactive') this.#log.notice('Inactivity timeout (--inactive), exiting');
-    if (limit !== undefined) this.#host.leave('soft', limit, time);
+    if (limit !== undefined) {
+      this.#limits = undefined;
+      this.#log.notice(LIMIT_REACHED[limit]);
+      this.#host.leave('soft', limit, time);
+    }
     this.#context?.handleTimeout(time);
   }
 
@@ -243,8 +245,10 @@ export class TunnelSession implements ContextOwner {
   sayGoodbye(time: Time): boolean {
     const context = this.#context;
     if (context?.peer === undefined) return false;
-    if (context.negotiated?.exitNotify === true) context.send('EXIT', time);
-    else this.command({ verb: 'sendMessage', peer: context.peer, plaintext: Uint8Array.of(OccType.exit) });
+    if (context.negotiated?.exitNotify === true) {
+      this.#log.info(3, `SENT CONTROL [${this.peerName ?? 'UNDEF'}]: 'EXIT' (status=1)`);
+      context.send('EXIT', time);
+    } else this.command({ verb: 'sendMessage', peer: context.peer, plaintext: Uint8Array.of(OccType.exit) });
     return true;
   }
 
@@ -339,6 +343,10 @@ export class TunnelSession implements ContextOwner {
     if (mayGoOn && this.#context?.keepOldKey(key, time) === true) return;
     if (this.#options.tls.exitOnError) this.#host.leave('soft', 'tls-error', time);
     else this.#host.restart('soft', 'tls-error', time);
+  }
+
+  renegotiating(replaced: ReplacedKey): void {
+    logSoftReset(this.#log, replaced);
   }
 
   takenOver(_key: KeyState, _time: Time): void {

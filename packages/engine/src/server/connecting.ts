@@ -260,8 +260,9 @@ export class Connecting {
     const add = (route: PeerRoute, text: string): void => {
       if (texts.length >= config.maxRoutesPerClient) {
         instance.log.warning(
-          `MULTI: the client has too many routes (max-routes-per-client ${config.maxRoutesPerClient}): ${text}`,
+          `MULTI ROUTE: route quota (${config.maxRoutesPerClient}) exceeded for ${instance.prefix} (see --max-routes-per-client option)`,
         );
+        instance.log.warning(`MULTI: Learn FAILED: ${text} -> ${instance.prefix}`);
         return;
       }
       texts.push(text);

@@ -42,16 +42,25 @@ export class RateLimit {
   readonly #span: Millis;
   #windowStart: Millis = 0;
   #used = 0;
+  #refused = false;
 
   constructor({ count, seconds }: { readonly count: number; readonly seconds: number }) {
     this.#count = count;
     this.#span = seconds * 1000;
   }
 
+  /** Whether nobody has been refused in this span yet; from now on somebody has. */
+  firstRefusal(): boolean {
+    const first = !this.#refused;
+    this.#refused = true;
+    return first;
+  }
+
   take(now: Millis): boolean {
     if (now - this.#windowStart >= this.#span) {
       this.#windowStart = now;
       this.#used = 0;
+      this.#refused = false;
     }
     if (this.#used >= this.#count) return false;
     this.#used += 1;

@@ -111,10 +111,11 @@ export class Farewells {
 
   #ask(instance: Instance, counters: PeerCounters | undefined, time: Time, then: (time: Time) => void): void {
     if (!this.#settings.top.asksFor('client-disconnect')) return then(time);
+    const { received, sent } = instance.traffic(counters);
     const env = {
       ...instance.environment,
-      bytes_received: String(counters?.linkRead ?? 0),
-      bytes_sent: String(counters?.linkWritten ?? 0),
+      bytes_received: String(received),
+      bytes_sent: String(sent),
       time_duration: String(time.wallClock - instance.connectedAt),
     };
     const request = { event: 'client-disconnect', context: instance.eventContext, argv: [], env } as const;

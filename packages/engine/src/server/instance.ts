@@ -17,6 +17,7 @@ import {
   type KeyState,
   type LinkId,
   type Millis,
+  type PeerCounters,
   type PeerRef,
   parsePeerInfo,
   type Session,
@@ -25,16 +26,16 @@ import {
 import type { EventContext, EventRequest, EventVerdict, PendingAuth } from '@seikan/plugin-sdk';
 import { type AskBook, Asks } from '../asks.js';
 import { commonNameOf } from '../certificate-policy.js';
-import { Context, type ContextOwner, earliest } from '../context.js';
-import { logFailure, logPeerInfo } from '../log-lines.js';
+import { Context, type ContextOwner, earliest, type ReplacedKey } from '../context.js';
+import { logFailure, logPeerInfo, logSoftReset } from '../log-lines.js';
 import { Capability, can, capabilitiesOf, type PeerInfo } from '../negotiation.js';
 import type { ClientConfig } from '../options/client-config.js';
-import type { Connection } from '../options/options.js';
+import type { Connection, Options } from '../options/options.js';
 import { DIFFERENCES, logDifferences } from '../options-string.js';
 import type { EngineOutput, Time } from '../output.js';
 import type { PacketSizes } from '../packet-sizes.js';
 import { PeerChains } from '../peer-chains.js';
-import { SessionLimits } from '../session-limits.js';
+import { LIMIT_REACHED, SessionLimits } from '../session-limits.js';
 import { type Environment, peerInfoEnvironment } from '../tunnel-environment.js';
 import { afInet, TunnelLog } from '../tunnel-log.js';
 import { addressEnvironment, ClientEnvironment, linkAddress } from './client-environment.js';
@@ -67,6 +68,7 @@ export interface InstanceHost {
 
 /** How long a refused client's AUTH_FAILED may take to arrive; upstream schedules the exit after 5 s. */
 const REFUSAL_GRACE: Millis = 5_000;
+const DELAYED_EXIT = 'Delayed exit in 5 seconds';
 
 export class Instance implements ContextOwner {
   readonly clientId: number;
@@ -91,6 +93,9 @@ export class Instance implements ContextOwner {
   readonly #protection: ControlProtection;
   readonly #environment: ClientEnvironment;
   #phase: InstancePhase = 'handshaking';
+  /** Bytes of control packets. */
+  #controlRead = 0;
+  #controlWritten = 0;
   #commonName: string | undefined;
   #username: string | undefined;
   #peerInfo: PeerInfo = new Map();
@@ -188,6 +193,11 @@ export class Instance implements ContextOwner {
     this.#pushRequested = false;
   }
 
+  /** A client's own file may set others. */
+  get timers(): Options['timers'] {
+    return this.config?.timers ?? this.#host.top.options.timers;
+  }
+
   /** What scripts see of this client: certificate, peer info, addresses; set piece by piece. */
   get environment(): Readonly<Record<string, string>> {
     return this.#environment.all;
@@ -202,6 +212,19 @@ export class Instance implements ContextOwner {
   get prefix(): string {
     const address = formatEndpoint(this.remote);
     return this.#commonName === undefined || this.#phase === 'handshaking' ? address : `${this.#commonName}/${address}`;
+  }
+
+  /** A control packet of `size` bytes has come. */
+  heard(size: number): void {
+    this.#controlRead += size;
+  }
+
+  /** What has crossed the link: the data channel counts no control packets. */
+  traffic(counters: PeerCounters | undefined): { readonly received: number; readonly sent: number } {
+    return {
+      received: this.#controlRead + (counters?.linkRead ?? 0),
+      sent: this.#controlWritten + (counters?.linkWritten ?? 0),
+    };
   }
 
   begin(first: (session: Session) => DropReason | undefined, time: Time): DropReason | undefined {
@@ -247,7 +270,7 @@ export class Instance implements ContextOwner {
   /** The Multi has given the client its place. */
   connected(time: Time): void {
     this.#phase = 'established';
-    this.#limits = new SessionLimits(this.config?.timers ?? this.#host.top.options.timers, time.now);
+    this.#limits = new SessionLimits(this.timers, time.now);
     this.#settle(time);
   }
 
@@ -277,6 +300,7 @@ export class Instance implements ContextOwner {
     }
     const limit = this.#limits?.reached(() => this.#host.top.settings.readCounters(this.peer), time.now);
     if (limit !== undefined) {
+      this.log.notice(LIMIT_REACHED[limit]);
       this.#host.close(this, `SIGTERM[soft,${limit}] received, client-instance exiting`, time);
       return;
     }
@@ -294,6 +318,7 @@ export class Instance implements ContextOwner {
   // What the Context says.
 
   command(command: DataChannelCommand): void {
+    if (command.verb === 'sendControl') this.#controlWritten += command.bytes.length;
     this.#host.emit({ output: 'command', command });
   }
 
@@ -421,6 +446,7 @@ export class Instance implements ContextOwner {
       this.#settle(time);
     } else if (text === 'EXIT') {
       this.log.info(1, 'CC-EEN exit message received by peer');
+      this.log.info(3, DELAYED_EXIT);
       // State stays for a while, so that late retransmissions do not open a new session (2.12).
       this.#closeAt ??= time.now + REFUSAL_GRACE;
       this.command({ verb: 'setPeer', peer: this.peer, settings: { pingInterval: 0, pingTimeout: 0 } });
@@ -445,6 +471,10 @@ export class Instance implements ContextOwner {
       this.#host.close(this, 'SIGUSR1[soft,tls-error] received, client-instance restarting', time);
   }
 
+  renegotiating(replaced: ReplacedKey): void {
+    logSoftReset(this.log, replaced);
+  }
+
   takenOver(_key: KeyState, time: Time): void {
     this.#pushRequested = false;
     this.pushSentAt = undefined;
@@ -461,6 +491,7 @@ export class Instance implements ContextOwner {
         const text = this.#refusal;
         this.#refusal = undefined;
         this.#closeAt = time.now + REFUSAL_GRACE;
+        this.log.info(3, DELAYED_EXIT);
         this.context.send(text, time);
       }
       return;

@@ -3,7 +3,7 @@
  * place (config, address, routes) and takes it back.
  *
  *   start: link ─▶ tun ─▶ addresses ─▶ "Initialization Sequence Completed"
- *   end:   instances ─▶ addresses and tun ─▶ links
+ *   end:   last status ─▶ instances ─▶ addresses and tun ─▶ links
  *
  * upstream: multi.c (`multi_init`, `multi_top_init`, `multi_uninit`, `multi_top_free`), openvpn.c `tunnel_server` (2.6).
  */
@@ -207,12 +207,11 @@ export class Multi implements InstanceHost {
       case 'peerTimeout': {
         const instance = this.#instances.of(event.peer);
         if (instance === undefined) return undefined;
-        instance.log.write(
-          'notice',
-          0,
-          `[${instance.commonName ?? 'UNDEF'}] Inactivity timeout (--ping-restart), restarting`,
-        );
-        return this.close(instance, 'SIGUSR1[soft,ping-restart] received, client-instance restarting', time);
+        const { pingAction } = instance.timers;
+        const [signal, does] = pingAction === 'exit' ? ['SIGTERM', 'exiting'] : ['SIGUSR1', 'restarting'];
+        const name = instance.commonName ?? 'UNDEF';
+        instance.log.write('notice', 0, `[${name}] Inactivity timeout (--ping-${pingAction}), ${does}`);
+        return this.close(instance, `${signal}[soft,ping-${pingAction}] received, client-instance ${does}`, time);
       }
       case 'peerLost': {
         const instance = this.#instances.of(event.peer);
@@ -478,12 +477,12 @@ export class Multi implements InstanceHost {
     this.#endAt = undefined;
     this.#asks.cancelAll();
     this.#scripts.cancelled();
+    this.#status.stop(signal !== undefined, time);
     if (signal !== undefined) {
       for (const instance of this.#instances.all())
         this.close(instance, 'SIGTERM[soft,server-exit] received, client-instance exiting', time);
       this.#poolFile.write();
     }
-    this.#status.stop(signal !== undefined, time);
     const closeLinks = (refusal?: Refusal): void => {
       this.#links.closeAll();
       then(refusal);

@@ -4,7 +4,7 @@
  *
  * upstream: multi.c `multi_create_instance`, mudp.c `multi_get_create_instance_udp` (2.6).
  */
-import { type DropReason, type Endpoint, type LinkId, SessionCookie } from '@seikan/core';
+import { type DropReason, type Endpoint, formatEndpoint, type LinkId, SessionCookie } from '@seikan/core';
 
 import { initialPacket } from '../log-lines.js';
 import type { Connection } from '../options/options.js';
@@ -30,6 +30,8 @@ export class Reception {
   readonly #multiplexer: ExternalMultiplexer<Instance>;
   /** `connect-freq`. */
   readonly #newSessions: RateLimit | undefined;
+  /** `connect-freq-initial`. */
+  readonly #strangers: RateLimit;
   readonly #drops = new Map<string, number>();
   #nextClientId = 0;
 
@@ -39,12 +41,13 @@ export class Reception {
     const { options, settings: shared } = settings.host.top;
     const { connectFreq, connectFreqInitial } = options.server;
     this.#newSessions = connectFreq === undefined ? undefined : new RateLimit(connectFreq);
+    this.#strangers = new RateLimit(connectFreqInitial);
     const secret = new Uint8Array(32);
     shared.random(secret);
     this.#multiplexer = new ExternalMultiplexer({
       cookies: new SessionCookie({ crypto: shared.crypto, secret, handWindow: options.tls.handWindow }),
       protection: () => shared.protection(connection),
-      limit: new RateLimit(connectFreqInitial),
+      limit: this.#strangers,
       forceCookie: connection.wrap.tlsCryptV2?.forceCookie ?? false,
     });
     secret.fill(0);
@@ -60,6 +63,7 @@ export class Reception {
     const known = this.#multiplexer.find(link, from);
     if (known === undefined) return false;
     this.#settings.instances.touch(known);
+    known.heard(bytes.length);
     const drop = known.context.handleControl(bytes, time);
     if (drop !== undefined) this.#drop(drop);
     return true;
@@ -81,7 +85,7 @@ export class Reception {
         });
         return;
       case 'create':
-        this.#create(open, from, verdict, time);
+        this.#create(open, from, bytes.length, verdict, time);
         return;
       default:
         verdict satisfies never;
@@ -102,13 +106,14 @@ export class Reception {
   #create(
     { link, transport, connection }: ServerLink,
     from: Endpoint,
+    size: number,
     { cookie, accepted, protection }: FirstPacketVerdict & { verdict: 'create' },
     time: Time,
   ): void {
     const { host, instances, links, log, emit } = this.#settings;
     if (this.#newSessions?.take(time.now) === false) {
       log.warning(
-        `MULTI: Connection attempt from ${afInet(from)} ignored while current initial packet limit is exceeded (--connect-freq)`,
+        `MULTI: Connection from ${formatEndpoint(from)} would exceed new connection frequency limit as controlled by --connect-freq`,
       );
       this.#drop('rate-limited');
       links.closeConnection(link);
@@ -132,6 +137,7 @@ export class Reception {
     instances.add(instance);
     links.known(link);
     this.#multiplexer.add(link, from, instance);
+    instance.heard(size);
     instance.log.info(3, 'MULTI: multi_create_instance called');
     if (instance.log.shows(3)) instance.log.info(3, initialPacket(from, accepted.packet.sessionId));
     const drop = instance.begin(
@@ -148,7 +154,13 @@ export class Reception {
   #logRefused(reason: DropReason | 'rate-limited', from: Endpoint): void {
     const { log, connection } = this.#settings;
     const { tlsAuth, tlsCrypt, tlsCryptV2 } = connection.wrap;
-    if (reason === 'bad-client-key' && tlsCryptV2 !== undefined) {
+    if (reason === 'rate-limited') {
+      const { count, seconds } = this.#settings.host.top.options.server.connectFreqInitial;
+      if (this.#strangers.firstRefusal())
+        log.warning(
+          `Note: --connect-freq-initial ${count} ${seconds} rate limit exceeded, dropping initial handshake packets for the next ${seconds} seconds`,
+        );
+    } else if (reason === 'bad-client-key' && tlsCryptV2 !== undefined) {
       log.error(`tls-crypt-v2: client key authentication error (packet from ${afInet(from)})`);
     } else if (reason === 'bad-hmac' && tlsAuth !== undefined) {
       log.error('Authenticate/Decrypt packet error: packet HMAC authentication failed');

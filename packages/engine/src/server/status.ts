@@ -1,7 +1,8 @@
 /** When a server writes its status, and what stands in it. upstream: multi.c `multi_print_status`, status.c (2.6). */
-import { formatEndpoint, type Millis } from '@seikan/core';
+import { formatEndpoint, type Millis, type UnixSeconds } from '@seikan/core';
 
 import type { EngineOutput, Time } from '../output.js';
+import type { Instance } from './instance.js';
 import type { InstanceTable } from './instance-table.js';
 import { formatServerStatus, type ServerStatus } from './status-file.js';
 import type { Top } from './top.js';
@@ -15,6 +16,8 @@ export interface StatusSettings {
 export class Status {
   readonly #settings: StatusSettings;
   #writeAt: Millis | undefined;
+  /** How many bytes for a client had been read from the tun, and since when it is that many. */
+  readonly #uses = new WeakMap<Instance, { readonly carried: number; readonly since: UnixSeconds }>();
 
   constructor(settings: StatusSettings) {
     this.#settings = settings;
@@ -39,7 +42,12 @@ export class Status {
   }
 
   text(version: 1 | 2 | 3, time: Time): string {
-    return formatServerStatus(this.#status(), version, time.wallClock, this.#settings.top.settings.formatTime);
+    return formatServerStatus(
+      this.#status(time.wallClock),
+      version,
+      time.wallClock,
+      this.#settings.top.settings.formatTime,
+    );
   }
 
   #write(time: Time): void {
@@ -49,21 +57,29 @@ export class Status {
     this.#settings.emit({ output: 'write-file', path: status.file, text: this.text(statusVersion, time) });
   }
 
-  #status(): ServerStatus {
+  /** When something was last sent to a client, as exactly as this is looked at. */
+  #lastUse(instance: Instance, carried: number, now: UnixSeconds): UnixSeconds {
+    const known = this.#uses.get(instance) ?? { carried: 0, since: instance.connectedAt };
+    if (known.carried === carried) return known.since;
+    this.#uses.set(instance, { carried, since: now });
+    return now;
+  }
+
+  #status(now: UnixSeconds): ServerStatus {
     const { top, instances } = this.#settings;
     const { product, readCounters } = top.settings;
-    const connected = instances.established();
+    const connected = instances.established().map((instance) => ({ instance, counters: readCounters(instance.peer) }));
     return {
       title: `OpenVPN ${product.openvpnVersion} ${product.platform} ${product.name} ${product.version}`,
-      clients: connected.map((instance) => {
-        const counters = readCounters(instance.peer);
+      clients: connected.map(({ instance, counters }) => {
+        const { received, sent } = instance.traffic(counters);
         return {
           commonName: instance.commonName ?? 'UNDEF',
           realAddress: formatEndpoint(instance.remote),
           virtualAddress: instance.virtualAddress,
           virtualAddressIpv6: instance.virtualAddressIpv6,
-          bytesReceived: counters?.linkRead ?? 0,
-          bytesSent: counters?.linkWritten ?? 0,
+          bytesReceived: received,
+          bytesSent: sent,
           connectedSince: instance.connectedAt,
           username: instance.username,
           clientId: instance.clientId,
@@ -71,14 +87,15 @@ export class Status {
           cipher: instance.context.negotiated?.cipher,
         };
       }),
-      routes: connected.flatMap((instance) =>
-        instance.routes.map((virtualAddress) => ({
+      routes: connected.flatMap(({ instance, counters }) => {
+        const lastReference = this.#lastUse(instance, counters?.tunRead ?? 0, now);
+        return instance.routes.map((virtualAddress) => ({
           virtualAddress,
           commonName: instance.commonName ?? 'UNDEF',
           realAddress: formatEndpoint(instance.remote),
-          lastReference: instance.connectedAt,
-        })),
-      ),
+          lastReference,
+        }));
+      }),
       maxQueueLength: 0,
       offloaded: top.settings.abilities.offload,
     };
