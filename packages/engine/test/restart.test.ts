@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { CLIENT, type Host, SERVER, World } from './world.js';
+import { type Host, PLAIN_CLIENT, PLAIN_SERVER, World } from './world.js';
 
-const FAILOVER = `${CLIENT}remote 198.51.100.3 1194\n`;
+const FAILOVER = `${PLAIN_CLIENT}remote 198.51.100.3 1194\n`;
 
 /** The addresses that were tried, in order. */
 function tried(client: Host): (string | undefined)[] {
@@ -17,8 +17,8 @@ const pauses = (host: Host): string[] => host.log.filter((line) => line.startsWi
 
 test('a client goes on to the next remote when the first one pushes what it rejects', () => {
   const world = new World(1);
-  world.add('server', `${SERVER}push "route 10.9.0.0 255.255.255.0"\n`, '198.51.100.1');
-  world.add('other', SERVER, '198.51.100.3');
+  world.add('server', `${PLAIN_SERVER}push "route 10.9.0.0 255.255.255.0"\n`, '198.51.100.1');
+  world.add('other', PLAIN_SERVER, '198.51.100.3');
   const client = world.add('client', `${FAILOVER}pull-filter reject "route 10.9"\n`, '198.51.100.2');
   world.run(10_000);
   assert.deepEqual(tried(client), ['198.51.100.1', '198.51.100.3']);
@@ -28,7 +28,7 @@ test('a client goes on to the next remote when the first one pushes what it reje
 test('a signal before the tunnel is up moves on to the next remote, one afterwards does not', () => {
   const world = new World(2);
   const client = world.add('client', FAILOVER, '198.51.100.2');
-  world.add('server', SERVER, '198.51.100.3');
+  world.add('server', PLAIN_SERVER, '198.51.100.3');
   client.machine.handleSignal('SIGUSR1', world.time);
   world.drain(client);
   world.run(10_000);
@@ -52,7 +52,7 @@ test('auth-retry nointeract waits 10 s after whatever ended, and connect-retry b
     ['connect-retry 1 4', 'Restart pause, 4 second(s)'],
   ] as const) {
     const world = new World(4);
-    const client = world.add('client', `${CLIENT}auth-retry nointeract\n${limits}\n`, '198.51.100.2');
+    const client = world.add('client', `${PLAIN_CLIENT}auth-retry nointeract\n${limits}\n`, '198.51.100.2');
     client.machine.handleSignal('SIGUSR1', world.time);
     world.drain(client);
     assert.deepEqual(pauses(client), [line]);
@@ -65,11 +65,11 @@ test('SIGUSR1 turned into another signal ends the process softly, of a server to
     ['SIGTERM', 'SIGTERM[soft,] received, process exiting'],
   ] as const) {
     const world = new World(5);
-    const client = world.add('client', `${CLIENT}remap-usr1 ${signal}\n`, '198.51.100.2');
+    const client = world.add('client', `${PLAIN_CLIENT}remap-usr1 ${signal}\n`, '198.51.100.2');
     client.machine.handleSignal('SIGUSR1', world.time);
     world.drain(client);
     assert.equal(client.log.at(-1), line);
-    const server = world.add('server', `${SERVER}remap-usr1 ${signal}\n`, '198.51.100.1');
+    const server = world.add('server', `${PLAIN_SERVER}remap-usr1 ${signal}\n`, '198.51.100.1');
     world.run(1_000);
     server.machine.handleSignal('SIGUSR1', world.time);
     world.drain(server);
@@ -78,7 +78,7 @@ test('SIGUSR1 turned into another signal ends the process softly, of a server to
 });
 
 test('a process that begins anew waits first, and can be ended meanwhile', () => {
-  for (const config of [CLIENT, `${SERVER}ifconfig-pool-persist pool.txt\n`]) {
+  for (const config of [PLAIN_CLIENT, `${PLAIN_SERVER}ifconfig-pool-persist pool.txt\n`]) {
     const world = new World(6);
     const host = world.add('again', config, '198.51.100.4', true);
     assert.deepEqual(pauses(host), ['Restart pause, 1 second(s)']);

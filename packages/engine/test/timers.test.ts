@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { CLIENT, type Host, SERVER, World } from './world.js';
+import { type Host, PLAIN_CLIENT, PLAIN_SERVER, World } from './world.js';
 
 const lastLines = ({ log }: Host): string[] => log.slice(-2);
 
@@ -12,8 +12,8 @@ test('session-timeout and inactive are named once, by client and server', () => 
     ['inactive 20', 'Inactivity timeout (--inactive), exiting', 'inactive'],
   ] as const) {
     const world = new World(41);
-    const server = world.add('server', `${SERVER}${directive}\n`, '198.51.100.1');
-    const client = world.add('client', `${CLIENT}${directive}\n`, '198.51.100.2');
+    const server = world.add('server', `${PLAIN_SERVER}${directive}\n`, '198.51.100.1');
+    const client = world.add('client', `${PLAIN_CLIENT}${directive}\n`, '198.51.100.2');
     world.run(18_000);
     assert.equal(client.log.includes(line), false);
     world.run(40_000);
@@ -27,8 +27,8 @@ test('session-timeout and inactive are named once, by client and server', () => 
 
 test('ping-exit names the peer, and ends a client of a server with SIGTERM', () => {
   const world = new World(42);
-  const server = world.add('server', `${SERVER}ping-exit 20\n`, '198.51.100.1');
-  const client = world.add('client', `${CLIENT}ping-exit 20\n`, '198.51.100.2');
+  const server = world.add('server', `${PLAIN_SERVER}ping-exit 20\n`, '198.51.100.1');
+  const client = world.add('client', `${PLAIN_CLIENT}ping-exit 20\n`, '198.51.100.2');
   world.run(10_000);
   for (const host of [server, client]) {
     const peer = host.commands.findLast((command) => command.verb === 'newPeer')?.peer;
@@ -48,8 +48,8 @@ test('ping-exit names the peer, and ends a client of a server with SIGTERM', () 
 
 test('whoever begins a renegotiation says why: age and use of the key beside their limits', () => {
   const world = new World(43);
-  const server = world.add('server', `${SERVER}reneg-sec 0\n`, '198.51.100.1');
-  const client = world.add('client', `${CLIENT}reneg-sec 30\nreneg-bytes 5000\n`, '198.51.100.2');
+  const server = world.add('server', `${PLAIN_SERVER}reneg-sec 0\n`, '198.51.100.1');
+  const client = world.add('client', `${PLAIN_CLIENT}reneg-sec 30\nreneg-bytes 5000\n`, '198.51.100.2');
   world.run(20_000);
   world.counters = { ...world.counters, linkRead: 4_000, linkWritten: 1_500, packetsRead: 9, packetsWritten: 8 };
   world.run(25_000);
@@ -62,9 +62,9 @@ test('whoever begins a renegotiation says why: age and use of the key beside the
 
 test('strangers beyond connect-freq-initial are dropped, which is said once in each span', () => {
   const world = new World(44);
-  const server = world.add('server', `${SERVER}connect-freq-initial 1 5\n`, '198.51.100.1');
+  const server = world.add('server', `${PLAIN_SERVER}connect-freq-initial 1 5\n`, '198.51.100.1');
   world.copies = (bytes) => ((bytes[0] ?? 0) >> 3 === 8 ? 0 : 1);
-  for (let i = 2; i < 6; i += 1) world.add('client', CLIENT, `198.51.100.${i}`);
+  for (let i = 2; i < 6; i += 1) world.add('client', PLAIN_CLIENT, `198.51.100.${i}`);
   world.run(2_000);
   assert.deepEqual(
     server.log.filter((line) => line.includes('--connect-freq-initial')),

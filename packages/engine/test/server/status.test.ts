@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { CLIENT, type Host, SERVER, World } from '../world.js';
+import { type Host, PLAIN_CLIENT, PLAIN_SERVER, World } from '../world.js';
 
-const STATUS = `${SERVER}status status.txt 10\nstatus-version 2\n`;
+const STATUS = `${PLAIN_SERVER}status status.txt 10\nstatus-version 2\n`;
 
 /** The last status file's lines of one kind, split into their fields. */
 function rows(server: Host, kind: string): string[][] {
@@ -18,7 +18,7 @@ function rows(server: Host, kind: string): string[][] {
 test('bytes of control packets count, and the last file lists those who were connected', () => {
   const world = new World(31);
   const server = world.add('server', STATUS, '198.51.100.1');
-  world.add('ada', CLIENT, '198.51.100.2');
+  world.add('ada', PLAIN_CLIENT, '198.51.100.2');
   world.run(15_000);
   server.machine.handleSignal('SIGTERM', world.time);
   world.drain(server);
@@ -34,7 +34,7 @@ test('bytes of control packets count, and the last file lists those who were con
 test('the last reference of a route follows what is sent to the client', () => {
   const world = new World(32);
   const server = world.add('server', STATUS, '198.51.100.1');
-  world.add('ada', CLIENT, '198.51.100.2');
+  world.add('ada', PLAIN_CLIENT, '198.51.100.2');
   const since = (): number => Number(rows(server, 'ROUTING_TABLE')[0]?.[5]);
   world.run(15_000);
   const connected = since();
