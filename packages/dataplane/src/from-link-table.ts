@@ -1,9 +1,10 @@
 /**
  * Datagrams of one link, whole tables at a time: each is assigned a peer and a key, all are opened in one call, then each
- * is judged in the order of arrival. The decisions are `ExternalMultiplexer`'s, the opener's and `FromLink.accept`'s.
+ * is judged in the order of arrival. The decisions are `ExternalMultiplexer`'s, the opener's and `FromLink`'s.
  *
  * Datagrams come in runs of one sender under one key (UDP_GRO). Who sent a run and what opens it is decided with its
- * first datagram; another belongs to it if its sender, its header and what else chooses the key are the same.
+ * first datagram; another belongs to it if its sender, its header and what else chooses the key are the same. Where the
+ * peer is, is decided with the first that is authentic.
  *
  * A control packet, and a datagram whose key has no number, are dealt with when all before them are: a float is reported
  * before a later control packet.
@@ -51,22 +52,25 @@ export class FromLinkTable {
     const { offsets, lengths, slab, slots } = table;
     const order = this.#order;
     this.#arrival.link = link;
-    let run: Run | undefined;
-    for (let i = 0; i < count; i += 1) {
+    for (let i = 0; i < count; ) {
       const start = offsets[i] as number;
-      const length = lengths[i] as number;
-      const sender = from[i] as Endpoint;
-      if (run === undefined || !run.holds(slab, start, length, sender)) {
-        this.#packet.set(slab, start, start + length);
-        this.#packet.place(i);
-        this.#arrival.from = sender;
-        run = this.#begin(table, now);
-        if (run === undefined) continue;
+      this.#packet.set(slab, start, start + (lengths[i] as number));
+      this.#packet.place(i);
+      this.#arrival.from = from[i] as Endpoint;
+      const run = this.#begin(table, now);
+      if (run === undefined) {
+        i += 1;
+        continue;
       }
-      slots[i] = run.key;
-      order[this.#waiting] = i;
-      this.#waiting += 1;
-      run.end = this.#waiting;
+      const end = run.endIn(table, from, i + 1, count);
+      let waiting = this.#waiting;
+      for (; i < end; i += 1) {
+        slots[i] = run.key;
+        order[waiting] = i;
+        waiting += 1;
+      }
+      this.#waiting = waiting;
+      run.end = waiting;
     }
     this.#open(table, now);
   }
@@ -124,12 +128,17 @@ export class FromLinkTable {
   #judge(table: PacketTable, { slot, many, from, headerSize, end }: Run, first: number, now: Millis): void {
     const { fromLink } = this.#options;
     const { offsets, lengths, slab, verdicts } = table;
-    const { counters } = slot.peer;
+    const { peer } = slot;
+    const { counters } = peer;
+    const order = this.#order;
     const packet = this.#opened;
     const arrival = this.#openedFrom;
     arrival.from = from;
+    packet.set(slab, 0, 0);
+    let greeted = false;
+    let welcome = false;
     for (let k = first; k < end && !slot.wiped; k += 1) {
-      const i = this.#order[k] as number;
+      const i = order[k] as number;
       if (verdicts[i] !== AUTHENTIC) {
         many.refuse();
         counters.addDrop('bad-auth');
@@ -137,11 +146,15 @@ export class FromLinkTable {
       }
       const start = offsets[i] as number;
       const size = lengths[i] as number;
-      packet.set(slab, start, start + size);
-      packet.place(i);
-      const drop = many.accept(packet, headerSize, now);
-      if (drop === undefined) fromLink.accept(slot, packet, size, arrival, now);
-      else counters.addDrop(drop);
+      packet.moveTo(i, start, start + size);
+      let drop = many.accept(packet, headerSize, now);
+      if (drop === undefined) {
+        counters.addRead(size);
+        if (!greeted) welcome = fromLink.greet(slot, arrival, now);
+        greeted = true;
+        drop = welcome ? fromLink.unpack(peer, packet, now) : 'wrong-address';
+      }
+      if (drop !== undefined) counters.addDrop(drop);
     }
     if (!slot.wiped) fromLink.reportLimit(slot);
   }
@@ -184,12 +197,19 @@ class Run {
     this.#chooser = many.keyedByEpoch ? readUint16(bytes, start + headerSize) : NO_CHOOSER;
   }
 
-  holds(bytes: Uint8Array, start: number, length: number, from: Endpoint): boolean {
-    return (
-      from === this.from &&
-      length >= this.#least &&
-      (readUint32(bytes, start) & this.#headerMask) === this.#header &&
-      (this.#chooser === NO_CHOOSER || readUint16(bytes, start + this.headerSize) === this.#chooser)
-    );
+  /** The first datagram of the table, from `i` on, that does not belong to it; `count` when all do. */
+  endIn({ offsets, lengths, slab }: PacketTable, from: readonly Endpoint[], i: number, count: number): number {
+    const { from: sender, headerSize } = this;
+    const least = this.#least;
+    const header = this.#header;
+    const mask = this.#headerMask;
+    const chooser = this.#chooser;
+    for (let end = i; end < count; end += 1) {
+      const start = offsets[end] as number;
+      if (from[end] !== sender || (lengths[end] as number) < least) return end;
+      if ((readUint32(slab, start) & mask) !== header) return end;
+      if (chooser !== NO_CHOOSER && readUint16(slab, start + headerSize) !== chooser) return end;
+    }
+    return count;
   }
 }

@@ -3,7 +3,8 @@
  * packet may do: count, move a floating peer, be a ping or a message, and travel on if its source belongs to the peer.
  *
  *   receive:  control? → slotOf → open ─┐           (a caller that decrypts in batches does these itself)
- *   accept:   float ← counters ← alive ←┘ → fragments → compression → ping, OCC → source check → peer or tun
+ *   greet:    float ← confirmed ← alive ┤           (once for a run of packets)
+ *   unpack:                             └→ fragments → compression → ping, OCC → source check → peer or tun
  *
  * Source: OpenVPN 2.6 `forward.c` (process_incoming_link), `multi.c` (multi_process_incoming_link).
  */
@@ -76,28 +77,26 @@ export class FromLink {
       peers.counters.noPeer.addDrop(slot);
       return;
     }
+    const { peer } = slot;
     const datagramSize = packet.length;
-    const drop = slot.opener.open(packet, headerSizeOf(slot, packet), now);
-    if (drop === undefined) this.accept(slot, packet, datagramSize, arrival, now);
-    else slot.peer.counters.addDrop(drop);
+    let drop = slot.opener.open(packet, headerSizeOf(slot, packet), now);
+    if (drop === undefined) {
+      peer.counters.addRead(datagramSize);
+      drop = this.greet(slot, arrival, now) ? this.unpack(peer, packet, now) : 'wrong-address';
+    }
+    if (drop !== undefined) peer.counters.addDrop(drop);
     this.reportLimit(slot);
   }
 
-  /** A plaintext that was authenticated and is no replay. Called for every packet: its arguments are no object. */
-  accept(slot: KeySlot, packet: Packet, datagramSize: number, arrival: Arrival, now: Millis): void {
+  /** Something came that was authenticated and is no replay. False: from an address that is not the peer's to move to. */
+  greet(slot: KeySlot, arrival: Arrival, now: Millis): boolean {
     const { peer } = slot;
     if (peer.heard(now)) this.#options.outlets.rearm(nextDue(peer));
-    peer.counters.addRead(datagramSize);
     if (!slot.confirmed) {
       slot.confirmed = true;
       this.#options.outlets.event({ event: 'keyConfirmed', peer: peer.ref, keyId: slot.keyId });
     }
-    if (!isAtHome(peer, arrival) && !this.#float(peer, arrival, now)) {
-      peer.counters.addDrop('wrong-address');
-      return;
-    }
-    const drop = this.#unpack(peer, packet, now);
-    if (drop !== undefined) peer.counters.addDrop(drop);
+    return isAtHome(peer, arrival) || this.#float(peer, arrival, now);
   }
 
   /** Moves the peer to where it speaks from; false when that address is another's. */
@@ -120,7 +119,8 @@ export class FromLink {
     return false;
   }
 
-  #unpack(peer: Peer, packet: Packet, now: Millis): DataDrop | undefined {
+  /** The plaintext of a peer that was greeted. */
+  unpack(peer: Peer, packet: Packet, now: Millis): DataDrop | undefined {
     const { settings } = peer;
     if (settings.fragmentSize > 0) {
       const whole = peer.reassembler.take(packet, now);

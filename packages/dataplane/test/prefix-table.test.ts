@@ -42,6 +42,7 @@ for (const family of [4, 6] as const) {
     const naive = new Naive();
     // Few different bytes, so that prefixes nest and meet.
     const address = () => Uint8Array.from({ length: size }, () => [0, 1, 0x80, 0xff][random.below(4)] ?? 0);
+    let asked = Uint8Array.from([7, ...address()]);
     for (let round = 0; round < 3_000; round += 1) {
       const network = address();
       const bits = random.chance(0.3) ? size * 8 : random.below(size * 8 + 1);
@@ -54,7 +55,9 @@ for (const family of [4, 6] as const) {
         naive.delete(victim?.network ?? network, victim?.bits ?? bits);
       }
       assert.equal(table.size, naive.routes.length, `seed ${seed}, round ${round}`);
-      const asked = Uint8Array.from([7, ...address()]);
+      // The address that was asked for before the change, then another.
+      assert.equal(table.lookup(asked, 1), naive.lookup(asked.subarray(1)), `seed ${seed}, round ${round}, again`);
+      asked = Uint8Array.from([7, ...address()]);
       assert.equal(table.lookup(asked, 1), naive.lookup(asked.subarray(1)), `seed ${seed}, round ${round}`);
     }
     for (const { network, bits } of naive.routes) table.delete(network, bits);
