@@ -71,9 +71,7 @@ export function peerInfoText({ options, connection, product, abilities, crypto, 
   lines.push(`IV_MTU=${Math.max(connection.tunMtuMaximum, connection.tunMtu, 1600)}`);
   if (ciphers.includes('AES-128-GCM') && ciphers.includes('AES-256-GCM')) lines.push('IV_NCP=2');
   lines.push(`IV_CIPHERS=${ciphers.join(':')}`, `IV_PROTO=${localCapabilities(options, abilities, crypto)}`);
-  if (options.data.compression.framing === 'none' || options.data.compression.allow !== 'no') {
-    lines.push('IV_LZO_STUB=1', 'IV_COMP_STUB=1', 'IV_COMP_STUBv2=1');
-  }
+  if (!abilities.offload) lines.push('IV_LZO_STUB=1', 'IV_COMP_STUB=1', 'IV_COMP_STUBv2=1');
   const { pushPeerInfo } = options.tls;
   if (pushPeerInfo) {
     const { hardwareAddress, tlsLibrary, platformVersion } = hostFacts();

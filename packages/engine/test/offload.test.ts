@@ -67,7 +67,7 @@ test('disable-dco is an option of its own', () => {
 });
 
 test('what was agreed on with the peer may still be too much for the kernel', () => {
-  const compression = { algorithm: 'none', framing: 'none', allow: 'no' } as const;
+  const compression = { algorithm: 'none', framing: 'none', allow: 'no', migrate: false } as const;
   const terms = { peerId: 0, cipher: 'AES-256-GCM', compression };
   const offloaded = { epoch: false, offload: true };
   assert.equal(offloadRefusal(offloaded, terms), undefined);

@@ -3,7 +3,7 @@
  * Greedy and without chance: of all possible cells it takes, again and again, the first that covers most.
  * `uncoveredPairs` does not share the generator's bookkeeping: it asks the finished array.
  */
-import { type Cell, dimensions, impossible, rareCiphers } from './cell.js';
+import { type Cell, dimensions, impossible, rareCiphers, rareEvents } from './cell.js';
 import type { Implementation } from './peers.js';
 
 /** Who plays is one dimension: ours on at least one side. */
@@ -78,19 +78,24 @@ function cover(candidates: readonly Cell[], goalsOf: (cell: Cell) => readonly st
 const onlyInAll = ({ client, event }: Cell): boolean =>
   event === 'loss-30' || (event === 'clients-50' && client === 'ours');
 
-/** Each rare cipher in both of our roles, with a stock 2.6; the first of them in CI. */
+/** Each rare cipher in both of our roles, with a stock 2.6, the first of them in CI; each rare event with those who know it (2.6 and later). */
 function rareCells(): Cell[] {
-  return rareCiphers.flatMap((cipher, index) =>
+  const ciphers = rareCiphers.flatMap((cipher, index) =>
     players.slice(0, 2).map(({ client, server }, role): Cell => {
       const proto = (index + role) % 2 === 0 ? 'udp4' : 'tcp4';
       return { client, server, proto, wrap: 'tls-crypt', cipher, event: 'steady', ci: index === 0 };
     }),
   );
+  const late = players.filter(({ client, server }) => client !== 'stock-2.5' && server !== 'stock-2.5');
+  const events = rareEvents.flatMap((event) =>
+    late.map((who): Cell => ({ ...who, proto: 'udp4', wrap: 'tls-crypt', cipher: 'AES-256-GCM', event, ci: false })),
+  );
+  return [...ciphers, ...events];
 }
 
 /**
  * The matrix: a covering array, of which CI runs a part in which every event but the heavy loss meets each of our two roles and every
- * other value appears at least once; and the rare ciphers.
+ * other value appears at least once; and what is rare.
  */
 export function generateCells(): Cell[] {
   const cells = cover(possibleCells(), pairs);

@@ -50,6 +50,7 @@ export async function exercise(cell: Cell, session: Session): Promise<void> {
     case 'loss-10':
     case 'loss-30':
     case 'stub-v2':
+    case 'migrate':
     case 'p2p':
     case 'static-key':
     case 'tap':

@@ -195,6 +195,8 @@ function eventOptions(cell: Cell, { pki, folder }: { pki: Pki; folder: string })
       return both(['fragment', '500'], ['mssfix', '0']);
     case 'stub-v2':
       return both(['compress', 'stub-v2']);
+    case 'migrate':
+      return { server: [keepalive, ['compress', 'migrate']], client: [['comp-lzo', 'no']] };
     case 'p2p':
       return { server: [keepalive], client: [keepalive] };
     case 'static-key': {

@@ -310,7 +310,7 @@ function defaultOptions(tempDirectory: string): Mutable<Options> {
       secret: undefined,
       replayWindow: 64,
       replayTime: 15,
-      compression: { algorithm: 'none', framing: 'none', allow: 'no' },
+      compression: { algorithm: 'none', framing: 'none', allow: 'no', migrate: false },
       occ: true,
       mtuTest: false,
     },

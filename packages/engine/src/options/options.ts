@@ -300,6 +300,8 @@ export interface CompressionOptions {
   readonly framing: 'none' | 'lzo-no' | 'stub' | 'stub-v2';
   /** `no`: only stubs are announced and taken. `asym`: the peer is told that it may compress. */
   readonly allow: 'no' | 'asym';
+  /** A server tells clients that still compress to stop (`compress migrate`). */
+  readonly migrate: boolean;
 }
 
 export type TlsVersion = '1.0' | '1.1' | '1.2' | '1.3';

@@ -18,6 +18,7 @@ import type { Time } from '../output.js';
 import type { TunnelLog } from '../tunnel-log.js';
 import { clientAddresses, hasNetmask } from './client-addresses.js';
 import { poolEnvironment } from './client-environment.js';
+import { firstClientConfig } from './compression-migration.js';
 import type { Instance } from './instance.js';
 import { negotiate } from './negotiate.js';
 import type { AddressPool } from './pool.js';
@@ -62,7 +63,7 @@ export class Connecting {
       );
       this.#host.close(other, 'SIGTERM[soft,duplicate-cn] received, client-instance exiting', time);
     }
-    instance.config = plainClientConfig(options);
+    instance.config = firstClientConfig(this.#top, instance);
     this.#host.afterNamesake(instance, time, (at) => {
       const { clientConfigDir } = options.server;
       if (clientConfigDir === undefined) this.#assign(instance, at);

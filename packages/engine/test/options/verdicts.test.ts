@@ -65,7 +65,6 @@ const deliberate: Readonly<Record<string, string>> = {
   'client-nat snat 10.0.0.0 255.0.0.0 11.0.0.0': 'Options error: Unrecognized option',
   'port-share 127.0.0.1 443': 'Options error: Unrecognized option',
   // Not yet supported, or not at all.
-  'compress migrate': 'Options error: bad comp option: migrate',
   'shaper 1000': 'Options error: Unrecognized option',
   'shaper 10': 'Options error: Unrecognized option',
   passtos: 'Options error: Unrecognized option',

@@ -167,11 +167,12 @@ export const dataDirectives: readonly DirectiveRow[] = [
       const line = `bad comp option: ${use.word(0)}`;
       const algorithm =
         use.count === 0 ? 'stub' : use.choice(0, ['stub', 'stub-v2', 'migrate', 'lzo', 'lz4', 'lz4-v2'], line);
-      if (algorithm === 'migrate')
-        use.fail(line, 'Not yet supported: moving clients with comp-lzo to a stub one by one.', 'Remove the line.');
+      if (algorithm === 'migrate') Object.assign(compression(use), MIGRATION);
       else compress(use, algorithm);
     },
-    { note: 'Framing only, as with `comp-lzo`.' },
+    {
+      note: 'Framing only, as with `comp-lzo`. `migrate`: a server without compression that tells clients which still have it to stop.',
+    },
   ),
 ];
 
@@ -194,6 +195,8 @@ export function compresses({ algorithm }: CompressionOptions): boolean {
   return algorithm === 'lzo' || algorithm === 'lz4' || algorithm === 'lz4-v2';
 }
 
+const MIGRATION: Partial<CompressionOptions> = { algorithm: 'none', framing: 'none', migrate: true };
+
 const framings = {
   lzo: 'lzo-no',
   'lzo-no': 'lzo-no',
@@ -206,6 +209,7 @@ const framings = {
 function compress(use: Use, algorithm: keyof typeof framings): void {
   const target = compression(use);
   target.algorithm = algorithm;
+  target.migrate = false;
   target.framing = framings[algorithm];
   if (compresses(target))
     use.warn(
