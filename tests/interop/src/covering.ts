@@ -88,7 +88,17 @@ function rareCells(): Cell[] {
   );
   const late = players.filter(({ client, server }) => client !== 'stock-2.5' && server !== 'stock-2.5');
   const events = rareEvents.flatMap((event) =>
-    late.map((who): Cell => ({ ...who, proto: 'udp4', wrap: 'tls-crypt', cipher: 'AES-256-GCM', event, ci: false })),
+    late.map(
+      ({ client, server }): Cell => ({
+        client,
+        server,
+        proto: 'udp4',
+        wrap: 'tls-crypt',
+        cipher: 'AES-256-GCM',
+        event,
+        ci: false,
+      }),
+    ),
   );
   return [...ciphers, ...events];
 }
