@@ -3,14 +3,16 @@
  * raises a `Wake` that is watched here. Its own event loop does not run meanwhile.
  */
 import type { Millis, UnixSeconds } from '@seikan/core';
-import { PollSet, READABLE, type WatchCallback, type WatchEvents, WRITABLE } from '@seikan/native';
+import { NOT_RECEIVED, PollSet, READABLE, type WatchCallback, type WatchEvents, WRITABLE } from '@seikan/native';
 
 import type { Clock } from './ports.js';
-import type { DescriptorWatch, Readiness } from './readiness.js';
+import type { DescriptorWatch, Readiness, TableReader } from './readiness.js';
 
 /** Descriptors served in one turn; the others come with the next. */
 const ROOM = 64;
 const LONGEST_WAIT: Millis = 2 ** 31 - 1;
+/** Where the first descriptor stands in what the set says. */
+const FIRST = 2;
 
 export interface PollLoopOptions {
   /** Instead of the monotonic clock, for tests. */
@@ -40,9 +42,10 @@ export class PollLoop implements Readiness, Clock {
     this.#now = this.#wait(0);
   }
 
-  watch(fd: number, callback: WatchCallback): DescriptorWatch {
+  watch(fd: number, callback: WatchCallback, reader?: TableReader): DescriptorWatch {
     this.#note(0, fd);
-    return this.#newWatch(fd, callback);
+    this.#set.receive(fd, reader?.source);
+    return this.#newWatch(fd, callback, reader?.take);
   }
 
   /** Watches for reading what somebody else closes. */
@@ -73,13 +76,19 @@ export class PollLoop implements Readiness, Clock {
     this.#turn += 1;
     this.#now = this.#wait(this.#delay());
     const { ready } = this.#set;
-    const end = 1 + 2 * (ready[0] as number);
-    for (let i = 1; i < end; i += 2) {
+    const received = ready[1] as number;
+    const end = FIRST + 2 * (ready[0] as number);
+    for (let i = FIRST; i < end; i += 2) {
       const watch = this.#watches.get(ready[i] as number);
       const state = ready[i + 1] as number;
       // What was opened in this turn may have the number of what was closed in it; its own news comes with the next.
-      if (watch !== undefined && watch.turn !== this.#turn) {
-        watch.callback((state & READABLE) !== 0, (state & WRITABLE) !== 0);
+      if (watch === undefined || watch.turn === this.#turn) continue;
+      const readable = (state & READABLE) !== 0;
+      const writable = (state & WRITABLE) !== 0;
+      if (i > FIRST || received === NOT_RECEIVED) watch.callback(readable, writable);
+      else {
+        if (writable) watch.callback(false, true);
+        watch.take?.(received);
       }
     }
     this.#ring();
@@ -89,12 +98,13 @@ export class PollLoop implements Readiness, Clock {
     this.#set.close();
   }
 
-  #newWatch(fd: number, callback: WatchCallback): DescriptorWatch {
+  #newWatch(fd: number, callback: WatchCallback, take?: TableReader['take']): DescriptorWatch {
     const forget = (): void => {
       this.#watches.delete(fd);
+      this.#set.receive(fd, undefined);
       this.#note(fd, 0);
     };
-    const watch = new PollWatch(fd, { set: this.#set, callback, turn: this.#turn, forget });
+    const watch = new PollWatch(fd, { set: this.#set, callback, take, turn: this.#turn, forget });
     this.#watches.set(fd, watch);
     return watch;
   }
@@ -137,12 +147,14 @@ export class PollLoop implements Readiness, Clock {
 interface PollWatchOptions {
   readonly set: PollSet;
   readonly callback: WatchCallback;
+  readonly take: TableReader['take'] | undefined;
   readonly turn: number;
   readonly forget: () => void;
 }
 
 class PollWatch implements DescriptorWatch {
   readonly callback: WatchCallback;
+  readonly take: TableReader['take'] | undefined;
   /** The turn in which it was opened. */
   readonly turn: number;
   readonly #fd: number;
@@ -153,6 +165,7 @@ class PollWatch implements DescriptorWatch {
     this.#fd = fd;
     this.#options = options;
     this.callback = options.callback;
+    this.take = options.take;
     this.turn = options.turn;
   }
 

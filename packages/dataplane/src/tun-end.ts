@@ -6,7 +6,7 @@ import type { PacketTun, TunReceiver } from './ports.js';
 import { type DescriptorWatch, eventLoop, type Readiness } from './readiness.js';
 
 /** What a tun end needs of a device; tests give a socket. */
-export type TunPort = Pick<TunDevice, 'descriptor' | 'readTable' | 'writeTable' | 'close'>;
+export type TunPort = Pick<TunDevice, 'descriptor' | 'readTable' | 'tableSource' | 'writeTable' | 'close'>;
 
 export interface TunEndOptions {
   readonly readiness?: Readiness;
@@ -37,7 +37,11 @@ export class TunEnd implements PacketTun {
 
   constructor(device: TunPort, { readiness = eventLoop }: TunEndOptions = {}) {
     this.#device = device;
-    this.#watch = readiness.watch(device.descriptor.fd, () => this.#readTable());
+    this.#watch = readiness.watch(
+      device.descriptor.fd,
+      () => this.#take(device.readTable(this.#read, PACKETS, BYTES_AT_ONCE)),
+      { source: device.tableSource(this.#read, PACKETS, BYTES_AT_ONCE), take: (count) => this.#take(count) },
+    );
   }
 
   start(receiver: TunReceiver): void {
@@ -80,8 +84,7 @@ export class TunEnd implements PacketTun {
     this.#device.close();
   }
 
-  #readTable(): void {
-    const count = this.#device.readTable(this.#read, PACKETS, BYTES_AT_ONCE);
+  #take(count: number): void {
     if (count > 0) this.#receiver?.packets(this.#read, count);
     else if (count < 0) {
       this.close();

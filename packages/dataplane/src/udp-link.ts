@@ -36,13 +36,8 @@ const ANY = { 4: '0.0.0.0', 6: '::' } as const;
 const QUIET_MS = 1_000;
 /** tun-mtu 1500 and all headers. */
 const DEFAULT_CAPACITY = 2_048;
-/**
- * Messages that are received at once, each of 64 KiB at most; and when they are large, so that what is opened, merged and
- * written lies in the processor's cache meanwhile, and a small packet does not wait for much.
- */
+/** Messages that are received at once, each of 64 KiB at most. */
 const MESSAGES = 16;
-const LARGE_MESSAGES = 2;
-const LARGE = 0x4000;
 const MESSAGE_ROOM = 0x1_0000 + HEADROOM + TAILROOM + 64;
 
 export class UdpLink implements PacketLink {
@@ -59,7 +54,6 @@ export class UdpLink implements PacketLink {
   });
   readonly #senders = new AddressTable(MESSAGES);
   readonly #from: Endpoint[] = [];
-  #atOnce = MESSAGES;
   #receiver: LinkReceiver | undefined;
 
   readonly #queue: PacketBatch;
@@ -73,8 +67,6 @@ export class UdpLink implements PacketLink {
   /** Made when something is sealed. */
   #outbox: Outbox | undefined;
   #addresses: AddressTable | undefined;
-  /** Messages of the outbox that were sent. */
-  #sent = 0;
 
   #blocked = false;
   #watchesWritable = false;
@@ -86,7 +78,10 @@ export class UdpLink implements PacketLink {
     const { readiness = eventLoop, capacity = DEFAULT_CAPACITY } = options;
     this.#socket = socket;
     this.#queue = new PacketBatch({ slots: SLOTS, headroom: 0, capacity: capacity + HEADROOM, tailroom: 0 });
-    this.#watch = readiness.watch(socket.descriptor.fd, (readable, writable) => this.#ready(readable, writable));
+    this.#watch = readiness.watch(socket.descriptor.fd, (readable, writable) => this.#ready(readable, writable), {
+      source: socket.tableSource(this.#received, this.#senders),
+      take: (count) => this.#take(count),
+    });
   }
 
   get socket(): LinkSocket {
@@ -135,15 +130,21 @@ export class UdpLink implements PacketLink {
 
   sendSealed({ keys, table, order, count, addresses }: SealRun): number {
     const outbox = (this.#outbox ??= this.#newOutbox());
+    const socket = this.#socket;
     this.#addresses = addresses;
+    this.#writeQueue();
     let first = 0;
     while (first < count) {
-      const taken = keys.ring.seal(table, order, first, count - first, outbox);
+      const sends = !this.#blocked && !this.#closed && outbox.messages === 0;
+      const taken = sends
+        ? keys.ring.sealAndSend(table, order, first, count - first, outbox, socket, addresses)
+        : keys.ring.seal(table, order, first, count - first, outbox);
       first += taken;
-      this.#write();
+      if (outbox.messages > 0) this.#write();
       if (taken > 0) continue;
       for (; first < count; first += 1) this.#lost += table.segments[order[first] as number] as number;
     }
+    this.#lost += outbox.takeLost();
     return this.#takeLost();
   }
 
@@ -182,7 +183,7 @@ export class UdpLink implements PacketLink {
       this.#write();
       if (!this.#blocked) this.#receiver?.drained?.();
     }
-    if (readable && !this.#closed) this.#read();
+    if (readable && !this.#closed) this.#take(this.#socket.receiveTable(this.#received, this.#senders));
   }
 
   /** Each packet to a port where nobody listens brings an error: one a second is told. */
@@ -195,28 +196,25 @@ export class UdpLink implements PacketLink {
     this.#receiver?.failed?.(`${name}: ${errorText(result)} (code=${-result})`);
   }
 
-  #read(): void {
-    const table = this.#received;
-    const count = this.#socket.receiveTable(table, this.#senders, this.#atOnce);
+  #take(count: number): void {
+    if (this.#closed) return;
     if (count <= 0) {
       if (count < 0) this.#failed('read', count);
       else this.#socket.forgetErrors();
       return;
     }
+    const table = this.#received;
     const { addresses, lengths } = table;
     let last = -1;
-    let bytes = 0;
     let from: Endpoint | undefined;
     for (let i = 0; i < count; i += 1) {
       const record = addresses[i] as number;
-      bytes += lengths[i] as number;
       if (record !== last) from = this.#cache.endpointOf(this.#senders, record);
       last = record;
       // The kernel always names the sender; an empty datagram is dropped as any other that is too short.
-      if (from !== undefined) this.#from[i] = from;
-      else lengths[i] = 0;
+      if (from === undefined) lengths[i] = 0;
+      else if (this.#from[i] !== from) this.#from[i] = from;
     }
-    this.#atOnce = bytes > (last + 1) * LARGE ? LARGE_MESSAGES : MESSAGES;
     this.#receiver?.datagrams(table, count, this.#from);
   }
 
@@ -248,18 +246,18 @@ export class UdpLink implements PacketLink {
     const outbox = this.#outbox;
     if (outbox === undefined) return;
     const { messages } = outbox;
-    while (!this.#closed && !this.#blocked && this.#sent < messages) {
-      const sent = this.#socket.sendOutbox(outbox, this.#sent, messages - this.#sent, this.#addresses);
+    while (!this.#closed && !this.#blocked && outbox.sent < messages) {
+      const { sent: before } = outbox;
+      const sent = outbox.takeError() || this.#socket.sendOutbox(outbox, before, messages - before, this.#addresses);
       if (sent === 0) this.#blocked = true;
-      else if (sent > 0) this.#sent += sent;
+      else if (sent > 0) outbox.sent += sent;
       else {
         this.#failed('write', sent);
-        this.#lost += outbox.datagramsOf(this.#sent);
-        this.#sent += 1;
+        this.#lost += outbox.datagramsOf(before);
+        outbox.sent += 1;
       }
     }
-    if (this.#sent < messages) return;
-    this.#sent = 0;
+    if (outbox.sent < messages) return;
     this.#lost += outbox.takeLost();
     outbox.clear();
   }

@@ -13,8 +13,8 @@
 #include "aead.h"
 #include "cbc.h"
 #include "checksum.h"
-#include "outbox.h"
 #include "superpacket.h"
+#include "table-io.h"
 
 #include <openssl/crypto.h>
 #include <openssl/rand.h>
@@ -292,21 +292,45 @@ static enum outcome seal_packet(napi_env env, struct ring *ring, const struct se
     return THROWN;
 }
 
-/* (ring, slab, columns, order, first, count, outSlab, outColumns) → packets of the order that were taken */
+/* Sends what an outbox holds. What is left is its owner's: SEIKAN_BOX_SENT says from where on, SEIKAN_BOX_ERROR why. */
+static bool send_all(napi_env env, const struct seikan_receivers *to, struct seikan_outbox *box)
+{
+    uint32_t sent = 0;
+    int64_t result = 1;
+    while (sent < box->messages && result > 0) {
+        result = seikan_udp_send(env, to, box, sent, box->messages - sent);
+        if (result == SEIKAN_THROWN) return false;
+        if (result > 0) sent += (uint32_t)result;
+    }
+    box->state[SEIKAN_BOX_ERROR] = result < 0 ? (uint32_t)-result : 0;
+    box->state[SEIKAN_BOX_SENT] = sent < box->messages ? sent : 0;
+    if (sent < box->messages) return true;
+    box->messages = box->bytes = box->datagrams = 0;
+    seikan_outbox_store(box);
+    return true;
+}
+
+/*
+ * (ring, slab, columns, order, first, count, outSlab, outColumns, fd | undefined, family, addresses) → packets of the order
+ * that were taken. With a descriptor the datagrams are sent, too, from an outbox that was empty.
+ */
 static napi_value key_ring_seal(napi_env env, napi_callback_info info)
 {
-    napi_value argv[8];
+    napi_value argv[11];
     struct ring *ring;
     struct seikan_table table;
     struct seikan_order order;
     struct seikan_outbox box;
+    struct seikan_receivers to;
     enum outcome outcome = TAKEN;
     uint32_t done = 0;
 
-    if (!seikan_arguments(env, info, argv, 8) || (ring = seikan_handle(env, argv[0], ring_kind)) == NULL
+    if (!seikan_arguments(env, info, argv, 11) || (ring = seikan_handle(env, argv[0], ring_kind)) == NULL
         || !seikan_table(env, argv + 1, &table) || !seikan_order(env, argv + 3, &order)
         || !seikan_outbox(env, argv + 6, &box))
         return NULL;
+    bool sends = !seikan_is_undefined(env, argv[8]);
+    if (sends && !seikan_receivers(env, argv[8], argv[9], argv[10], &to)) return NULL;
     bool empty = box.messages == 0 && box.bytes == 0;
     while (done < order.count) {
         uint32_t at, length;
@@ -319,6 +343,7 @@ static napi_value key_ring_seal(napi_env env, napi_callback_info info)
     seikan_outbox_store(&box);
     if (outcome == THROWN) return NULL;
     if (outcome == FULL && empty && done == 0) return seikan_throw_range(env, "the outbox is too small for a packet");
+    if (sends && empty && !send_all(env, &to, &box)) return NULL;
     return seikan_make_number(env, done);
 }
 

@@ -2,7 +2,7 @@
  * Sealed datagrams that wait to be sent (src/outbox.ts): a slab, and columns of messages, each a run of datagrams of
  * equal size for one address, the last one shorter or equal.
  *
- *   columns  | offset[n] | length[n] | segment size[n] | address[n] | state[8] |
+ *   columns  | offset[n] | length[n] | segment size[n] | address[n] | state[16] |
  */
 #ifndef SEIKAN_OUTBOX_H
 #define SEIKAN_OUTBOX_H
@@ -19,7 +19,9 @@ enum seikan_outbox_state {
     SEIKAN_BOX_LARGEST_SEGMENT,
     SEIKAN_BOX_FALLBACKS,
     SEIKAN_BOX_LOST,
-    SEIKAN_BOX_STATE = 8,
+    SEIKAN_BOX_SENT,  /* messages that a ring has sent of those that it sealed */
+    SEIKAN_BOX_ERROR, /* the errno that the next one had */
+    SEIKAN_BOX_STATE = 16,
 };
 
 /* Of one UDP message, with the smaller family's headers. */

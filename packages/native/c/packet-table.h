@@ -30,6 +30,8 @@ enum seikan_column {
 #define SEIKAN_TABLE_STATE 8
 /* State word: datagrams that found no place. */
 #define SEIKAN_TABLE_LOST 0
+/* State word: the messages received last were large. */
+#define SEIKAN_TABLE_LARGE 1
 
 /* Verdicts. */
 #define SEIKAN_FORGED 0

@@ -2,7 +2,7 @@
  * What a thread blocks on: a set of descriptors (epoll) and a counter that other threads raise to wake it (eventfd).
  * Both are plain descriptors, so a number posted to another thread is enough to wake this one.
  */
-#include "addon.h"
+#include "table-io.h"
 
 #include <errno.h>
 #include <sys/epoll.h>
@@ -11,6 +11,27 @@
 #include <unistd.h>
 
 #define MOST_EVENTS 64
+
+/* Words of a source (src/poll-set.ts). SOURCE_LAST is what it gave last, SOURCE_TIME when, in microseconds. */
+enum {
+    SOURCE_FD,
+    SOURCE_KIND,
+    SOURCE_MOST,
+    SOURCE_BYTES,
+    SOURCE_HEADROOM,
+    SOURCE_TAILROOM,
+    SOURCE_LAST,
+    SOURCE_TIME,
+    SOURCE_WORDS,
+};
+enum { UDP_SOCKET = 1, TUN, TUN_WITH_HEADER };
+#define SOURCES 2
+/* Slab, columns, and addresses of a socket. */
+#define SOURCE_ARRAYS 3
+/* Nothing was received: there is no source for what is ready first. */
+#define NOT_RECEIVED INT32_MIN
+/* So many microseconds after one packet behind which none came, another one is taken for alone, too. */
+#define REST 100
 
 static napi_value poll_set_create(napi_env env, napi_callback_info info)
 {
@@ -55,39 +76,77 @@ static napi_value poll_set_forget(napi_env env, napi_callback_info info)
     return NULL;
 }
 
+/* Receives from the source of `fd`: what it gave, NOT_RECEIVED, or SEIKAN_NO_ROOM with an exception pending. */
+static int64_t receive(napi_env env, int fd, uint32_t time, int32_t *words, const napi_value *arrays)
+{
+    struct seikan_table table;
+    uint8_t *records = NULL;
+    size_t record_bytes = 0, at = 0;
+
+    while (at < SOURCES && (words[at * SOURCE_WORDS + SOURCE_KIND] == 0 || words[at * SOURCE_WORDS + SOURCE_FD] != fd)) at++;
+    if (at == SOURCES) return NOT_RECEIVED;
+    int32_t *source = words + at * SOURCE_WORDS, kind = source[SOURCE_KIND];
+    arrays += at * SOURCE_ARRAYS;
+    struct seikan_intake intake = { (uint32_t)source[SOURCE_MOST], (uint32_t)source[SOURCE_BYTES],
+        (uint32_t)source[SOURCE_HEADROOM], (uint32_t)source[SOURCE_TAILROOM] };
+    if (!seikan_table(env, arrays, &table) || (kind == UDP_SOCKET && !seikan_bytes(env, arrays[2], &records, &record_bytes)))
+        return SEIKAN_NO_ROOM;
+    bool alone = source[SOURCE_LAST] == 1 && time - (uint32_t)source[SOURCE_TIME] >= REST;
+    int64_t received;
+    if (intake.headroom > 4096 || intake.tailroom > 4096) received = SEIKAN_NO_ROOM;
+    else if (kind == UDP_SOCKET) received = seikan_udp_receive(fd, &table, &intake, records, record_bytes);
+    else {
+        if (alone) intake.most = 1;
+        received = seikan_tun_read(fd, kind == TUN_WITH_HEADER, &table, &intake);
+    }
+    if (received == SEIKAN_NO_ROOM) seikan_throw_range(env, "a source has no room for a packet of 64 KiB");
+    source[SOURCE_LAST] = (int32_t)received;
+    source[SOURCE_TIME] = (int32_t)time;
+    return received;
+}
+
 /*
- * (set, ready: Int32Array, milliseconds) → when the wait was over, in milliseconds of the monotonic clock. Blocks the
- * thread; -1 waits for ever. ready: how many are ready, then of each its descriptor and its state, 1 readable,
+ * (set, ready: Int32Array, milliseconds, sources: Int32Array, slab, columns, addresses, slab, columns, addresses) → when
+ * the wait was over, in milliseconds of the monotonic clock. Blocks the thread; -1 waits for ever. ready: how many are
+ * ready; what the source of the first of them gave, or NOT_RECEIVED; then of each its descriptor and its state, 1 readable,
  * 2 writable, 3 both; an error or hang-up counts as both.
  */
 static napi_value poll_set_wait(napi_env env, napi_callback_info info)
 {
-    napi_value argv[3], now;
+    napi_value argv[4 + SOURCES * SOURCE_ARRAYS], now;
     int set;
-    int32_t *out;
-    size_t words;
-    int64_t timeout;
+    int32_t *out, *sources;
+    size_t words, source_words;
+    int64_t timeout, received = NOT_RECEIVED;
     struct epoll_event events[MOST_EVENTS];
     struct timespec time;
 
-    if (!seikan_arguments(env, info, argv, 3) || !seikan_fd(env, argv[0], &set)
+    if (!seikan_arguments(env, info, argv, 4 + SOURCES * SOURCE_ARRAYS) || !seikan_fd(env, argv[0], &set)
         || !seikan_signed_words(env, argv[1], &out, &words)
-        || !seikan_integer(env, argv[2], -1, INT32_MAX, "milliseconds", &timeout))
+        || !seikan_integer(env, argv[2], -1, INT32_MAX, "milliseconds", &timeout)
+        || !seikan_signed_words(env, argv[3], &sources, &source_words))
         return NULL;
-    if (words < 3) return seikan_throw_range(env, "no room for a ready descriptor");
-    size_t room = (words - 1) / 2;
+    if (words < 4) return seikan_throw_range(env, "no room for a ready descriptor");
+    if (source_words < SOURCES * SOURCE_WORDS) return seikan_throw_range(env, "a poll set has two sources");
+    size_t room = (words - 2) / 2;
     int ready = epoll_wait(set, events, room < MOST_EVENTS ? (int)room : MOST_EVENTS, (int)timeout);
     if (ready == -1) {
         if (errno != EINTR) return seikan_throw_errno(env, "epoll_wait", errno);
         ready = 0;
     }
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    if (ready > 0 && (events[0].events & EPOLLIN) != 0) {
+        uint32_t microseconds = (uint32_t)((uint64_t)time.tv_sec * 1000000 + (uint64_t)time.tv_nsec / 1000);
+        received = receive(env, events[0].data.fd, microseconds, sources, argv + 4);
+        if (received == SEIKAN_NO_ROOM) return NULL;
+    }
     out[0] = ready;
+    out[1] = (int32_t)received;
     for (int i = 0; i < ready; i++) {
         bool failed = (events[i].events & (EPOLLERR | EPOLLHUP)) != 0;
-        out[1 + 2 * i] = events[i].data.fd;
-        out[2 + 2 * i] = (events[i].events & EPOLLIN || failed ? 1 : 0) | (events[i].events & EPOLLOUT || failed ? 2 : 0);
+        out[2 + 2 * i] = events[i].data.fd;
+        out[3 + 2 * i] = (events[i].events & EPOLLIN || failed ? 1 : 0) | (events[i].events & EPOLLOUT || failed ? 2 : 0);
     }
-    clock_gettime(CLOCK_MONOTONIC, &time);
     return napi_create_double(env, (double)time.tv_sec * 1e3 + (double)time.tv_nsec / 1e6, &now) == napi_ok ? now : NULL;
 }
 

@@ -4,6 +4,7 @@
  */
 #include "coalesce.h"
 #include "superpacket.h"
+#include "table-io.h"
 
 #include <errno.h>
 #include <linux/if_tun.h>
@@ -40,6 +41,33 @@ static napi_value tun_set_offloads(napi_env env, napi_callback_info info)
     return seikan_throw_errno(env, "TUNSETOFFLOAD", errno);
 }
 
+int64_t seikan_tun_read(int fd, bool header, const struct seikan_table *table, const struct seikan_intake *intake)
+{
+    uint32_t done = 0;
+    size_t read_bytes = 0, from = 0, before = header ? SEIKAN_VIRTIO_HEADER : 0;
+    uint32_t most = intake->most < table->packets ? intake->most : table->packets;
+
+    if (intake->headroom < before || table->slab_length < intake->headroom + LONGEST + intake->tailroom)
+        return SEIKAN_NO_ROOM;
+    while (done < most && read_bytes < intake->bytes) {
+        size_t offset = from + intake->headroom;
+        if (offset + LONGEST + intake->tailroom > table->slab_length) break;
+        ssize_t length = read(fd, table->slab + offset - before, LONGEST + before);
+        if (length == -1) {
+            if (errno == EINTR) continue;
+            if (done == 0 && errno != EAGAIN) return -errno;
+            break;
+        }
+        size_t packet = (size_t)length < before ? 0 : (size_t)length - before;
+        if (header) seikan_superpacket_arrive(table, done, (uint32_t)offset, (uint32_t)packet);
+        else seikan_table_set_plain(table, done, (uint32_t)offset, (uint32_t)packet, 0);
+        from = ALIGN(offset + packet + intake->tailroom);
+        read_bytes += packet;
+        done++;
+    }
+    return done;
+}
+
 /*
  * (fd, virtioHeader, slab, columns, count, bytes, headroom, tailroom) → packets read into the table from its beginning
  * on, until `count` are there, or `bytes` or more, or none waits; or a negative errno.
@@ -51,8 +79,6 @@ static napi_value tun_read_table(napi_env env, napi_callback_info info)
     bool header;
     struct seikan_table table;
     int64_t count, bytes, headroom, tailroom;
-    uint32_t done = 0;
-    size_t read_bytes = 0, from = 0;
 
     if (!seikan_arguments(env, info, argv, 8) || !seikan_fd(env, argv[0], &fd) || !seikan_flag(env, argv[1], &header)
         || !seikan_table(env, argv + 2, &table) || !seikan_integer(env, argv[4], 0, table.packets, "packet count", &count)
@@ -60,26 +86,10 @@ static napi_value tun_read_table(napi_env env, napi_callback_info info)
         || !seikan_integer(env, argv[6], SEIKAN_VIRTIO_HEADER, 4096, "headroom", &headroom)
         || !seikan_integer(env, argv[7], 0, 4096, "tailroom", &tailroom))
         return NULL;
-    size_t before = header ? SEIKAN_VIRTIO_HEADER : 0;
-    if (table.slab_length < (size_t)headroom + LONGEST + (size_t)tailroom)
-        return seikan_throw_range(env, "the table has no room for one packet of 64 KiB");
-    while (done < count && read_bytes < (size_t)bytes) {
-        size_t offset = from + (size_t)headroom;
-        if (offset + LONGEST + (size_t)tailroom > table.slab_length) break;
-        ssize_t length = read(fd, table.slab + offset - before, LONGEST + before);
-        if (length == -1) {
-            if (errno == EINTR) continue;
-            if (done == 0 && errno != EAGAIN) return seikan_make_number(env, -errno);
-            break;
-        }
-        size_t packet = (size_t)length < before ? 0 : (size_t)length - before;
-        if (header) seikan_superpacket_arrive(&table, done, (uint32_t)offset, (uint32_t)packet);
-        else seikan_table_set_plain(&table, done, (uint32_t)offset, (uint32_t)packet, 0);
-        from = ALIGN(offset + packet + (size_t)tailroom);
-        read_bytes += packet;
-        done++;
-    }
-    return seikan_make_number(env, done);
+    struct seikan_intake intake = { (uint32_t)count, (size_t)bytes, (size_t)headroom, (size_t)tailroom };
+    int64_t read = seikan_tun_read(fd, header, &table, &intake);
+    if (read == SEIKAN_NO_ROOM) return seikan_throw_range(env, "the table has no room for one packet of 64 KiB");
+    return seikan_make_number(env, read);
 }
 
 /*

@@ -17,7 +17,7 @@ export { createCrypto, createNodeAeadKey } from './node-crypto.js';
 export { OUTBOX_LEAST, Outbox, type OutboxShape } from './outbox.js';
 export { type BatchShape, PacketBatch, type PacketRun } from './packet-batch.js';
 export { PacketKind, PacketTable, TABLE_HEADROOM, TABLE_TAILROOM, type TableShape } from './packet-table.js';
-export { PollSet, READABLE, Wake, WRITABLE } from './poll-set.js';
+export { NOT_RECEIVED, PollSet, READABLE, type TableSource, Wake, WRITABLE } from './poll-set.js';
 export { Watch, type WatchCallback, type WatchEvents } from './poller.js';
 export {
   type Capability,

@@ -6,6 +6,8 @@ import { loadAddon } from './addon.js';
 import type { PacketKeyOptions } from './aead.js';
 import type { Outbox } from './outbox.js';
 import type { PacketTable } from './packet-table.js';
+import type { AddressTable } from './socket-address.js';
+import type { UdpSocket } from './udp-socket.js';
 
 declare const ringHandle: unique symbol;
 type RingHandle = object & { readonly [ringHandle]: true };
@@ -48,6 +50,9 @@ interface KeyRingAddon {
     count: number,
     outSlab: Uint8Array,
     outColumns: Uint32Array,
+    fd?: number,
+    family?: 4 | 6,
+    addresses?: Uint8Array,
   ): number;
   keyRingOpen(
     ring: RingHandle,
@@ -154,6 +159,34 @@ export class KeyRing {
       count,
       outbox.slab,
       outbox.columns,
+    );
+  }
+
+  /**
+   * `seal` into an empty outbox, and `socket.sendOutbox` of all of it, in one call. The outbox is empty again when all was
+   * sent; otherwise `outbox.sent` says from where on it is to be sent, and `takeError` why it was not.
+   */
+  sealAndSend(
+    table: PacketTable,
+    order: Uint32Array,
+    first: number,
+    count: number,
+    outbox: Outbox,
+    socket: UdpSocket,
+    addresses?: AddressTable,
+  ): number {
+    return this.#native.keyRingSeal(
+      this.#handle,
+      table.slab,
+      table.columns,
+      order,
+      first,
+      count,
+      outbox.slab,
+      outbox.columns,
+      socket.descriptor.fd,
+      socket.family,
+      addresses?.bytes,
     );
   }
 

@@ -28,8 +28,10 @@ const State = {
   LARGEST_SEGMENT: 4,
   FALLBACKS: 5,
   LOST: 6,
+  SENT: 7,
+  ERROR: 8,
 } as const;
-const STATE = 8;
+const STATE = 16;
 /** Datagrams in one message: what Linux takes since 6.9 (64 before; sendOutbox finds out). */
 const MOST_SEGMENTS = 128;
 const UNLIMITED = 0xffff;
@@ -108,6 +110,22 @@ export class Outbox {
     return this.#state[State.FALLBACKS] ?? 0;
   }
 
+  /** Messages from the first on that were sent: by `KeyRing.sealAndSend`, and as its owner counts on. */
+  get sent(): number {
+    return this.#state[State.SENT] ?? 0;
+  }
+
+  set sent(messages: number) {
+    this.#state[State.SENT] = messages;
+  }
+
+  /** The negative errno with which `KeyRing.sealAndSend` could not send the message behind those, since the last call; or 0. */
+  takeError(): number {
+    const error = this.#state[State.ERROR] ?? 0;
+    this.#state[State.ERROR] = 0;
+    return 0 - error;
+  }
+
   /** Datagrams of such messages that did not go out, since the last call. */
   takeLost(): number {
     const lost = this.#state[State.LOST] ?? 0;
@@ -120,5 +138,6 @@ export class Outbox {
     this.#state[State.MESSAGES] = 0;
     this.#state[State.BYTES] = 0;
     this.#state[State.DATAGRAMS] = 0;
+    this.#state[State.SENT] = 0;
   }
 }

@@ -6,6 +6,7 @@ import { loadAddon } from './addon.js';
 import { Descriptor } from './descriptor.js';
 import type { PacketBatch, PacketRun } from './packet-batch.js';
 import type { PacketTable } from './packet-table.js';
+import type { TableSource } from './poll-set.js';
 
 interface TunAddon {
   tunOpen(kind: TunKind, name: string, multiQueue: boolean, virtioHeader: boolean): number;
@@ -190,6 +191,14 @@ export class TunDevice {
       table.headroom,
       table.tailroom,
     );
+  }
+
+  /**
+   * readTable for a `PollSet`, which reads but one packet after a rest, if it was but one the last time: most often it is,
+   * and another is there in the next turn.
+   */
+  tableSource(table: PacketTable, most: number, bytes: number): TableSource {
+    return { kind: this.info.virtioHeader ? 'tun-virtio' : 'tun', table, most, bytes };
   }
 
   /**

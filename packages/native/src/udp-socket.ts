@@ -4,6 +4,7 @@ import { Descriptor } from './descriptor.js';
 import type { Outbox } from './outbox.js';
 import type { PacketBatch, PacketRun } from './packet-batch.js';
 import type { PacketTable } from './packet-table.js';
+import type { TableSource } from './poll-set.js';
 import type { AddressTable, SocketAddress } from './socket-address.js';
 import {
   addressRecord,
@@ -164,7 +165,7 @@ export class UdpSocket {
 
   /**
    * Receives datagrams into `table` from number 0 on, from a socket with or without `coalesce`: at most as many
-   * messages as the slab has room for, 64 KiB each, as `addresses` has records, and 16. Fills `offsets`, `lengths` and
+   * messages as the slab has room for, 64 KiB each, as `addresses` has records, and 16, or 2 after large ones. Fills `offsets`, `lengths` and
    * `addresses` (the sender's record, one per message), and the columns of a plain packet. Returns how many datagrams,
    * 0 when none waits, or a negative errno, as receiveBatch. Datagrams beyond the table's packets are counted by
    * `table.takeLost()`: give it 128 packets for each message.
@@ -179,6 +180,11 @@ export class UdpSocket {
       table.tailroom,
       addresses.bytes,
     );
+  }
+
+  /** receiveTable for a `PollSet`. */
+  tableSource(table: PacketTable, addresses: AddressTable): TableSource {
+    return { kind: 'udp', table, addresses, most: addresses.size };
   }
 
   /**

@@ -53,6 +53,9 @@ test(`random arguments never leave the buffers (seed ${seed}, ${rounds} rounds)`
     const parts = ['SHA1', new Uint8Array(20), 4, 4, new Uint8Array(4)];
     native['keyRingSetCbc']?.(ring, 2, 'AES-128-CBC', new Uint8Array(16), ...parts);
   }
+  // Ready whenever the wake-up is raised.
+  const poll = native['pollSetCreate']?.();
+  native['pollSetWatch']?.(poll, wake.descriptor.fd, true, false);
   const watch = native['pollOpen']?.(wake.descriptor.fd, () => {});
   const guarded: { memory: Uint8Array; from: number; to: number }[] = [];
 
@@ -132,11 +135,11 @@ test(`random arguments never leave the buffers (seed ${seed}, ${rounds} rounds)`
         return words;
       });
     },
-    // Columns of an outbox (four and a state of eight words).
+    // Columns of an outbox (four and a state of sixteen words).
     () => {
       const messages = 2 + random.below(30);
-      return array(4 * (4 * messages + 8), (buffer, offset) => {
-        const words = new Uint32Array(buffer, offset, 4 * messages + 8);
+      return array(4 * (4 * messages + 16), (buffer, offset) => {
+        const words = new Uint32Array(buffer, offset, 4 * messages + 16);
         for (let i = 0; i < 4 * messages; i += 1) if (!random.chance(0.1)) words[i] = small();
         const state = [
           random.below(messages + 2),
@@ -167,6 +170,29 @@ test(`random arguments never leave the buffers (seed ${seed}, ${rounds} rounds)`
     () => pick(slabs),
     () => random.below(5),
     () => Uint32Array.from({ length: 6 }, () => random.below(7)),
+    () => poll,
+    // Sources of a poll set, the wake-up's among them.
+    () => {
+      const rows = pick([1, 2, 2, 2]);
+      return array(32 * rows, (buffer, offset) => {
+        const words = new Int32Array(buffer, offset, 8 * rows);
+        const row = () => [
+          pick(descriptors),
+          random.below(4),
+          small(),
+          small(),
+          pick([0, 10, 64]),
+          small(),
+          random.below(2),
+        ];
+        for (let i = 0; i < rows; i += 1) {
+          words.set(row(), 8 * i);
+          if (random.chance(0.7)) words[8 * i] = wake.descriptor.fd;
+          if (random.chance(0.1)) words[8 * i + 4 + random.below(2)] = -1;
+        }
+        return words;
+      });
+    },
   ];
   const slabs = [70_000, 140_000].map((size) => new Uint8Array(size));
   const plausible: readonly (() => number)[] = [
@@ -185,7 +211,7 @@ test(`random arguments never leave the buffers (seed ${seed}, ${rounds} rounds)`
   ];
   /**
    * What each function wants, most of the time; `?` is anything. u: bytes, p: packets, l: a slab for messages of 64 KiB, w: words, i: Int32Array,
-   * n: number, t: tiny number, d: order, b: boolean, f: descriptor, k: key, r: key ring, c: columns of a table, o: of an outbox.
+   * n: number, t: tiny number, e: poll set, s: sources, d: order, b: boolean, f: descriptor, k: key, r: key ring, c: columns of a table, o: of an outbox.
    */
   const shapes: Record<string, string> = {
     tunReadBatch: 'fuwwnnn',
@@ -200,12 +226,12 @@ test(`random arguments never leave the buffers (seed ${seed}, ${rounds} rounds)`
     aeadOpenBatch: 'kuwwnnu',
     unixSend: 'funni',
     unixReceive: 'funniw',
-    pollSetWait: 'fi0',
+    pollSetWait: 'ei0slculcu',
     tunReadTable: 'fblcnnnn',
     tunWriteTable: 'ftpcdttw',
     udpReceiveTable: 'flcnnnu',
     udpSendOutbox: 'f4uottu',
-    keyRingSeal: 'rpcdttuo',
+    keyRingSeal: 'rpcdttuof4u',
     keyRingOpen: 'rpcdtt',
     keyRingSetHeader: 'rtu',
     superpacketSplit: 'pcttuwwttn',
@@ -225,11 +251,13 @@ test(`random arguments never leave the buffers (seed ${seed}, ${rounds} rounds)`
     l: 17,
     t: 18,
     d: 19,
+    e: 20,
+    s: 21,
   };
 
   let returned = 0;
-  // A tag of just the right size, or a poll set, is too rare.
-  const neverGood = new Set(Object.keys(shapes).filter((name) => name !== 'aeadOpen' && name !== 'pollSetWait'));
+  // A tag of just the right size is too rare.
+  const neverGood = new Set(Object.keys(shapes).filter((name) => name !== 'aeadOpen'));
   const openAtFirst = new Set(readdirSync('/proc/self/fd'));
   // Node's own event loop and pipes: a read there blocks for ever, a change of its epoll set crashes it.
   const foreign = new Set([...openAtFirst].map(Number).filter((fd) => !descriptors.includes(fd)));
@@ -246,11 +274,19 @@ test(`random arguments never leave the buffers (seed ${seed}, ${rounds} rounds)`
       const maker = random.chance(0.03) ? undefined : wanted[kind];
       return (makers[maker ?? random.below(makers.length)] as () => unknown)();
     });
+    const waits = name === 'pollSetWait' && argv[0] === poll;
     const perhapsDescriptors = name in shapes ? argv.slice(0, 1) : argv;
-    if (perhapsDescriptors.some((value) => typeof value === 'number' && foreign.has(value))) continue;
+    if (!waits && perhapsDescriptors.some((value) => typeof value === 'number' && foreign.has(value))) continue;
     // A number that happens to be a descriptor of the process (its standard input, a poll set) could block for ever.
-    if (typeof argv[0] === 'number' && Number.isInteger(argv[0]) && argv[0] >= 0 && !descriptors.includes(argv[0]))
+    if (
+      !waits &&
+      typeof argv[0] === 'number' &&
+      Number.isInteger(argv[0]) &&
+      argv[0] >= 0 &&
+      !descriptors.includes(argv[0])
+    )
       argv[0] += 100_000;
+    if (waits) wake.raise();
     try {
       native[name]?.(...argv);
       returned += 1;
@@ -270,5 +306,6 @@ test(`random arguments never leave the buffers (seed ${seed}, ${rounds} rounds)`
   if (rounds >= 20_000) assert.deepEqual([...neverGood], [], 'functions whose arguments were never good');
   native['pollClose']?.(watch);
   closeSync(sink);
+  closeSync(poll as number);
   for (const socket of [udp, left, right, wake]) socket.close();
 });

@@ -6,7 +6,9 @@ import { Worker } from 'node:worker_threads';
 
 import {
   AddressTable,
+  NOT_RECEIVED,
   PacketBatch,
+  PacketTable,
   PollSet,
   READABLE,
   resultName,
@@ -122,7 +124,7 @@ const WORKER = `
       parentPort.postMessage('blocking');
       const started = Date.now();
       set.wait(20000);
-      const [count, fd, state] = set.ready;
+      const [count, , fd, state] = set.ready;
       parentPort.postMessage({ count, fd, state, waited: Date.now() - started < 15000 });
       set.close();
     }
@@ -172,11 +174,71 @@ test('a poll set reports what is ready, and no more than there is room for', () 
   assert.ok(first !== undefined && second !== undefined && third !== undefined);
   set.watch(first.descriptor.fd, { readable: true, writable: true });
   assert.equal(readyAtOnce(), 1);
-  assert.deepEqual([set.ready[1], set.ready[2]], [first.descriptor.fd, WRITABLE]);
+  assert.deepEqual([set.ready[2], set.ready[3]], [first.descriptor.fd, WRITABLE]);
   set.forget(first.descriptor.fd);
   set.forget(first.descriptor.fd);
   assert.equal(readyAtOnce(), 0);
   for (const wake of wakes) wake.close();
   set.close();
   assert.throws(() => set.wait(0), /closed/);
+});
+
+test('a poll set reads what is ready first, from sources that it was given', async () => {
+  const set = new PollSet(4);
+  const sockets = [1, 2].map(() => UdpSocket.open({ family: 4, bind: { address: '127.0.0.1', port: 0 } }));
+  const tables = sockets.map(() => new PacketTable({ packets: 64, bytes: 2 * 66_000 }));
+  const sender = UdpSocket.open({ family: 4 });
+  const batch = new PacketBatch({ slots: 1, headroom: 0, capacity: 8, tailroom: 0 });
+  const send = (to: UdpSocket, content: number) => {
+    const peers = new AddressTable(1);
+    peers.set(0, to.address);
+    batch.slab.fill(content);
+    batch.lengths[0] = 8;
+    assert.equal(sender.sendBatch(batch, 0, 1, peers, Uint32Array.of(0)), 1);
+  };
+  const [first, second] = sockets;
+  const [firstTable, secondTable] = tables;
+  assert.ok(first !== undefined && second !== undefined && firstTable !== undefined && secondTable !== undefined);
+  for (const socket of sockets) set.watch(socket.descriptor.fd, { readable: true });
+  set.receive(first.descriptor.fd, first.tableSource(firstTable, new AddressTable(2)));
+
+  const waited = (): number[] => {
+    set.wait(10_000);
+    return [...set.ready.subarray(0, 2 + 2 * (set.ready[0] ?? 0))];
+  };
+  send(first, 7);
+  assert.deepEqual(waited(), [1, 1, first.descriptor.fd, READABLE]);
+  assert.deepEqual(
+    [...firstTable.packet(0)],
+    Array.from({ length: 8 }, () => 7),
+  );
+  send(second, 8);
+  assert.deepEqual(waited(), [1, NOT_RECEIVED, second.descriptor.fd, READABLE], 'no source');
+
+  // A tun of which one packet came the last time gives one after a rest, and the next in the next turn.
+  set.receive(second.descriptor.fd, { kind: 'tun', table: secondTable, most: 64, bytes: 1_000 });
+  send(second, 9);
+  assert.deepEqual(waited(), [1, 2, second.descriptor.fd, READABLE]);
+  send(second, 10);
+  assert.equal(waited()[1], 1);
+  await sleep(1);
+  for (const content of [11, 12]) send(second, content);
+  assert.equal(waited()[1], 1);
+  assert.deepEqual(
+    [...secondTable.packet(0)],
+    Array.from({ length: 8 }, () => 11),
+  );
+  assert.equal(waited()[1], 1);
+  assert.deepEqual(
+    [...secondTable.packet(0)],
+    Array.from({ length: 8 }, () => 12),
+  );
+
+  set.receive(first.descriptor.fd, undefined);
+  send(first, 13);
+  assert.deepEqual(waited(), [1, NOT_RECEIVED, first.descriptor.fd, READABLE], 'no source any more');
+  set.receive(first.descriptor.fd, { ...first.tableSource(firstTable, new AddressTable(2)), most: 0 });
+  assert.throws(() => set.wait(0), { message: /no room/ });
+  set.close();
+  for (const socket of [...sockets, sender]) socket.close();
 });

@@ -103,6 +103,54 @@ inNetworkNamespace(import.meta.filename, () => {
           receiver.close();
         });
 
+  test('a ring sends what it seals; what it could not send is left with the reason', async () => {
+    const receiver = UdpSocket.open({ family: 4, bind: { address: '127.0.0.1', port: 0 }, coalesce: true });
+    const sender = UdpSocket.open({ family: 4, connect: receiver.address });
+    const ring = new KeyRing(1);
+    const layout = { aadOffset: 0, aadLength: 8, counterOffset: 4, counterLength: 4, tagOffset: 8, bodyOffset: 24 };
+    const key = { cipher: 'AES-128-GCM', key: new Uint8Array(16), iv: new Uint8Array(12), layout };
+    ring.set(0, { ...key, header: Uint8Array.of(1, 2, 3, 4) });
+    const plain = new PacketTable({ packets: 3, bytes: 1_000 });
+    for (const i of [0, 1, 2]) plain.put(i, new Uint8Array(i === 2 ? 50 : 100), 100 + 200 * i);
+    const order = Uint32Array.of(0, 1, 2);
+    const outbox = new Outbox({ bytes: OUTBOX_LEAST });
+    assert.equal(ring.sealAndSend(plain, order, 0, 3, outbox, sender), 3);
+    assert.deepEqual([outbox.messages, outbox.sent, outbox.takeError()], [0, 0, 0]);
+    const table = new PacketTable({ packets: 64, bytes: 66_000 });
+    const got = await receiveAll(receiver, table, new AddressTable(1), 3);
+    assert.deepEqual(
+      got.map(({ first, length }) => [first, length]),
+      [
+        [1, 124],
+        [1, 124],
+        [1, 74],
+      ],
+    );
+    receiver.close();
+    // Nobody listens any more: the answer to the first is the second's error.
+    assert.equal(ring.sealAndSend(plain, order, 0, 1, outbox, sender), 1);
+    assert.equal(outbox.messages, 0);
+    const refused = async (): Promise<number> => {
+      for (;;) {
+        assert.equal(ring.sealAndSend(plain, order, 1, 1, outbox, sender), 1);
+        if (outbox.messages > 0) return outbox.takeError();
+        await new Promise((resolve) => setTimeout(resolve, 2));
+      }
+    };
+    assert.equal(resultName(await refused()), 'ECONNREFUSED');
+    assert.deepEqual([outbox.messages, outbox.sent, outbox.takeError()], [1, 0, 0]);
+    // Into one that is not empty it only seals.
+    assert.equal(ring.sealAndSend(plain, order, 2, 1, outbox, sender), 1);
+    assert.equal(outbox.datagrams, 2);
+    assert.throws(
+      () => ring.sealAndSend(plain, order, 0, 1, new Outbox({ bytes: OUTBOX_LEAST }), sender, new AddressTable(1)),
+      {
+        message: /empty or of the wrong family/,
+      },
+    );
+    sender.close();
+  });
+
   test('a run comes in as one message, and what the table has no place for is counted', async () => {
     const receiver = UdpSocket.open({ family: 4, bind: { address: '127.0.0.1', port: 0 }, coalesce: true });
     const sender = UdpSocket.open({ family: 4, connect: receiver.address });

@@ -27,6 +27,7 @@ import {
   Descriptor,
   loadAddon,
   type PacketTable,
+  type TableSource,
   TcpListener,
   UdpSocket,
   Wake,
@@ -209,6 +210,10 @@ class SocketTun implements TunPort {
   readTable({ slab, columns, headroom, tailroom }: PacketTable): number {
     // At its end a socket gives empty packets for ever: one at a time is enough here.
     return this.#native.tunReadTable(this.descriptor.fd, false, slab, columns, 1, slab.length, headroom, tailroom);
+  }
+
+  tableSource(table: PacketTable): TableSource {
+    return { kind: 'tun', table, most: 1, bytes: table.slab.length };
   }
 
   writeTable({ slab, columns }: PacketTable, order: Uint32Array, first: number, count: number): number {
