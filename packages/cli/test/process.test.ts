@@ -1,7 +1,7 @@
 /** The process side of a tunnel: a server and a client of ours in one network namespace. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 
@@ -206,21 +206,42 @@ function inside(): void {
     await end(server);
   });
 
-  test('a list of revoked certificates is read again before the next handshake, and kept when it cannot be read', async () => {
+  test('a list of revoked certificates is read again before the next handshake; with none in its file nobody comes in', async () => {
     revocations(folder);
     const server = start('crl.log', ['--config', 'server.conf', '--crl-verify', 'live.crl']);
     await server.logged(UP);
     const client = start('crl-client.log', ['--config', 'client.conf', '--nobind']);
     await client.logged(UP);
-    writeFileSync(file('live.crl'), 'no list at all');
+    await server.logged('CRL: loaded 1 CRLs from file live.crl');
+    const list = readFileSync(file('live.crl'));
+    rmSync(file('live.crl'));
     client.kill('SIGUSR1');
     await client.logged(UP, 2);
-    assert.match(server.log, /CRL: cannot read CRL from file live\.crl/);
-    writeFileSync(file('live.crl'), readFileSync(file('revoked.crl')));
+    assert.match(server.log, /WARNING: Failed to stat CRL file, not reloading CRL\./);
+    writeFileSync(file('live.crl'), 'no list at all');
     client.kill('SIGUSR1');
-    await server.logged('error=certificate revoked');
+    await server.logged('VERIFY ERROR: CRL not loaded');
+    assert.match(server.log, /CRL: cannot read CRL from file live\.crl/);
+    writeFileSync(file('live.crl'), list);
+    await client.logged(UP, 3);
+    // Changed while nobody comes, and the server begins anew with what it had read: that counts as changed too.
     await end(client);
+    writeFileSync(file('live.crl'), readFileSync(file('revoked.crl')));
+    server.kill('SIGUSR1');
+    await server.logged(UP, 2);
+    const revoked = start('crl-revoked.log', ['--config', 'client.conf', '--nobind']);
+    await server.logged('error=certificate revoked');
+    await end(revoked);
     await end(server);
+  });
+
+  test('lladdr gives a tap its hardware address', async () => {
+    const words =
+      '--dev tap7 --lladdr 02:11:22:33:44:55 --ifconfig 10.5.0.1 255.255.255.0 --tls-server --dh none --ca ca.crt --cert server.crt --key server.key --lport 0';
+    const peer = start('lladdr.log', words.split(' '));
+    await peer.logged('TUN/TAP link layer address set to 02:11:22:33:44:55');
+    assert.equal(readFileSync('/sys/class/net/tap7/address', 'utf8').trim(), '02:11:22:33:44:55');
+    await end(peer);
   });
 
   test('a folder of revoked serials is looked into at each handshake', async () => {

@@ -74,7 +74,8 @@ export function judgeCertificate(
     const refusal = judgeLeaf(verify, certificate, subject, log);
     if (refusal !== undefined) return reject(refusal);
   }
-  if (error === undefined) log.push({ verb: 2, severity: 'notice', text: `VERIFY OK: depth=${depth}, ${subject}` });
+  if (error === undefined || error.code === X509Error.unableToGetCrl)
+    log.push({ verb: 2, severity: 'notice', text: `VERIFY OK: depth=${depth}, ${subject}` });
   return { verdict: 'accept', log };
 }
 
@@ -142,11 +143,19 @@ export function commonNameOf(certificate: PeerCertificate, fields: readonly stri
 }
 
 function usernameField(certificate: PeerCertificate, field: string): string | undefined {
-  if (field === 'serialNumber') return certificate.serialDecimal;
+  if (field === 'serialNumber') return serialName(certificate);
   if (field === '_SERIALNUMBER')
     return certificate.subjectFields.findLast(({ name }) => name === 'serialNumber')?.value;
   if (field === 'ext:subjectAltName') return certificate.subjectAltNames.find(({ type }) => type === 'email')?.value;
   return certificate.subjectFields.findLast(({ name }) => name === field)?.value;
+}
+
+/** As OpenSSL writes a number for people: decimal below 128 bits, hexadecimal from there on. upstream: `i2s_ASN1_INTEGER`. */
+function serialName({ serialDecimal }: PeerCertificate): string {
+  const serial = BigInt(serialDecimal);
+  if (BigInt.asUintN(127, serial) === serial) return serialDecimal;
+  const digits = serial.toString(16).toUpperCase();
+  return `0x${digits.length % 2 === 0 ? '' : '0'}${digits}`;
 }
 
 /** upstream `string_mod_remap_name`: letters, digits, and `_ - . @ : / =` `,` spaces of a subject stay; others become `_`. */

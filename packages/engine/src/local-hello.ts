@@ -6,6 +6,7 @@ import type { Crypto } from '@seikan/core';
 
 import { Capability } from './negotiation.js';
 import type { Connection, Options } from './options/options.js';
+import { largestTunMtu } from './tun-mtu.js';
 
 /** What this build is, for IV_ variables. */
 export interface Product {
@@ -68,7 +69,7 @@ export interface PeerInfoInput {
 export function peerInfoText({ options, connection, product, abilities, crypto, hostFacts }: PeerInfoInput): string {
   const ciphers = dataCiphers(options.data, crypto);
   const lines = [`IV_VER=${product.openvpnVersion}`, `IV_PLAT=${product.platform}`, 'IV_TCPNL=1'];
-  lines.push(`IV_MTU=${Math.max(connection.tunMtuMaximum, connection.tunMtu, 1600)}`);
+  lines.push(`IV_MTU=${largestTunMtu(connection)}`);
   if (ciphers.includes('AES-128-GCM') && ciphers.includes('AES-256-GCM')) lines.push('IV_NCP=2');
   lines.push(`IV_CIPHERS=${ciphers.join(':')}`, `IV_PROTO=${localCapabilities(options, abilities, crypto)}`);
   if (!abilities.offload) lines.push('IV_LZO_STUB=1', 'IV_COMP_STUB=1', 'IV_COMP_STUBv2=1');

@@ -194,6 +194,8 @@ export interface OpenedTun {
 /** What the host's network shall be while the tunnel is up; netconf plans and applies it, and takes it back. */
 export interface ConfigureTunAsk {
   readonly mtu: number;
+  /** False: the link is left down, and its MTU as it is. */
+  readonly up: boolean;
   readonly txQueueLength: number | undefined;
   readonly addresses: readonly { readonly address: string; readonly prefixLength: number; readonly peer?: string }[];
   /** What `vpn_gateway` means. */

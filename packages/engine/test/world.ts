@@ -2,7 +2,14 @@
  * A server, clients and the network between them in one process with a virtual clock: asks are answered as a machine
  * with working tun devices would, data-channel commands are recorded, control packets travel after a delay.
  */
-import type { DataChannelCommand, DataChannelEvent, Endpoint, LinkId, PeerCounters } from '@seikan/core';
+import type {
+  DataChannelCommand,
+  DataChannelEvent,
+  Endpoint,
+  LinkId,
+  PeerCertificate,
+  PeerCounters,
+} from '@seikan/core';
 import {
   createProtection,
   type EngineOutput,
@@ -90,6 +97,8 @@ export class World {
   #accepted = 0;
   /** Decides the fate of each packet: how many copies arrive. */
   credentials = { username: 'user', password: 'secret' };
+  /** What the certificates of hosts added from now on have besides. */
+  certificate: Partial<PeerCertificate> = {};
   /** Of the data channels of hosts added from now on. */
   abilities = { epoch: false, offload: false };
   copies: (bytes: Uint8Array) => number = () => 1;
@@ -116,6 +125,7 @@ export class World {
       seed: this.random.below(2 ** 31),
       chain: [
         fakeCertificate(name, {
+          ...this.certificate,
           extendedKeyUsage: [role === 'server' ? '1.3.6.1.5.5.7.3.1' : '1.3.6.1.5.5.7.3.2'],
           keyUsage: 0xa0,
         }),

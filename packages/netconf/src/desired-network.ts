@@ -7,6 +7,8 @@ export interface DesiredNetwork {
   /** The tunnel's device, which exists already. Left out by callers that only want routes (a bypass for a server). */
   readonly device?: string | undefined;
   readonly mtu?: number | undefined;
+  /** False leaves the device down, if it is. */
+  readonly up?: boolean | undefined;
   readonly txQueueLength?: number | undefined;
   readonly addresses?: readonly DesiredAddress[] | undefined;
   /**
@@ -52,7 +54,7 @@ export interface DesiredRoute {
 
 /** The flags of --redirect-gateway and --redirect-private that mean something on Linux. */
 export interface RedirectGateway {
-  /** False for --redirect-private: everything but the default route itself. */
+  /** False for --redirect-private: everything but the IPv4 default route itself. */
   readonly reroute: boolean;
   /** False with `!ipv4`. */
   readonly ipv4: boolean;

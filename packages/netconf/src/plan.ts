@@ -87,12 +87,12 @@ class Planner {
   }
 
   #planDevice(link: Link): void {
-    const { txQueueLength, mtu, addresses = [] } = this.#desired;
+    const { txQueueLength, mtu, up = true, addresses = [] } = this.#desired;
     if (txQueueLength !== undefined) {
       this.#steps.push({ kind: 'tx-queue-length', link: link.index, value: txQueueLength, before: link.txQueueLength });
     }
     if (mtu !== undefined) this.#steps.push({ kind: 'mtu', link: link.index, value: mtu, before: link.mtu });
-    this.#steps.push({ kind: 'up', link: link.index, before: link.up });
+    if (up) this.#steps.push({ kind: 'up', link: link.index, before: link.up });
     for (const { address, prefixLength, peer, broadcast } of addresses) {
       this.#steps.push({
         kind: 'address',
@@ -136,7 +136,7 @@ class Planner {
     const { redirect, remote, gateway6 } = this.#desired;
     const server = remote !== undefined && ipFamily(remote) === 6 ? canonicalIp(remote) : undefined;
     const routes = this.#resolveRoutes(6);
-    if (redirect?.ipv6 === true && redirect.reroute) {
+    if (redirect?.ipv6 === true) {
       for (const prefix of IPV6_WHOLE) routes.push(this.#tunnelRoute(prefix, gateway6, 'redirect'));
     }
     if (server !== undefined && routes.some((route) => this.#swallows(route, server))) this.#hostRoute(server);

@@ -147,10 +147,18 @@ test('a server on a connected network: a host route on the link, none with local
   );
 });
 
-test('redirect-private adds the host route alone', () => {
-  assert.deepEqual(planLines({ redirect: { ...redirect, reroute: false, ipv6: true } }), [
-    'bypass 198.51.100.7/32 via 192.0.2.1 dev 2',
-  ]);
+test('redirect-private adds the host route alone; its ipv6 redirects all the same, as with OpenVPN', () => {
+  const bypass = 'bypass 198.51.100.7/32 via 192.0.2.1 dev 2';
+  assert.deepEqual(planLines({ redirect: { ...redirect, reroute: false } }), [bypass]);
+  const both = planLines({ redirect: { ...redirect, reroute: false, ipv6: true } });
+  assert.deepEqual(both.slice(0, 2), [bypass, 'redirect ::/3 dev 7 metric 1024']);
+});
+
+test('a device that is not to be up is left as it is', () => {
+  assert.deepEqual(
+    planNetwork({ device: 'tun0', up: false }, laptop).steps.map(({ kind }) => kind),
+    [],
+  );
 });
 
 test('block-local: the gateway and bypasses stay, the network of the way out goes into the tunnel, upper half first', () => {

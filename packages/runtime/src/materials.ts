@@ -3,7 +3,7 @@
  * control packets. All of it before the process gives up its privileges.
  */
 import { randomBytes } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { readFileSync, type Stats, statSync } from 'node:fs';
 
 import {
   authTokenHmacKey,
@@ -32,7 +32,7 @@ export function readMaterial(material: Material, what: string): string {
 }
 
 /** Makes the TLS context that the configuration describes; `passphrase` opens an encrypted key. */
-function createTls(options: Options, passphrase?: string): OpensslContext {
+function createTls(options: Options, revoked: RevokedList | undefined, passphrase?: string): OpensslContext {
   const { tls, verify } = options;
   try {
     return createTlsContext({
@@ -44,7 +44,7 @@ function createTls(options: Options, passphrase?: string): OpensslContext {
       extraCerts: optional(tls.extraCerts, 'extra-certs'),
       pkcs12: tls.pkcs12 === undefined ? undefined : readPkcs12(tls.pkcs12),
       passphrase,
-      crl: verify.crl?.kind === 'file' ? readMaterial(verify.crl.source, 'crl-verify') : undefined,
+      crl: revoked?.pem,
       verifyPeer: verify.clientCertificate,
       versionMin: tls.versionMin,
       versionMax: tls.versionMax,
@@ -134,6 +134,8 @@ export function readStaticKey(material: Material, directive: string): StaticKey 
 /** What a tunnel is keyed with. A soft restart keeps it: the files may no longer be readable by then. */
 export interface Materials {
   readonly tls: OpensslContext;
+  /** What the TLS context was made with. */
+  readonly revoked: RevokedList | undefined;
   /** By the `wrap` of a connection. */
   readonly protection: ReadonlyMap<Connection['wrap'], ProtectionKeys>;
   readonly staticKey: StaticKey | undefined;
@@ -141,13 +143,29 @@ export interface Materials {
   readonly authTokenKey: Uint8Array;
 }
 
+/** `crl-verify` with a file or an inline block. */
+export interface RevokedList {
+  readonly pem: string;
+  /** Of the file, before it was read; undefined for an inline block. */
+  readonly seen: Stats | undefined;
+}
+
+function readRevokedList({ crl }: Options['verify']): RevokedList | undefined {
+  if (crl?.kind !== 'file') return undefined;
+  const { source } = crl;
+  const seen = source.from === 'file' ? statSync(source.path, { throwIfNoEntry: false }) : undefined;
+  return { seen, pem: readMaterial(source, 'crl-verify') };
+}
+
 /** Reads every file that the configuration names; throws MaterialError. */
 export function readMaterials(options: Options, passphrase?: string): Materials {
+  const revoked = readRevokedList(options.verify);
   return {
     protection: new Map(
       options.connections.map((connection) => [connection.wrap, readProtectionKeys(options, connection)]),
     ),
-    tls: createTls(options, passphrase),
+    tls: createTls(options, revoked, passphrase),
+    revoked,
     staticKey: options.data.secret === undefined ? undefined : readStaticKey(options.data.secret.key, 'secret'),
     authTokenKey: readAuthTokenKey(options),
   };

@@ -105,7 +105,7 @@ async function describe(device: RemoteDevice, ask: OpenTunAsk, network: ServiceS
     mtu: ask.mtu,
     txQueueLength: ask.txQueueLength ?? TUN_QUEUE_LENGTH,
     reroute4: redirect?.reroute === true && redirect.ipv4,
-    reroute6: redirect?.reroute === true && redirect.ipv6,
+    reroute6: redirect?.ipv6 === true,
   });
   await device.addRoutes(network.routes);
   const settings = dns === undefined ? undefined : dnsSettings(dns);

@@ -139,7 +139,7 @@ export class TunnelProcess {
       options,
       crypto,
       random: new RandomPool().fill,
-      tls: keepRevocations(materials.tls, options, settings.log),
+      tls: keepRevocations(materials, options, settings.log),
       protection: (connection: Options['connections'][number]) =>
         createProtection({
           crypto,

@@ -81,6 +81,7 @@ export class TunnelTun implements TunnelHost {
         this.#netlink ??= new RouteNetlink();
         this.#device = await this.#openDevice(ask, this.#netlink);
         const { name, offloaded } = this.#device;
+        await this.#setHardwareAddress(name, ask.macAddress);
         this.#network = await TunnelNetwork.open({ netlink: this.#netlink });
         const netGateway = defaultGateway(await readSnapshot(this.#netlink), 4)?.gateway;
         return { name, mtu: ask.mtu, offloaded, netGateway };
@@ -96,11 +97,13 @@ export class TunnelTun implements TunnelHost {
       const device = this.#device?.name;
       if (network === undefined || device === undefined) return { error: 'the tun is not open' };
       const offloaded = this.#device?.offloaded === true;
-      const { txQueueLength, gateway4, gateway6, remote, redirect, ...rest } = ask;
+      const { mtu, up, txQueueLength, gateway4, gateway6, remote, redirect, ...rest } = ask;
       try {
         const { results, warnings } = await network.apply({
           ...rest,
           device,
+          up,
+          ...(up ? { mtu } : {}),
           ...(offloaded ? { routes: ask.routes.map(withOffloadMetric) } : { txQueueLength: TUN_QUEUE_LENGTH }),
           ...(txQueueLength === undefined ? {} : { txQueueLength }),
           ...(gateway4 === undefined ? {} : { gateway4 }),
@@ -156,6 +159,15 @@ export class TunnelTun implements TunnelHost {
         ? {}
         : { error: `a change of the network could not be taken back: ${failure.error.message}` };
     });
+  }
+
+  /** `lladdr`: before the link is up, since then some devices keep what they have. */
+  async #setHardwareAddress(name: string, hardwareAddress: string | undefined): Promise<void> {
+    if (hardwareAddress === undefined || this.#netlink === undefined) return;
+    const link = await this.#netlink.link(name);
+    if (link === undefined) throw new Error(`${name} is gone`);
+    await this.#netlink.changeLink({ index: link.index, hardwareAddress });
+    this.#write({ level: 'info', verb: 1, text: `TUN/TAP link layer address set to ${hardwareAddress}` });
   }
 
   #write({ verb, text }: NetworkLine): void {

@@ -37,16 +37,19 @@ export function planTun(options: Options, mtu: number, remote: Endpoint | undefi
     else routes.push(routeAsk(route.network, prefixLength, route.gateway, route.metric ?? routing.metric));
   }
   for (const route of routing.noExec ? [] : routing.routesIpv6) {
-    routes.push(routeAsk(route.network, route.bits, route.gateway, route.metric ?? routing.metric));
+    // On a tun an IPv6 gateway says nothing that the device does not, and may not be reachable by the kernel's rules.
+    const gateway = device.type === 'tap' ? route.gateway : undefined;
+    routes.push(routeAsk(route.network, route.bits, gateway, route.metric ?? routing.metric));
   }
   return {
     problems,
     configure: {
       mtu,
+      // Who gives it no address, or does so in a script, has it as the kernel makes it.
+      up: wanted.length > 0,
       txQueueLength: device.txQueueLength,
       addresses: wanted,
       gateway4: gatewayOf(options, pointToPoint),
-      // On a tun an IPv6 gateway says nothing that the device does not: upstream adds such routes by device.
       gateway6: device.type === 'tap' ? routing.gatewayIpv6 : undefined,
       routes,
       remote: remote?.address,
@@ -72,10 +75,10 @@ function routeAsk(destination: string, prefixLength: number, gateway: string | u
   };
 }
 
-function redirectAsk({ ipv4, ipv6, def1, local, autolocal, blockLocal }: RedirectGateway): RedirectAsk {
+function redirectAsk({ enabled, ipv4, ipv6, def1, local, autolocal, blockLocal }: RedirectGateway): RedirectAsk {
   return {
-    reroute: ipv4 || ipv6,
-    ipv4,
+    reroute: ipv4,
+    ipv4: enabled,
     ipv6,
     def1,
     local: local ? 'always' : autolocal ? 'auto' : 'never',

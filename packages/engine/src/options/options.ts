@@ -215,6 +215,8 @@ export interface RouteIpv6 {
 }
 
 export interface RedirectGateway {
+  /** False with `!ipv4`: nothing is done about IPv4, not even a host route to the server. */
+  readonly enabled: boolean;
   /** Replace the IPv4 default route (false with `redirect-private` and `!ipv4`). */
   readonly ipv4: boolean;
   readonly ipv6: boolean;

@@ -157,7 +157,10 @@ export class Authenticator {
           );
           return;
         case 'success':
-          instance.log.info(2, `TLS: Username/Password authentication succeeded for username '${username}'`);
+          instance.log.info(
+            2,
+            `TLS: Username/Password authentication succeeded for username '${username}' ${this.#options.auth.usernameAsCommonName ? '[CN SET]' : ''}`,
+          );
           instance.awaitLogin(undefined);
           nameIt();
           final.begin(at);

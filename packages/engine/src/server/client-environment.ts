@@ -43,9 +43,11 @@ export function certificateEnvironment(
     env[`tls_digest_sha256_${depth}`] = colonHex(certificate.sha256);
     env[`tls_serial_${depth}`] = certificate.serialDecimal;
     env[`tls_serial_hex_${depth}`] = certificate.serialHex;
+    const tracked = (name: string): boolean =>
+      track.some((wanted) => wanted.name === name && (depth === 0 || wanted.fullChain));
+    if (tracked('SHA1')) env[`X509_${depth}_SHA1`] = colonHex(certificate.sha1).toUpperCase();
     for (const { name, value } of certificate.subjectFields) {
-      if (track.length > 0 && !track.some((wanted) => wanted.name === name && (depth === 0 || wanted.fullChain)))
-        continue;
+      if (track.length > 0 && !tracked(name)) continue;
       // A field that occurs several times is numbered from the second on, as setenv_x509 does.
       let key = `X509_${depth}_${name}`;
       for (let n = 1; env[key] !== undefined && env[key] !== value; n += 1) key = `X509_${depth}_${name}_${n}`;

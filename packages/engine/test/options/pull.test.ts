@@ -151,3 +151,13 @@ test('a server that pushes without end is rejected', () => {
     }
   assert.fail('it was taken');
 });
+
+test('a pushed tun-mtu goes no further than tun-mtu-max, which is 1600 at least', () => {
+  const { connection, warnings } = pull('PUSH_REPLY,tun-mtu 1700');
+  assert.equal(connection.tunMtu, 1_600);
+  assert.deepEqual(
+    warnings.map(({ text }) => text),
+    ['Server-pushed tun-mtu is too large, please add tun-mtu-max 1700 in the client configuration'],
+  );
+  assert.equal(pull('PUSH_REPLY,tun-mtu 1700', 'tun-mtu-max 1800\n').connection.tunMtu, 1_700);
+});

@@ -43,6 +43,8 @@ export interface LinkChange {
   readonly up?: boolean;
   readonly mtu?: number;
   readonly txQueueLength?: number;
+  /** `00:16:3e:00:00:01` */
+  readonly hardwareAddress?: string;
 }
 
 /** Reads an RTM_NEWLINK or RTM_DELLINK. */
@@ -88,10 +90,14 @@ export function encodeLinkGet(which: number | string): MessageWriter {
   return typeof which === 'string' ? writer.attributeString(Attr.name, which) : writer;
 }
 
-export function encodeLinkChange({ index, up, mtu, txQueueLength }: LinkChange): MessageWriter {
+export function encodeLinkChange({ index, up, mtu, txQueueLength, hardwareAddress }: LinkChange): MessageWriter {
   const writer = header(LinkMessage.new, MessageFlag.request | MessageFlag.ack, index, up);
   if (mtu !== undefined) writer.attributeU32(Attr.mtu, mtu);
   if (txQueueLength !== undefined) writer.attributeU32(Attr.txQueueLength, txQueueLength);
+  if (hardwareAddress !== undefined) {
+    const bytes = hardwareAddress.split(':').map((byte) => Number.parseInt(byte, 16));
+    writer.attribute(Attr.hardwareAddress, Uint8Array.from(bytes));
+  }
   return writer;
 }
 

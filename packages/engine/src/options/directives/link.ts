@@ -1,4 +1,6 @@
 /** Directives about the way to the peer: remotes, protocols, sockets, packet sizes. */
+
+import { largestTunMtu } from '../../tun-mtu.js';
 import { type DirectiveRow, supported, type Use } from '../directive.js';
 import type { DraftProtocol } from '../draft.js';
 
@@ -161,7 +163,15 @@ export const linkDirectives: readonly DirectiveRow[] = [
     }),
   ),
   supported('tun-mtu', [1, 2], ['push-mtu', 'connection'], (use) => {
-    use.entry.settings.tunMtu = use.number(0, 100, 65_536, `Invalid tun-mtu: '${use.word(0)}'`);
+    const { settings } = use.entry;
+    const size = use.number(0, 100, 65_536, `Invalid tun-mtu: '${use.word(0)}'`);
+    const largest = largestTunMtu(settings);
+    if (use.context === 'pull' && size > largest)
+      use.warn(
+        `Server-pushed tun-mtu is too large, please add tun-mtu-max ${size} in the client configuration`,
+        'warning',
+      );
+    settings.tunMtu = use.context === 'pull' ? Math.min(size, largest) : size;
     use.entry.settings.occMtu = use.count === 2 ? use.positive(1) : 0;
   }),
   supported('tun-mtu-max', [1, 2], sizes, (use) => {

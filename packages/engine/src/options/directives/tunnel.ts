@@ -212,6 +212,7 @@ function redirect(use: Use): void {
     );
   routing.redirectGateway = {
     ...(routing.redirectGateway ?? {
+      enabled: true,
       ipv4: false,
       ipv6: false,
       def1: false,
@@ -227,7 +228,7 @@ function redirect(use: Use): void {
       Object.assign(routing.redirectGateway, flag);
       if (word.startsWith('bypass-') && use.context === 'config')
         use.warn(`--${use.name}: ${word} has no effect on Linux`, 'info');
-    } else if (word === '!ipv4') routing.redirectGateway.ipv4 = false;
+    } else if (word === '!ipv4') Object.assign(routing.redirectGateway, { enabled: false, ipv4: false });
     else
       use.fail(
         `unknown --${use.name} flag: ${word}`,
