@@ -240,8 +240,29 @@ function inside(): void {
       '--dev tap7 --lladdr 02:11:22:33:44:55 --ifconfig 10.5.0.1 255.255.255.0 --tls-server --dh none --ca ca.crt --cert server.crt --key server.key --lport 0';
     const peer = start('lladdr.log', words.split(' '));
     await peer.logged('TUN/TAP link layer address set to 02:11:22:33:44:55');
-    assert.equal(readFileSync('/sys/class/net/tap7/address', 'utf8').trim(), '02:11:22:33:44:55');
+    const { stdout } = spawnSync('ip', ['-o', 'link', 'show', 'tap7'], { encoding: 'utf8' });
+    assert.match(stdout, /link\/ether 02:11:22:33:44:55/);
     await end(peer);
+  });
+
+  test('a server is reached at a link-local address with its zone', async () => {
+    const shell = (line: string): string => spawnSync('sh', ['-c', line], { encoding: 'utf8' }).stdout.trim();
+    shell('ip link add zone0 type dummy && ip link set zone0 up && ip addr add fe80::7/64 dev zone0 nodad');
+    const words = (text: string): string[] => text.split(' ');
+    const keys = (name: string): string => `--ca ca.crt --cert ${name}.crt --key ${name}.key --verb 3`;
+    const server = start(
+      'zone.log',
+      words(`--dev tun --proto udp6 --lport 21196 --server 10.98.0.0 255.255.255.0 --dh none ${keys('server')}`),
+    );
+    await server.logged(UP);
+    const client = start(
+      'zone-client.log',
+      words(`--client --dev tun --nobind --remote fe80::7%zone0 21196 ${keys('client')}`),
+    );
+    await client.logged(UP);
+    await end(client);
+    await end(server);
+    shell('ip link del zone0');
   });
 
   test('a folder of revoked serials is looked into at each handshake', async () => {

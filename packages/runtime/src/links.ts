@@ -8,6 +8,7 @@ import { type Descriptor, errorText, type SocketOptions, TcpListener, TcpSocket,
 import { reasonOf } from './materials.js';
 import { connectThroughProxy } from './proxy-connection.js';
 import type { ProxyLogins } from './proxy-logins.js';
+import { scopedAddress } from './scoped-address.js';
 
 type OpenLink = AskMap['open-link'];
 
@@ -43,7 +44,10 @@ export async function openLink(
   const common: SocketOptions = {
     family,
     v6only: family === 6 && (bind?.ipv6Only ?? false),
-    bind: bind === undefined ? undefined : { address: bind.address, port: bind.port },
+    bind:
+      bind === undefined
+        ? undefined
+        : { ...(bind.address === undefined ? {} : scopedAddress(bind.address)), port: bind.port },
     reuseAddress: protocol === 'tcp-server',
     bindDevice: socket.bindDevice,
     mark: socket.mark,

@@ -43,6 +43,7 @@ import { type CarrierOptions, inKernel, inThread, type PacketCarrier } from './p
 import { ProxyLogins } from './proxy-logins.js';
 import { RandomPool } from './random-pool.js';
 import { keepRevocations, revokedSerials } from './revocations.js';
+import { scopedAddress } from './scoped-address.js';
 import { TunnelDns } from './tunnel-dns.js';
 import type { TunnelHost } from './tunnel-tun.js';
 
@@ -386,7 +387,9 @@ async function resolveHost(
 ): Promise<{ addresses: Endpoint[] } | AskFailure> {
   try {
     const found = await lookup(host, { all: true, family: family ?? 0, order: 'verbatim' });
-    return { addresses: found.map((entry) => ({ family: entry.family === 6 ? 6 : 4, address: entry.address, port })) };
+    return {
+      addresses: found.map((one) => ({ family: one.family === 6 ? 6 : 4, ...scopedAddress(one.address), port })),
+    };
   } catch (error) {
     const { code = '' } = error as NodeJS.ErrnoException;
     return { error: RESOLVER_TEXTS[code] ?? reasonOf(error) };
