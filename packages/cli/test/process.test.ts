@@ -247,7 +247,9 @@ function inside(): void {
 
   test('a server is reached at a link-local address with its zone', async () => {
     const shell = (line: string): string => spawnSync('sh', ['-c', line], { encoding: 'utf8' }).stdout.trim();
-    shell('ip link add zone0 type dummy && ip link set zone0 up && ip addr add fe80::7/64 dev zone0 nodad');
+    shell(
+      'ip link add zone0 type veth peer name zone1 && ip link set zone0 up && ip link set zone1 up && ip addr add fe80::7/64 dev zone0 nodad',
+    );
     const words = (text: string): string[] => text.split(' ');
     const keys = (name: string): string => `--ca ca.crt --cert ${name}.crt --key ${name}.key --verb 3`;
     const server = start(
