@@ -104,8 +104,14 @@ export class Multi implements InstanceHost {
     this.#connecting = new Connecting(this.top, this.#pool, {
       log: this.#log,
       addRoute: (instance, route, text, time) => this.#addresses.add(instance, route, text, time),
+      // Also one that was refused since: it is only waiting for its client to hear that, and has the client's address.
       sameName: (instance) =>
-        this.#instances.established().find((other) => other !== instance && other.commonName === instance.commonName),
+        this.#instances
+          .all()
+          .find(
+            (other) =>
+              other !== instance && other.context.peer !== undefined && other.commonName === instance.commonName,
+          ),
       close: (instance, why, time) => this.close(instance, why, time),
       poolChanged: (time) => this.#poolFile.changed(time),
       afterNamesake: (instance, time, then) =>
