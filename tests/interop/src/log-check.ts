@@ -107,12 +107,15 @@ export interface LogProblem {
 
 /** The lines that look like a warning and are on no list. */
 export function unexpectedLines(cell: Cell, side: string, lines: readonly string[]): LogProblem[] {
-  const permitted = allowed.filter(({ when }) => when === undefined || when(cell));
-  return lines
-    .filter(
-      (line) => !optionDump.test(line) && suspicious.test(line) && !permitted.some(({ pattern }) => pattern.test(line)),
-    )
-    .map((line) => ({ side, line }));
+  const permitted = allowed.filter(({ when }) => when === undefined || when(cell)).map(({ pattern }) => pattern);
+  return suspiciousLines(lines, permitted).map((line) => ({ side, line }));
+}
+
+/** The lines that look like a warning and match none of `permitted`. */
+export function suspiciousLines(lines: readonly string[], permitted: readonly RegExp[]): string[] {
+  return lines.filter(
+    (line) => !optionDump.test(line) && suspicious.test(line) && !permitted.some((pattern) => pattern.test(line)),
+  );
 }
 
 /** What the push reply says about the derivation; undefined when the log shows no push reply. */

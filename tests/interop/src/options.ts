@@ -4,7 +4,7 @@
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Cell } from './cell.js';
+import type { Cell, Wrap } from './cell.js';
 import { serverAddress } from './network.js';
 import type { Pki } from './pki.js';
 
@@ -22,7 +22,7 @@ export const tunnelPeer = { ipv4: '10.77.0.2', ipv6: 'fd00:77::2' } as const;
 /** Both sides' options for a cell, without the program's name; `folder` takes scripts. */
 export function optionsOf(cell: Cell, { pki, folder }: { pki: Pki; folder: string }): Sides {
   const shared = sharedOptions(cell);
-  const wrap = wrapOptions(cell, pki);
+  const wrap = wrapOptions(cell.wrap, pki, cell.event === 'refuse-wrap-key');
   const event = eventOptions(cell, { pki, folder });
   const identity = (name: string): Directive[] => [
     ['ca', pki.file('ca.crt')],
@@ -98,12 +98,19 @@ export function asArguments(directives: readonly Directive[]): string[] {
 
 const inlined = new Set(['ca', 'cert', 'key', 'tls-auth', 'tls-crypt', 'tls-crypt-v2', 'secret', 'crl-verify']);
 
-/** Writes a configuration file in which files of keys and certificates are inline blocks; returns its path. */
+/** Writes a configuration file for `asConfig`'s text; returns its path. */
 export function asConfigFile(directives: readonly Directive[], folder: string): string {
+  const path = join(folder, 'server.conf');
+  writeFileSync(path, asConfig(directives), { mode: 0o600 });
+  return path;
+}
+
+/** The text of a configuration in which files of keys and certificates are inline blocks. */
+export function asConfig(directives: readonly Directive[]): string {
   const lines = directives.flatMap(([name, ...values]) => {
     const [first, second] = values;
-    if (first !== undefined && inlined.has(name)) {
-      const direction = second !== undefined && (name === 'tls-auth' || name === 'secret');
+    const direction = second !== undefined && (name === 'tls-auth' || name === 'secret');
+    if (first !== undefined && inlined.has(name) && (direction || second === undefined)) {
       return [
         ...(direction ? [`key-direction ${second}`] : []),
         `<${name}>`,
@@ -113,9 +120,7 @@ export function asConfigFile(directives: readonly Directive[], folder: string): 
     }
     return [[name, ...values.map((value) => (/[\s"#;]/.test(value) ? `"${value}"` : value))].join(' ')];
   });
-  const path = join(folder, 'server.conf');
-  writeFileSync(path, `${lines.join('\n')}\n`, { mode: 0o600 });
-  return path;
+  return `${lines.join('\n')}\n`;
 }
 
 function sharedOptions({ client, server, cipher, event, proto }: Cell): Sides {
@@ -134,8 +139,8 @@ function sharedOptions({ client, server, cipher, event, proto }: Cell): Sides {
   return { server: [...common, ...exitNotify], client: [...common, ...exitNotify] };
 }
 
-function wrapOptions({ wrap, event }: Cell, pki: Pki): Sides {
-  const wrong = event === 'refuse-wrap-key';
+/** `wrong`: the client has another key than the server. */
+export function wrapOptions(wrap: Wrap, pki: Pki, wrong = false): Sides {
   switch (wrap) {
     case 'none':
       return { server: [], client: [] };

@@ -96,21 +96,8 @@ export class Session {
     }
   }
 
-  /** The ends of the tunnel to a client, with the addresses that its tun or tap device really has. */
-  async ends(index = 0): Promise<readonly [End, End]> {
-    const namespace = this.network.clients[index];
-    if (namespace === undefined) throw new Error(`no client ${index}`);
-    for (const name of [this.network.server, namespace]) await addressesSettled(name);
-    const text = await execute(['ip', '-o', '-netns', namespace, 'address', 'show']);
-    const find = (pattern: RegExp): string => {
-      const found = pattern.exec(text)?.[1];
-      if (found === undefined) throw new Error(`client ${index} has no tunnel address: ${text}`);
-      return found;
-    };
-    return [
-      { namespace: this.network.server, ...tunnelServer },
-      { namespace, ipv4: find(/inet (10\.77\.[\d.]+)/), ipv6: find(/inet6 (fd00:77:[\da-f:]+)/) },
-    ];
+  ends(index = 0): Promise<readonly [End, End]> {
+    return tunnelEnds(this.network, index);
   }
 
   /** Stops all, clients first, and throws when a namespace is not as it was. */
@@ -135,6 +122,23 @@ export class Session {
   }
 }
 
+/** The ends of the tunnel to a client, with the addresses that its tun or tap device really has. */
+export async function tunnelEnds(network: Network, index: number): Promise<readonly [End, End]> {
+  const namespace = network.clients[index];
+  if (namespace === undefined) throw new Error(`no client ${index}`);
+  for (const name of [network.server, namespace]) await addressesSettled(name);
+  const text = await execute(['ip', '-o', '-netns', namespace, 'address', 'show']);
+  const find = (pattern: RegExp): string => {
+    const found = pattern.exec(text)?.[1];
+    if (found === undefined) throw new Error(`client ${index} has no tunnel address: ${text}`);
+    return found;
+  };
+  return [
+    { namespace: network.server, ...tunnelServer },
+    { namespace, ipv4: find(/inet (10\.77\.[\d.]+)/), ipv6: find(/inet6 (fd00:77:[\da-f:]+)/) },
+  ];
+}
+
 /** Over a tap device IPv6 first looks for duplicates of an address, a second or two in which it does not work. */
 async function addressesSettled(namespace: string): Promise<void> {
   for (let tries = 0; tries < 50; tries += 1) {
@@ -146,7 +150,7 @@ async function addressesSettled(namespace: string): Promise<void> {
 }
 
 /** A link that was just set up takes a moment until its carrier and its routes are there. */
-async function settledPicture(name: string): Promise<Picture> {
+export async function settledPicture(name: string): Promise<Picture> {
   let picture = await pictureOf(name);
   for (let i = 0; i < 20; i += 1) {
     await sleep(50);
