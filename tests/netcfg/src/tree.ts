@@ -18,6 +18,8 @@ export interface TreeOptions {
   readonly namespace: string;
   /** The service's options, as the JSON file of its state folder. */
   readonly config: Readonly<Record<string, string | boolean>>;
+  /** The log service prints all that the others say. */
+  readonly verbose?: boolean;
   readonly teardown: Teardown;
 }
 
@@ -151,9 +153,13 @@ export class Tree {
   }
 
   async #install(): Promise<void> {
-    const { implementation, config } = this.#options;
+    const { implementation, config, verbose = false } = this.#options;
     mkdirSync(this.path('/var/lib/openvpn3'), { recursive: true });
     this.write('/var/lib/openvpn3/netcfg.json', JSON.stringify(config));
+    if (verbose) {
+      const file = '/usr/share/dbus-1/system-services/net.openvpn.v3.log.service';
+      this.write(file, this.read(file).replace(/^Exec=.*$/m, '$& --log-level 6'));
+    }
     if (implementation === 'original') return;
     rmSync(this.path('/usr/share/dbus-1/system-services/net.openvpn.v3.netcfg.service'));
     rmSync(this.path('/usr/share/dbus-1/system.d/net.openvpn.v3.netcfg.conf'));
