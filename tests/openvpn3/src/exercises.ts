@@ -33,8 +33,7 @@ export async function renegotiated(session: Session): Promise<void> {
 /** Renegotiates with the token: the script that knows the password was asked once. */
 export async function tokenUsed(session: Session): Promise<void> {
   await renegotiated(session);
-  const asked = timesAsked(session);
-  if (asked !== 1) throw new Error(`the script was asked ${asked} times; later logins should be by token`);
+  expectAsked(session, 1);
 }
 
 /** AUTH_FAILED,SESSION at a renegotiation: the client takes the password again, and nobody is bothered. */
@@ -46,13 +45,20 @@ export async function tokenExpired(session: Session): Promise<void> {
   await session.connected(client, from);
   const [, after] = await session.ends();
   if (after.ipv4 !== before.ipv4) throw new Error(`it had ${before.ipv4}, and has ${after.ipv4}`);
-  const asked = timesAsked(session);
-  if (asked !== 2) throw new Error(`the script was asked ${asked} times, not again when the token had expired`);
+  expectAsked(session, 2);
 }
 
-function timesAsked({ folder }: Session): number {
+/** AUTH_FAILED,TEMP: the client came back by itself. */
+export async function cameBack(session: Session): Promise<void> {
+  await session.said(session.client, /AUTH_FAILED_TEMP:the directory is away/);
+  expectAsked(session, 2);
+}
+
+/** How often the script that knows the password was called. */
+function expectAsked({ folder }: Session, times: number): void {
   const record = join(folder, 'asked');
-  return existsSync(record) ? readFileSync(record, 'utf8').trim().split('\n').length : 0;
+  const asked = existsSync(record) ? readFileSync(record, 'utf8').trim().split('\n').length : 0;
+  if (asked !== times) throw new Error(`the script was asked ${asked} times, not ${times}`);
 }
 
 export async function paused(session: Session): Promise<void> {

@@ -43,7 +43,13 @@ const expected: readonly Expected[] = [
     why: 'the refusal',
     events: refusals,
   },
-  { side: 'client', pattern: /VERIFY FAIL|certificate verify failed/, why: 'the refusal', events: refusals },
+  { side: 'server', pattern: /alert internal error/, why: 'what 27.1 says when it refuses', events: ['refuse-name'] },
+  {
+    side: 'client',
+    pattern: /VERIFY FAIL|certificate verify failed|alert certificate unknown/,
+    why: 'the refusal',
+    events: refusals,
+  },
   {
     side: 'server',
     pattern: /auth-token of 'alice' has expired/,
@@ -54,9 +60,9 @@ const expected: readonly Expected[] = [
     side: 'server',
     pattern: /TLS Auth Error: Auth Username\/Password verification failed for peer/,
     why: 'the refusal',
-    events: ['refuse-password'],
+    events: ['refuse-password', 'come-back'],
   },
-  { side: 'client', pattern: /Authentication failed/, why: 'the refusal', events: ['refuse-password'] },
+  { side: 'client', pattern: /Authentication failed/, why: 'the refusal', events: ['refuse-password', 'come-back'] },
   {
     side: 'client',
     pattern: /server pushed compression settings that are not allowed/,
