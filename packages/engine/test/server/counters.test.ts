@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { CLIENT, type Host, SERVER, World } from '../world.js';
+import { type Host, PLAIN_CLIENT, PLAIN_SERVER, World } from '../world.js';
 
 /** Bytes of the control packets that a host has sent, without the first. */
 function controlBytes({ commands }: Host): number {
@@ -21,8 +21,8 @@ test('status and client-disconnect count the bytes of both channels', () => {
     if (event === 'client-disconnect') told.push(env);
     return { result: 'success' };
   };
-  const server = world.add('server', `${SERVER}proto udp\nstatus status.txt 1\n`, '198.51.100.1');
-  const client = world.add('client', CLIENT, '198.51.100.7');
+  const server = world.add('server', `${PLAIN_SERVER}proto udp\nstatus status.txt 1\n`, '198.51.100.1');
+  const client = world.add('client', PLAIN_CLIENT, '198.51.100.7');
   world.run(10_000);
   const [received, sent] = [controlBytes(client), controlBytes(server)];
   assert.ok(received > 500 && sent > 500, `${received} and ${sent} bytes of control packets`);
