@@ -1,5 +1,5 @@
 /** Log lines on their way out: every machine of the engine has one of these with its own prefix. */
-import type { Endpoint } from '@seikan/core';
+import { type Endpoint, formatEndpoint } from '@seikan/core';
 
 import type { EngineOutput, LogLine } from './output.js';
 
@@ -56,6 +56,11 @@ export class TunnelLog {
 /** An address as upstream's log lines show it: `[AF_INET]198.51.100.7:1194`, `[AF_INET6]2001:db8::1:1194`. */
 export function afInet({ family, address, port }: Endpoint): string {
   return `[AF_INET${family === 6 ? '6' : ''}]${address}:${port}`;
+}
+
+/** A client's place as upstream writes it: an IPv6 address without its port. upstream: mroute.c `mroute_addr_print_ex` (2.6). */
+export function realAddress(endpoint: Endpoint): string {
+  return endpoint.family === 4 ? formatEndpoint(endpoint) : endpoint.address;
 }
 
 /** A control message as it may be logged: what a token says is left out. */

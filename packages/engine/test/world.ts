@@ -154,7 +154,7 @@ export class World {
     const host: Host = {
       name,
       machine,
-      address: { family: 4, address, port: 1194 },
+      address: endpointAt(address, 1194),
       outputs: [],
       commands: [],
       log: [],
@@ -266,7 +266,7 @@ export class World {
   #answer(host: Host, ask: EngineOutput & { output: 'ask' }): object {
     switch (ask.ask) {
       case 'resolve':
-        return { addresses: [{ family: 4, address: ask.host, port: ask.port }] };
+        return { addresses: [endpointAt(ask.host, ask.port)] };
       case 'open-link':
         host.link = ask.link;
         if (ask.protocol === 'tcp-client' && ask.remote !== undefined) this.#call(host, ask.link, ask.remote);
@@ -321,6 +321,10 @@ export class World {
     }
     this.now = Math.max(this.now, until);
   }
+}
+
+function endpointAt(address: string, port: number): Endpoint {
+  return { family: address.includes(':') ? 6 : 4, address, port };
 }
 
 export type { Options };

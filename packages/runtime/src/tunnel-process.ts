@@ -43,7 +43,7 @@ import { type CarrierOptions, inKernel, inThread, type PacketCarrier } from './p
 import { ProxyLogins } from './proxy-logins.js';
 import { RandomPool } from './random-pool.js';
 import { keepRevocations, revokedSerials } from './revocations.js';
-import { scopedAddress } from './scoped-address.js';
+import { scopedEndpoint } from './scoped-address.js';
 import { TunnelDns } from './tunnel-dns.js';
 import type { TunnelHost } from './tunnel-tun.js';
 
@@ -388,7 +388,7 @@ async function resolveHost(
   try {
     const found = await lookup(host, { all: true, family: family ?? 0, order: 'verbatim' });
     return {
-      addresses: found.map((one) => ({ family: one.family === 6 ? 6 : 4, ...scopedAddress(one.address), port })),
+      addresses: found.map((one) => scopedEndpoint(one.address, one.family === 6 ? 6 : 4, port)),
     };
   } catch (error) {
     const { code = '' } = error as NodeJS.ErrnoException;

@@ -106,7 +106,7 @@ export class Authenticator {
       final.granted(time);
     } else {
       const text = `TLS Auth Error: --auth-gen-token: auth-token of '${login.username}' ${token === undefined ? 'is not valid' : 'has expired'}`;
-      this.#refuse(instance, 'SESSION: auth-token expired', text, time);
+      this.#refuse(instance, 'SESSION: token expired', text, time);
     }
   }
 

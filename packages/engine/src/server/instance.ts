@@ -12,7 +12,6 @@ import {
   type DataChannelCommand,
   type DropReason,
   type Endpoint,
-  formatEndpoint,
   type KeyFailure,
   type KeyState,
   type LinkId,
@@ -37,7 +36,7 @@ import type { PacketSizes } from '../packet-sizes.js';
 import { PeerChains } from '../peer-chains.js';
 import { LIMIT_REACHED, SessionLimits } from '../session-limits.js';
 import { type Environment, peerInfoEnvironment } from '../tunnel-environment.js';
-import { afInet, TunnelLog } from '../tunnel-log.js';
+import { afInet, realAddress, TunnelLog } from '../tunnel-log.js';
 import { addressEnvironment, ClientEnvironment, linkAddress } from './client-environment.js';
 import { verifyClient } from './client-verification.js';
 import type { Lease } from './pool.js';
@@ -93,6 +92,7 @@ export class Instance implements ContextOwner {
   readonly #protection: ControlProtection;
   readonly #environment: ClientEnvironment;
   #phase: InstancePhase = 'handshaking';
+  #wasConnected = false;
   /** Bytes of control packets. */
   #controlRead = 0;
   #controlWritten = 0;
@@ -208,9 +208,9 @@ export class Instance implements ContextOwner {
     this.#environment.set(make);
   }
 
-  /** `CN/198.51.100.7:1194`, or the address alone while nobody knows the name. */
+  /** `CN/198.51.100.7:1194` (`CN/2001:db8::7`), or the address alone while nobody knows the name. */
   get prefix(): string {
-    const address = formatEndpoint(this.remote);
+    const address = realAddress(this.remote);
     return this.#commonName === undefined || this.#phase === 'handshaking' ? address : `${this.#commonName}/${address}`;
   }
 
@@ -225,6 +225,11 @@ export class Instance implements ContextOwner {
       received: this.#controlRead + (counters?.linkRead ?? 0),
       sent: this.#controlWritten + (counters?.linkWritten ?? 0),
     };
+  }
+
+  /** It had its place once: what scripts were told is to be taken back, whatever has become of it since. */
+  get wasConnected(): boolean {
+    return this.#wasConnected;
   }
 
   begin(first: (session: Session) => DropReason | undefined, time: Time): DropReason | undefined {
@@ -270,6 +275,7 @@ export class Instance implements ContextOwner {
   /** The Multi has given the client its place. */
   connected(time: Time): void {
     this.#phase = 'established';
+    this.#wasConnected = true;
     this.#limits = new SessionLimits(this.timers, time.now);
     this.#settle(time);
   }
@@ -505,6 +511,10 @@ export class Instance implements ContextOwner {
     // A renewed token goes alone, under the running tunnel (9.8).
     if (this.pushSentAt !== undefined && !this.#tokenSent && this.#authToken !== undefined) {
       this.#tokenSent = true;
+      this.log.info(
+        3,
+        `SENT CONTROL [${this.#commonName ?? 'UNDEF'}]: 'PUSH_REPLY,auth-token [[ redacted ]]' (status=1)`,
+      );
       this.context.send(`PUSH_REPLY,auth-token ${this.#authToken}`, time);
     }
     this.#host.top.push(this, time);

@@ -23,7 +23,7 @@ import type { Connection } from '../options/options.js';
 import type { AskId, EngineOutput, SignalSource, Time } from '../output.js';
 import { TunnelDevice } from '../tunnel-device.js';
 import type { Environment } from '../tunnel-environment.js';
-import { afInet, TunnelLog } from '../tunnel-log.js';
+import { afInet, realAddress, TunnelLog } from '../tunnel-log.js';
 import { type Refusal, TunnelScripts } from '../tunnel-scripts.js';
 import { Authenticator } from './authenticator.js';
 import { timeEnvironment } from './client-environment.js';
@@ -253,7 +253,7 @@ export class Multi implements InstanceHost {
     if (this.#startAt !== undefined && time.now >= this.#startAt) this.#start(time);
     for (const instance of this.#instances.takeDue(time.now)) instance.handleTimeout(time);
     for (const remote of this.#links.handleTimeout(time.now))
-      this.#log.info(3, `${formatEndpoint(remote)} Connection closed: no session began within the hand-window`);
+      this.#log.info(3, `${realAddress(remote)} Connection closed: no session began within the hand-window`);
     this.#status.handleTimeout(time);
     this.#poolFile.handleTimeout(time);
     if (this.#endAt !== undefined && time.now >= this.#endAt.at) this.#end(this.#endAt, time);
@@ -289,7 +289,7 @@ export class Multi implements InstanceHost {
   close(instance: Instance, why: string, time: Time): void {
     if (!this.#instances.remove(instance)) return;
     instance.log.write('notice', 0, why);
-    const was = { connected: instance.phase === 'established', hadPeer: instance.context.peer !== undefined };
+    const was = { connected: instance.wasConnected, hadPeer: instance.context.peer !== undefined };
     this.#reception.forget(instance);
     const { link } = instance.context;
     // At once, so that the same client, which may be why this one is closed, gets its address again.

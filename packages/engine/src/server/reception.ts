@@ -4,12 +4,12 @@
  *
  * upstream: multi.c `multi_create_instance`, mudp.c `multi_get_create_instance_udp` (2.6).
  */
-import { type DropReason, type Endpoint, formatEndpoint, type LinkId, SessionCookie } from '@seikan/core';
+import { type DropReason, type Endpoint, type LinkId, SessionCookie } from '@seikan/core';
 
 import { initialPacket } from '../log-lines.js';
 import type { Connection } from '../options/options.js';
 import type { EngineOutput, Time } from '../output.js';
-import { afInet, type TunnelLog } from '../tunnel-log.js';
+import { afInet, realAddress, type TunnelLog } from '../tunnel-log.js';
 import { ExternalMultiplexer, type FirstPacketVerdict, RateLimit } from './external-multiplexer.js';
 import { Instance, type InstanceHost } from './instance.js';
 import type { InstanceTable } from './instance-table.js';
@@ -113,7 +113,7 @@ export class Reception {
     const { host, instances, links, log, emit } = this.#settings;
     if (this.#newSessions?.take(time.now) === false) {
       log.warning(
-        `MULTI: Connection from ${formatEndpoint(from)} would exceed new connection frequency limit as controlled by --connect-freq`,
+        `MULTI: Connection from ${realAddress(from)} would exceed new connection frequency limit as controlled by --connect-freq`,
       );
       this.#drop('rate-limited');
       links.closeConnection(link);

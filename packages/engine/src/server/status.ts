@@ -1,7 +1,8 @@
 /** When a server writes its status, and what stands in it. upstream: multi.c `multi_print_status`, status.c (2.6). */
-import { formatEndpoint, type Millis, type UnixSeconds } from '@seikan/core';
+import type { Millis, UnixSeconds } from '@seikan/core';
 
 import type { EngineOutput, Time } from '../output.js';
+import { realAddress } from '../tunnel-log.js';
 import type { Instance } from './instance.js';
 import type { InstanceTable } from './instance-table.js';
 import { formatServerStatus, type ServerStatus } from './status-file.js';
@@ -75,7 +76,7 @@ export class Status {
         const { received, sent } = instance.traffic(counters);
         return {
           commonName: instance.commonName ?? 'UNDEF',
-          realAddress: formatEndpoint(instance.remote),
+          realAddress: realAddress(instance.remote),
           virtualAddress: instance.virtualAddress,
           virtualAddressIpv6: instance.virtualAddressIpv6,
           bytesReceived: received,
@@ -92,7 +93,7 @@ export class Status {
         return instance.routes.map((virtualAddress) => ({
           virtualAddress,
           commonName: instance.commonName ?? 'UNDEF',
-          realAddress: formatEndpoint(instance.remote),
+          realAddress: realAddress(instance.remote),
           lastReference,
         }));
       }),

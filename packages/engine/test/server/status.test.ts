@@ -31,6 +31,17 @@ test('bytes of control packets count, and the last file lists those who were con
   for (const column of [5, 6]) assert.ok(Number(clients[0]?.[column]) > 500, clients[0]?.[column]);
 });
 
+test('an IPv6 client is named by its address alone, as in OpenVPN 2.6.14', () => {
+  const world = new World(33);
+  const server = world.add('server', STATUS, '2001:db8::1');
+  world.add('ada', PLAIN_CLIENT.replace('198.51.100.1', '2001:db8::1'), '2001:db8::2');
+  world.run(15_000);
+  assert.equal(rows(server, 'CLIENT_LIST')[0]?.[2], '2001:db8::2');
+  assert.equal(rows(server, 'ROUTING_TABLE')[0]?.[3], '2001:db8::2');
+  const prefixes = server.outputs.flatMap((output) => (output.output === 'log' ? [output.prefix] : []));
+  assert.ok(prefixes.includes('ada/2001:db8::2'), prefixes.join('\n'));
+});
+
 test('the last reference of a route follows what is sent to the client', () => {
   const world = new World(32);
   const server = world.add('server', STATUS, '198.51.100.1');

@@ -158,9 +158,15 @@ export const linkDirectives: readonly DirectiveRow[] = [
     use.entry.settings.explicitExitNotify = use.count === 0 ? 1 : use.positive(0);
   }),
   ...['link-mtu', 'udp-mtu'].map((name) =>
-    supported(name, [1, 1], sizes, (use) => {
-      use.entry.settings.linkMtu = use.positive(0);
-    }),
+    supported(
+      name,
+      [1, 1],
+      sizes,
+      (use) => {
+        use.entry.settings.linkMtu = use.positive(0);
+      },
+      { note: 'The tun keeps its own MTU, which OpenVPN makes smaller; write `tun-mtu`.' },
+    ),
   ),
   supported('tun-mtu', [1, 2], ['push-mtu', 'connection'], (use) => {
     const { settings } = use.entry;
