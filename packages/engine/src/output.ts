@@ -41,7 +41,7 @@ export type EndCause =
   | { readonly why: 'fatal'; readonly text: string };
 
 /** As upstream prints it: `SIGTERM[hard,] received` or `SIGUSR1[soft,ping-restart] received`. */
-export type SignalSource = 'hard' | 'soft' | 'delayed-exit' | 'connection failed(soft)';
+export type SignalSource = 'hard' | 'soft' | 'connection failed(soft)';
 
 export interface LogLine {
   /** Upstream's verb level from which on the line is shown; 0 is always. */

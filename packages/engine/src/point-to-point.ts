@@ -435,7 +435,12 @@ export class PointToPoint {
   }
 
   #leave(signal: 'SIGTERM' | 'SIGINT', source: SignalSource, time: Time, reason = ''): void {
-    if (this.#phase.name === 'leaving' || this.#phase.name === 'ended') return;
+    if (this.#phase.name === 'ended') return;
+    if (this.#phase.name === 'leaving') {
+      // Whoever asks twice does not want to wait.
+      if (source === 'hard') this.#end(signal, source, time, reason);
+      return;
+    }
     const notify = (this.#session.agreement?.connection ?? this.#connections.current).explicitExitNotify;
     if (notify > 0 && this.#connections.current.protocol === 'udp' && this.#session.sayGoodbye(time)) {
       this.#phase = { name: 'leaving', until: time.now + EXIT_NOTICE * notify };

@@ -96,3 +96,34 @@ test('a process that begins anew waits first, and can be ended meanwhile', () =>
     );
   }
 });
+
+test('with explicit-exit-notify a server tells its clients before it restarts too; they come back at once', () => {
+  for (const signal of ['SIGUSR1', 'SIGHUP', 'SIGTERM'] as const) {
+    const world = new World(7);
+    const server = world.add('server', `${PLAIN_SERVER}explicit-exit-notify 1\n`, '198.51.100.1');
+    const client = world.add('client', PLAIN_CLIENT, '198.51.100.2');
+    world.run(5_000);
+    server.machine.handleSignal(signal, world.time);
+    world.drain(server);
+    world.run(7_000);
+    const does = signal === 'SIGTERM' ? 'exiting' : 'restarting';
+    assert.equal(server.log.at(-1), `${signal}[hard,] received, process ${does}`);
+    assert.ok(client.log.includes('SIGUSR1[soft,server-pushed-connection-reset] received, process restarting'));
+  }
+});
+
+test('who is told twice to end does not wait until everybody has been told', () => {
+  const world = new World(8);
+  const notify = 'explicit-exit-notify 5\n';
+  const server = world.add('server', `${PLAIN_SERVER}explicit-exit-notify 1\n`, '198.51.100.1');
+  const client = world.add('client', PLAIN_CLIENT + notify, '198.51.100.2');
+  world.run(5_000);
+  for (const host of [client, server]) {
+    host.machine.handleSignal('SIGTERM', world.time);
+    world.drain(host);
+    assert.notEqual(host.outputs.at(-1)?.output, 'end');
+    host.machine.handleSignal('SIGTERM', world.time);
+    world.drain(host);
+    assert.equal(host.log.at(-1), 'SIGTERM[hard,] received, process exiting');
+  }
+});

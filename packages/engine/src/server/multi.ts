@@ -44,6 +44,8 @@ import { VirtualAddresses } from './virtual-addresses.js';
 /** Between RESTART to all clients and the end, so that it arrives (12.17). */
 const SHUTDOWN_NOTICE: Millis = 1_000;
 
+type EndSignal = 'SIGTERM' | 'SIGINT' | 'SIGHUP' | 'SIGUSR1';
+
 export class Multi implements InstanceHost {
   readonly top: Top;
   readonly askBook = new AskBook();
@@ -66,7 +68,7 @@ export class Multi implements InstanceHost {
   #phase: 'idle' | 'starting' | 'running' | 'leaving' | 'ended' = 'idle';
   /** The process has had a server before: until when it waits. */
   #startAt: Millis | undefined;
-  #endAt: { readonly at: Millis; readonly signal: 'SIGTERM' | 'SIGINT'; readonly source: SignalSource } | undefined;
+  #endAt: { readonly at: Millis; readonly signal: EndSignal; readonly source: SignalSource } | undefined;
 
   constructor(settings: TopSettings) {
     this.#settings = settings;
@@ -170,18 +172,15 @@ export class Multi implements InstanceHost {
         return;
       case 'SIGTERM':
       case 'SIGINT':
-        this.#leave(signal, time);
+      case 'SIGHUP':
+        this.#leave({ signal, source: 'hard' }, time);
         return;
       case 'SIGUSR1': {
         // A server has nothing of its own to keep on a soft restart: its clients come back either way.
         const { remapUsr1 } = this.top.options.process;
-        if (remapUsr1 === 'SIGTERM') this.#leave(remapUsr1, time);
-        else this.#end({ signal: remapUsr1 ?? signal, source: remapUsr1 === undefined ? 'hard' : 'soft' }, time);
+        this.#leave({ signal: remapUsr1 ?? signal, source: remapUsr1 === undefined ? 'hard' : 'soft' }, time);
         return;
       }
-      case 'SIGHUP':
-        this.#end({ signal, source: 'hard' }, time);
-        return;
       default:
         signal satisfies never;
     }
@@ -434,27 +433,28 @@ export class Multi implements InstanceHost {
 
   // Ending.
 
-  #leave(signal: 'SIGTERM' | 'SIGINT', time: Time): void {
-    if (this.#phase === 'leaving' || this.#phase === 'ended') return;
+  /** Clients are told, who need not find out then that nobody answers. A second signal does not wait for that. */
+  #leave({ signal, source }: { signal: EndSignal; source: SignalSource }, time: Time): void {
+    if (this.#phase === 'ended') return;
+    const again = this.#phase === 'leaving';
     const notify = this.#connection.explicitExitNotify;
     const connected = this.#instances.established();
     this.#phase = 'leaving';
-    if (notify === 0 || connected.length === 0 || this.#connection.protocol !== 'udp') {
-      this.#end({ signal, source: 'hard' }, time);
+    if (again || notify === 0 || connected.length === 0 || this.#connection.protocol !== 'udp') {
+      this.#end({ signal, source }, time);
       return;
     }
+    const text = notify === 2 ? 'RESTART,[N]' : 'RESTART';
     for (const instance of connected) {
       this.#instances.touch(instance);
-      instance.context.send(notify === 2 ? 'RESTART,[N]' : 'RESTART', time);
+      instance.log.info(3, `SENT CONTROL [${instance.commonName ?? 'UNDEF'}]: '${text}' (status=1)`);
+      instance.context.send(text, time);
     }
     this.#log.notice(`${signal} received, sending exit notification to ${connected.length} clients`);
-    this.#endAt = { at: time.now + SHUTDOWN_NOTICE, signal, source: 'delayed-exit' };
+    this.#endAt = { at: time.now + SHUTDOWN_NOTICE, signal, source };
   }
 
-  #end(
-    { signal, source }: { signal: 'SIGTERM' | 'SIGINT' | 'SIGHUP' | 'SIGUSR1'; source: SignalSource },
-    time: Time,
-  ): void {
+  #end({ signal, source }: { signal: EndSignal; source: SignalSource }, time: Time): void {
     this.#finish(time, signal.toLowerCase(), (refusal) => {
       if (refusal !== undefined) {
         this.#log.write('error', 0, refusal);

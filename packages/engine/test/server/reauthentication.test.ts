@@ -19,7 +19,7 @@ interface Story {
   readonly server: Host;
   readonly client: Host;
   /** Every event but the logins, with its arguments. */
-  told(): string[];
+  readonly told: () => string[];
 }
 
 /** Connected; logins are answered by `passes` from then on. */
