@@ -81,7 +81,7 @@ export class ControlLinks {
         if (this.#links.get(accepted) === connection) this.#start(accepted, connection);
       },
       connected: (remote) => report({ event: 'linkUp', link: id, listener: undefined, remote }),
-      failed: (text) => report({ event: 'linkError', link: id, text }),
+      failed: (text, unreachable) => report({ event: 'linkError', link: id, text, unreachable }),
       down: (reason) => {
         if (this.#links.get(id) !== link) return;
         this.close(id);

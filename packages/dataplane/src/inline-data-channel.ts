@@ -241,7 +241,7 @@ export class InlineDataChannel implements DataChannel<PacketLink, PacketTun> {
       },
       drained: () => this.#tun?.pause?.(false),
       connected: (remote) => this.#report({ event: 'linkUp', link: id, listener: undefined, remote }),
-      failed: (text) => this.#report({ event: 'linkError', link: id, text }),
+      failed: (text, unreachable) => this.#report({ event: 'linkError', link: id, text, unreachable }),
       down: (reason) => {
         if (this.#links.get(id) !== link) return;
         this.closeLink(id);

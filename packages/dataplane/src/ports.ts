@@ -30,7 +30,7 @@ export interface LinkReceiver {
   /** A link that was congested takes packets again. */
   drained?(): void;
   /** A datagram could not be read or sent: what OpenVPN logs of it. The link goes on. */
-  failed?(text: string): void;
+  failed?(text: string, unreachable: boolean): void;
   /** The link failed or was closed by the other end; nothing comes from it any more. */
   down(reason: string): void;
 }

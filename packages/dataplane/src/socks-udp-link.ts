@@ -72,7 +72,7 @@ export class SocksUdpLink implements PacketLink {
       accepted: never,
       connected: never,
       drained: () => receiver.drained?.(),
-      failed: (text) => receiver.failed?.(text),
+      failed: (text, unreachable) => receiver.failed?.(text, unreachable),
       down: (reason) => receiver.down(reason),
     });
   }

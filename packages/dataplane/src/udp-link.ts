@@ -193,7 +193,8 @@ export class UdpLink implements PacketLink {
     if (now < this.#quietUntil) return;
     this.#quietUntil = now + QUIET_MS;
     const name = `${what} UDPv${this.#socket.family} [${resultName(result)}]`;
-    this.#receiver?.failed?.(`${name}: ${errorText(result)} (code=${-result})`);
+    const unreachable = resultName(result) === 'ENETUNREACH';
+    this.#receiver?.failed?.(`${name}: ${errorText(result)} (code=${-result})`, unreachable);
   }
 
   #take(count: number): void {

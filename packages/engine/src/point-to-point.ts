@@ -179,6 +179,9 @@ export class PointToPoint {
         return;
       case 'linkError':
         this.#log.notice(event.text);
+        // Another address may be of a family that this host has a route for.
+        if (event.unreachable && this.#phase.name === 'calling' && session.usesLink(event.link))
+          this.#restart('soft', 'network-unreachable', time, { message: 'Network unreachable, restarting' });
         return;
       case 'tunDown':
         this.#fatal(`ERROR: the tun device is gone: ${event.reason}`, time);
@@ -226,6 +229,7 @@ export class PointToPoint {
     else if (phase.name === 'settling' && now >= phase.until) this.#completed(phase.routeErrors);
     else if (phase.name === 'leaving' && now >= phase.until)
       this.#end('SIGTERM', 'soft', time, 'exit-with-notification');
+    else if (phase.name === 'calling' && now >= phase.until && phase.missed) this.#peerTimeout(time);
     else if (phase.name === 'calling' && now >= phase.until) {
       this.#log.error('Server poll timeout, restarting');
       this.#restart('soft', 'server_poll', time, { pause: 'none' });
@@ -265,8 +269,10 @@ export class PointToPoint {
 
   #openSession(connection: Connection, link: LinkId, remote: Endpoint | undefined, time: Time): void {
     const calls = remote !== undefined && this.#options.tls.role === 'client';
-    const until = time.now + connection.connectTimeout * 1000;
-    this.#phase = calls ? { name: 'calling', until } : { name: 'negotiating' };
+    const { pingTimeout } = this.#options.timers;
+    const missed = pingTimeout > 0 && pingTimeout < connection.connectTimeout;
+    const until = time.now + (missed ? pingTimeout : connection.connectTimeout) * 1000;
+    this.#phase = calls ? { name: 'calling', until, missed } : { name: 'negotiating' };
     this.#session.open(connection, link, remote, time);
   }
 

@@ -127,3 +127,35 @@ test('who is told twice to end does not wait until everybody has been told', () 
     assert.equal(host.log.at(-1), 'SIGTERM[hard,] received, process exiting');
   }
 });
+
+test('an address that there is no route for is left at once', () => {
+  const world = new World(9);
+  const client = world.add('client', FAILOVER, '198.51.100.2');
+  world.add('other', PLAIN_SERVER, '198.51.100.3');
+  const text = 'write UDPv4 [ENETUNREACH]: Network is unreachable (code=101)';
+  client.machine.handleEvent({ event: 'linkError', link: client.link, text, unreachable: true }, world.time);
+  world.drain(client);
+  world.run(world.now + 5_000);
+  assert.deepEqual(tried(client), ['198.51.100.1', '198.51.100.3']);
+  assert.ok(client.log.includes('Network unreachable, restarting'));
+  const later = { event: 'linkError', link: client.link, text, unreachable: true } as const;
+  client.machine.handleEvent(later, world.time);
+  world.drain(client);
+  world.run(world.now + 5_000);
+  // A tunnel that is up may outlive a moment without a route.
+  assert.equal(tried(client).length, 2);
+});
+
+test('a server that does not answer is missed after ping-restart, when that is before connect-timeout', () => {
+  for (const [timers, line] of [
+    ['ping-restart 3', '[UNDEF] Inactivity timeout (--ping-restart), restarting'],
+    ['ping-exit 3', '[UNDEF] Inactivity timeout (--ping-exit), exiting'],
+  ] as const) {
+    const world = new World(10);
+    const client = world.add('client', `${FAILOVER}${timers}\n`, '198.51.100.2');
+    world.run(world.now + 2_900);
+    assert.equal(client.log.includes(line), false);
+    world.run(world.now + 200);
+    assert.ok(client.log.includes(line), client.log.join('\n'));
+  }
+});

@@ -110,8 +110,11 @@ export type DataChannelEvent =
     }
   /** A link is gone: closed by the peer, reset, a bad length, or the socket failed. */
   | { readonly event: 'linkDown'; readonly link: LinkId; readonly reason: string }
-  /** A datagram could not be read or sent; the link goes on. `text` as OpenVPN logs it. At most one a second and link. */
-  | { readonly event: 'linkError'; readonly link: LinkId; readonly text: string }
+  /**
+   * A datagram could not be read or sent; the link goes on. `text` as OpenVPN logs it. `unreachable`: there is no route
+   * for it. At most one a second and link.
+   */
+  | { readonly event: 'linkError'; readonly link: LinkId; readonly text: string; readonly unreachable: boolean }
   | { readonly event: 'tunDown'; readonly reason: string }
   /** The channel failed as a whole: its keys, links and tun are gone. It begins anew with the next link or tun. */
   | { readonly event: 'channelDown'; readonly reason: string }

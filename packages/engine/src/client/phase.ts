@@ -4,8 +4,8 @@ import type { Millis } from '@seikan/core';
 export type Phase =
   /** `connecting`: the Connector is at work. */
   | { readonly name: 'idle' | 'connecting' | 'closing' | 'ended' }
-  /** The first packet of the server is awaited so long. */
-  | { readonly name: 'calling'; readonly until: Millis }
+  /** The first packet of the server is awaited so long. `missed`: ping-restart or ping-exit is the nearer limit. */
+  | { readonly name: 'calling'; readonly until: Millis; readonly missed: boolean }
   | { readonly name: 'negotiating' | 'pulling' }
   /** `awaiting`: with up-delay, a static-key peer's first packet comes before the tun. */
   | { readonly name: 'awaiting' | 'configuring' | 'connected' }

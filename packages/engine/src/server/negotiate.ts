@@ -2,7 +2,6 @@
  * A server's choice for one client: cipher, key derivation, formats. The client learns it from the push reply.
  * upstream: multi.c `multi_client_set_protocol_options`, ssl_ncp.c (2.6).
  */
-import { parseOptionsString } from '@seikan/core';
 
 import { dataCiphers } from '../local-hello.js';
 import { Capability, can, capabilitiesOf, chooseCipher, type Negotiated, peerCiphers } from '../negotiation.js';
@@ -37,7 +36,7 @@ export function negotiate(top: Top, instance: Instance, config: ClientConfig): S
     tunMtu: theirMtu > 0 ? Math.min(wanted, theirMtu) : wanted,
     data: {
       cipher,
-      digest: parseOptionsString(peerOptions).get('auth') ?? options.data.auth,
+      digest: options.data.auth,
       keyDerivation: keyExport ? 'tls-ekm' : 'prf',
       epoch:
         keyExport &&

@@ -25,7 +25,7 @@ export const dataDirectives: readonly DirectiveRow[] = [
     (use) => {
       timers(use).pingTimerRemote = true;
     },
-    { note: 'With TLS always so: a peer that has not called yet is never missed.' },
+    { note: 'With TLS always so: a peer that is waited for is never missed before it has called.' },
   ),
   supported('inactive', [1, 2], ['timer'], (use) => {
     timers(use).inactive = use.positive(0);
