@@ -1,9 +1,9 @@
 /** Log lines of several machines, in OpenVPN's words and at its levels: other programs look for them. Source: 2.6.14's log. */
-import type { Crypto, Endpoint, KeyFailure, PeerId, SessionId } from '@seikan/core';
+import type { Crypto, DropReason, Endpoint, KeyFailure, PeerId, SessionId } from '@seikan/core';
 
 import type { ReplacedKey } from './context.js';
 import type { Negotiated, PeerInfo } from './negotiation.js';
-import type { TimerOptions } from './options/options.js';
+import type { TimerOptions, WrapOptions } from './options/options.js';
 import { afInet, type TunnelLog } from './tunnel-log.js';
 
 /** Somebody's hard reset, or the answer to ours. */
@@ -15,6 +15,20 @@ export function initialPacket(from: Endpoint, sessionId: SessionId): string {
 /** `reason` as the data channel says it; upstream says 0 for a connection that was closed. */
 export function connectionReset(reason: string): string {
   return `Connection reset, restarting [${reason === 'closed by the peer' ? '0' : reason}]`;
+}
+
+/** A control packet that was wrapped with another key, or none. */
+export function logWrongKey(log: TunnelLog, wrap: WrapOptions, reason: DropReason, from: Endpoint): void {
+  if (reason === 'bad-hmac' && wrap.tlsAuth !== undefined) {
+    log.error('Authenticate/Decrypt packet error: packet HMAC authentication failed');
+    log.error(`TLS Error: incoming packet authentication failed from ${afInet(from)}`);
+    return;
+  }
+  // Its owner may have no such key at all.
+  const isShort = reason === 'truncated' && wrap.tlsCrypt !== undefined;
+  if (reason !== 'bad-hmac' && !isShort) return;
+  log.error(`tls-crypt unwrap error: packet ${isShort ? 'too short' : 'authentication failed'}`);
+  log.error(`TLS Error: tls-crypt unwrapping failed from ${afInet(from)}`);
 }
 
 export function logSoftReset(log: TunnelLog, { age, bytes, packets, limits }: ReplacedKey): void {

@@ -86,3 +86,23 @@ test('a user name cannot break lines: scripts and logs see underscores', () => {
   assert.deepEqual([seen[0]?.['username'], seen[0]?.['password']], ['ada_root: in', 'se_cret']);
   assert.ok(!server.log.some((line) => line.includes('\n')));
 });
+
+test('a client says when its server answers with another key, or none', () => {
+  const world = new World(10);
+  const client = world.add('client', `${CLIENT}tls-crypt k\n`, '198.51.100.2');
+  const from = { family: 4, address: '198.51.100.1', port: 1194 } as const;
+  const heard = (bytes: Uint8Array): string[] => {
+    const before = client.log.length;
+    client.machine.handleEvent({ event: 'control', link: client.link, from, bytes }, world.time);
+    world.drain(client);
+    return client.log.slice(before);
+  };
+  // A hard reset without any wrapping, and one that is long enough to be wrapped.
+  const plain = Uint8Array.of(0x40, 1, 2, 3, 4, 5, 6, 7, 8, 1, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 0, 0, 0, 0);
+  const failed = 'TLS Error: tls-crypt unwrapping failed from [AF_INET]198.51.100.1:1194';
+  assert.deepEqual(heard(plain), ['tls-crypt unwrap error: packet too short', failed]);
+  assert.deepEqual(heard(Uint8Array.of(...plain, ...new Uint8Array(40))), [
+    'tls-crypt unwrap error: packet authentication failed',
+    failed,
+  ]);
+});

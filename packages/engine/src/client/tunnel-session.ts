@@ -24,7 +24,7 @@ import { Context, type ContextOwner, earliest, type ReplacedKey } from '../conte
 import { contextSettings } from '../context-settings.js';
 import { packetSizes, peerSettings } from '../data-settings.js';
 import { peerInfoText } from '../local-hello.js';
-import { initialPacket, logDataChannel, logFailure, logPeerInfo, logSoftReset } from '../log-lines.js';
+import { initialPacket, logDataChannel, logFailure, logPeerInfo, logSoftReset, logWrongKey } from '../log-lines.js';
 import { OFFLOAD_ADVICE, offloadRefusal } from '../offload.js';
 import type { Connection, Options } from '../options/options.js';
 import type { PulledOptions } from '../options/pull.js';
@@ -163,7 +163,8 @@ export class TunnelSession implements ContextOwner {
     if (this.takes(event)) {
       const { active } = context.session;
       const isNew = active !== undefined && active.peerSessionId === undefined;
-      context.handleControl(event.bytes, time);
+      const drop = context.handleControl(event.bytes, time);
+      if (drop !== undefined) logWrongKey(this.#log, this.#host.connections.current.wrap, drop, event.from);
       if (isNew && active.peerSessionId !== undefined)
         this.#log.info(3, initialPacket(event.from, active.peerSessionId));
       return;

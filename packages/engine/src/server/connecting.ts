@@ -279,6 +279,8 @@ export class Connecting {
       add({ family: 6, network: ipv6, bits: 128 }, instance.virtualAddressIpv6);
       instance.log.info(3, `MULTI: primary virtual IPv6 for ${instance.prefix}: ${instance.virtualAddressIpv6}`);
     }
+    if (isTun && texts.length === 0)
+      instance.log.warning(`MULTI: no dynamic or static remote --ifconfig address is available for ${instance.prefix}`);
     const networks = [...config.iroutes, ...config.iroutesIpv6];
     if (!isTun && networks.length > 0)
       instance.log.error(

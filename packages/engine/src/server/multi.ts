@@ -399,7 +399,8 @@ export class Multi implements InstanceHost {
   }
 
   #linkDown(link: LinkId, reason: string, time: Time): void {
-    this.#links.down(link);
+    const stranger = this.#links.down(link);
+    if (stranger !== undefined) this.#log.notice(`${realAddress(stranger)} ${connectionReset(reason)}`);
     for (const instance of this.#instances.all()) {
       if (instance.context.link !== link) continue;
       instance.log.notice(connectionReset(reason));

@@ -6,7 +6,7 @@
  */
 import { type DropReason, type Endpoint, type LinkId, SessionCookie } from '@seikan/core';
 
-import { initialPacket } from '../log-lines.js';
+import { initialPacket, logWrongKey } from '../log-lines.js';
 import type { Connection } from '../options/options.js';
 import type { EngineOutput, Time } from '../output.js';
 import { afInet, realAddress, type TunnelLog } from '../tunnel-log.js';
@@ -153,26 +153,15 @@ export class Reception {
   /** A wrong key is worth a line: it is how people find out that theirs does not match. */
   #logRefused(reason: DropReason | 'rate-limited', from: Endpoint): void {
     const { log, connection } = this.#settings;
-    const { tlsAuth, tlsCrypt, tlsCryptV2 } = connection.wrap;
     if (reason === 'rate-limited') {
       const { count, seconds } = this.#settings.host.top.options.server.connectFreqInitial;
       if (this.#strangers.firstRefusal())
         log.warning(
           `Note: --connect-freq-initial ${count} ${seconds} rate limit exceeded, dropping initial handshake packets for the next ${seconds} seconds`,
         );
-    } else if (reason === 'bad-client-key' && tlsCryptV2 !== undefined) {
+    } else if (reason === 'bad-client-key' && connection.wrap.tlsCryptV2 !== undefined) {
       log.error(`tls-crypt-v2: client key authentication error (packet from ${afInet(from)})`);
-    } else if (reason === 'bad-hmac' && tlsAuth !== undefined) {
-      log.error('Authenticate/Decrypt packet error: packet HMAC authentication failed');
-      log.error(`TLS Error: incoming packet authentication failed from ${afInet(from)}`);
-    } else if (reason === 'bad-hmac') {
-      log.error('tls-crypt unwrap error: packet authentication failed');
-      log.error(`TLS Error: tls-crypt unwrapping failed from ${afInet(from)}`);
-    } else if (reason === 'truncated' && tlsCrypt !== undefined) {
-      // Its owner has no such key at all.
-      log.error('tls-crypt unwrap error: packet too short');
-      log.error(`TLS Error: tls-crypt unwrapping failed from ${afInet(from)}`);
-    }
+    } else logWrongKey(log, connection.wrap, reason, from);
   }
 
   #drop(reason: DropReason | 'rate-limited'): void {

@@ -63,10 +63,12 @@ export class ServerLinks {
     this.#strangers.delete(link);
   }
 
-  /** The channel has closed it. */
-  down(link: LinkId): void {
+  /** The channel has closed it. Whose it was, if it had no session. */
+  down(link: LinkId): Endpoint | undefined {
     this.#links.delete(link);
+    const stranger = this.#strangers.get(link);
     this.#strangers.delete(link);
+    return stranger?.remote;
   }
 
   /** Closes a connection; a link that many clients share stays. */

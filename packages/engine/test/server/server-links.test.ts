@@ -88,3 +88,11 @@ test('a connection is closed once, with its instance', () => {
   world.drain(server);
   assert.deepEqual(closed(server), [-1, server.link]);
 });
+
+test('a connection without a session that breaks off is told of by its address, as programs that ban look for it', () => {
+  const { world, server, call } = scene();
+  call(-100);
+  server.machine.handleEvent({ event: 'linkDown', link: -100, reason: 'closed by the peer' }, world.time);
+  world.drain(server);
+  assert.equal(server.log.at(-1), '203.0.113.9:40000 Connection reset, restarting [0]');
+});
