@@ -5,7 +5,7 @@ export { readUint16, readUint32, writeUint16, writeUint32 } from './bytes/big-en
 export { concatBytes, sameBytes, xorBytes } from './bytes/bytes.js';
 export { type Endpoint, formatEndpoint, sameEndpoint } from './bytes/endpoint.js';
 export { fromHex, toHex } from './bytes/hex.js';
-export type { Millis, UnixSeconds } from './bytes/millis.js';
+export { earlier, type Millis, type UnixSeconds } from './bytes/millis.js';
 export { decodeText, encodeText } from './bytes/text.js';
 export type {
   AeadKey,

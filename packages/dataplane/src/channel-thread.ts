@@ -246,8 +246,11 @@ function compared(command: DataChannelCommand): DataChannelCommand {
  * letter for every packet. Property names are unique: through one, the word becomes the code's own.
  */
 function withOwnWords<Settings extends object>(settings: Settings): Settings {
-  const own = (value: unknown): unknown => (typeof value === 'string' ? Object.keys({ [value]: 0 })[0] : value);
-  return Object.fromEntries(Object.entries(settings).map(([name, value]) => [name, own(value)])) as Settings;
+  const own = { ...settings } as Settings & Record<string, unknown>;
+  for (const [name, value] of Object.entries(settings)) {
+    if (typeof value === 'string') Object.assign(own, { [name]: Object.keys({ [value]: 0 })[0] });
+  }
+  return own;
 }
 
 function wipe({ send, receive }: DataKey): void {

@@ -15,7 +15,8 @@ import { addressBytes } from '@seikan/native';
 import type { CounterRow } from './counters.js';
 import type { KeySlot } from './key-slot.js';
 
-const KEY_IDS = 8;
+/** One for each key id. */
+const NO_KEYS: readonly undefined[] = Array.from({ length: 8 });
 
 export class Peer {
   readonly ref: PeerRef;
@@ -23,7 +24,7 @@ export class Peer {
   readonly counters: CounterRow;
 
   /** By key id. */
-  readonly slots: (KeySlot | undefined)[] = Array.from({ length: KEY_IDS });
+  readonly slots: (KeySlot | undefined)[] = NO_KEYS.slice();
   /** What is sent is sealed under this one. */
   primary: KeySlot | undefined;
 

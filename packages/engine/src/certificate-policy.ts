@@ -160,6 +160,7 @@ function serialName({ serialDecimal }: PeerCertificate): string {
 
 /** upstream `string_mod_remap_name`: letters, digits, and `_ - . @ : / =` `,` spaces of a subject stay; others become `_`. */
 export function sanitizeSubject(subject: string): string {
+  if (/^[\w.@:/=, ][\w\-.@:/=, ]*$/.test(subject)) return subject;
   return subject.replace(/[^\p{L}\p{N}_\-.@:/=, ]/gu, '_').replace(/^-/, '_');
 }
 

@@ -12,6 +12,7 @@ import {
   type DataChannelCommand,
   type DropReason,
   type Endpoint,
+  earlier,
   type KeyFailure,
   type KeyId,
   type KeyState,
@@ -259,17 +260,14 @@ export class Context {
   nextTimeout(): Millis | undefined {
     const primary = this.session.active?.primary;
     const { after } = this.#settings.renegotiation;
-    if (primary?.state !== 'generated') return earliest(this.session.nextTimeout(), this.#keys.nextTimeout());
+    const next = earlier(this.session.nextTimeout(), this.#keys.nextTimeout());
+    if (primary?.state !== 'generated') return next;
     const oldAt = after > 0 ? (primary.establishedAt ?? 0) + after : undefined;
-    const renegotiateAt = earliest(
+    const renegotiateAt = earlier(
       primary.retiresAt === undefined ? oldAt : this.#renegotiateFrom,
       this.#usage.nextTimeout(),
     );
-    return earliest(
-      this.session.nextTimeout(),
-      this.#keys.nextTimeout(),
-      renegotiateAt === undefined ? undefined : Math.max(renegotiateAt, this.#renegotiateFrom),
-    );
+    return renegotiateAt === undefined ? next : earlier(next, Math.max(renegotiateAt, this.#renegotiateFrom));
   }
 
   /** Takes the peer out of the data channel and frees every key. */
@@ -340,7 +338,5 @@ export class Context {
 
 /** The earliest of several deadlines, some of which may not be set. */
 export function earliest(...times: readonly (Millis | undefined)[]): Millis | undefined {
-  let least: Millis | undefined;
-  for (const time of times) if (time !== undefined && (least === undefined || time < least)) least = time;
-  return least;
+  return times.reduce(earlier, undefined);
 }

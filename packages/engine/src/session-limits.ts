@@ -1,7 +1,6 @@
 /** How long a connected session may last: `session-timeout`, and `inactive` without traffic. */
-import type { Millis, PeerCounters } from '@seikan/core';
+import { earlier, type Millis, type PeerCounters } from '@seikan/core';
 
-import { earliest } from './context.js';
 import { IdleWatch } from './idle-watch.js';
 import type { TimerOptions } from './options/options.js';
 
@@ -29,6 +28,6 @@ export class SessionLimits {
   }
 
   nextTimeout(): Millis | undefined {
-    return earliest(this.#endAt, this.#idle?.nextLook);
+    return earlier(this.#endAt, this.#idle?.nextLook);
   }
 }

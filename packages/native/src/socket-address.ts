@@ -115,5 +115,5 @@ export class AddressTable {
 export function addressBytes(family: 4 | 6, address: string): Uint8Array {
   if (isIP(address) !== family || address.includes('%'))
     throw new TypeError(`not a numeric IPv${family} address: ${address}`);
-  return Uint8Array.from(ipaddr.parse(address).toByteArray());
+  return Uint8Array.from(family === 4 ? address.split('.').map(Number) : ipaddr.parse(address).toByteArray());
 }

@@ -218,6 +218,8 @@ function two(value: number): string {
 
 /** A pipe may take a part only. */
 function writeWhole(fd: number, text: string): void {
+  let at = writeSync(fd, text);
+  if (at === Buffer.byteLength(text)) return;
   const bytes = Buffer.from(text);
-  for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at);
+  while (at < bytes.length) at += writeSync(fd, bytes, at);
 }

@@ -9,6 +9,16 @@ const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 const escaped = /[\udc80-\udcff]/u;
 
 export function encodeText(text: string): Uint8Array {
+  const bytes = new Uint8Array(text.length);
+  for (let i = 0; i < text.length; i += 1) {
+    const code = text.charCodeAt(i);
+    if (code > 0x7f) return encodeWide(text);
+    bytes[i] = code;
+  }
+  return bytes;
+}
+
+function encodeWide(text: string): Uint8Array {
   if (!escaped.test(text)) return encoder.encode(text);
   const bytes: number[] = [];
   for (const character of text) {

@@ -10,11 +10,14 @@
  */
 export function parsePeerInfo(text: string): Map<string, string> {
   const entries = new Map<string, string>();
+  // That of most peers is well-formed as a whole.
+  const plain = !/[^!-~\n]|[$(`]/.test(text);
   for (const line of text.split('\n')) {
-    const fields = /^([A-Za-z0-9_]+)=(.*)$/s.exec(line.replace(/\r+$/, ''));
-    if (fields === null) continue;
-    const [, key = '', value = ''] = fields;
-    if (!entries.has(key)) entries.set(key, value.replace(/[^!-~]|[$(`]/g, '_'));
+    const end = line.indexOf('=');
+    const key = line.slice(0, Math.max(0, end));
+    if (!/^[A-Za-z0-9_]+$/.test(key) || entries.has(key)) continue;
+    const value = line.slice(end + 1);
+    entries.set(key, plain ? value : value.replace(/\r+$/, '').replace(/[^!-~]|[$(`]/g, '_'));
   }
   return entries;
 }

@@ -21,12 +21,13 @@ export interface ReliableReceiveOptions {
 }
 
 export class ReliableReceive {
-  /** Slot `id % buffer` holds message `id`, so a slot is taken exactly when its message waits. */
-  readonly #slots: (ReceivedMessage | undefined)[];
+  readonly #buffer: number;
+  /** Those that wait, by their id. */
+  readonly #waiting = new Map<MessageId, ReceivedMessage>();
   #expected: MessageId;
 
   constructor({ buffer = 12, startAt = 0 }: ReliableReceiveOptions = {}) {
-    this.#slots = Array.from({ length: buffer });
+    this.#buffer = buffer;
     this.#expected = startAt;
   }
 
@@ -40,19 +41,17 @@ export class ReliableReceive {
    * first acknowledgement), `outside` is not: it will come again when there is room.
    */
   accept(messageId: MessageId, opcode: ControlOpcode, payload: Uint8Array): 'stored' | 'duplicate' | 'outside' {
-    if (messageId >= this.#expected + this.#slots.length) return 'outside';
-    const slot = messageId % this.#slots.length;
-    if (messageId < this.#expected || this.#slots[slot] !== undefined) return 'duplicate';
-    this.#slots[slot] = { messageId, opcode, payload: payload.slice() };
+    if (messageId >= this.#expected + this.#buffer) return 'outside';
+    if (messageId < this.#expected || this.#waiting.has(messageId)) return 'duplicate';
+    this.#waiting.set(messageId, { messageId, opcode, payload: payload.slice() });
     return 'stored';
   }
 
   /** The next message in order, if it is here; drain it to `undefined`. */
   next(): ReceivedMessage | undefined {
-    const slot = this.#expected % this.#slots.length;
-    const message = this.#slots[slot];
+    const message = this.#waiting.get(this.#expected);
     if (message === undefined) return undefined;
-    this.#slots[slot] = undefined;
+    this.#waiting.delete(this.#expected);
     this.#expected += 1;
     return message;
   }

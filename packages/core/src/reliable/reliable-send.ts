@@ -9,7 +9,7 @@
  *
  * Source: OpenVPN 2.6 `reliable.c` (`reliable_send`, `reliable_send_purge`, `reliable_schedule_now`).
  */
-import type { Millis } from '../bytes/millis.js';
+import { earlier, type Millis } from '../bytes/millis.js';
 import type { MessageId } from '../wire/control-packet.js';
 import type { ControlOpcode } from '../wire/opcode.js';
 
@@ -119,8 +119,9 @@ export class ReliableSend {
 
   /** The point in time when `due` has to be asked again; `undefined` when nothing is outstanding. */
   nextTimeout(): Millis | undefined {
-    const first = this.#entries[0];
-    return first && this.#entries.reduce((next, entry) => Math.min(next, entry.next), first.next);
+    let next: Millis | undefined;
+    for (const entry of this.#entries) next = earlier(next, entry.next);
+    return next;
   }
 
   /** Forgets and wipes what is outstanding. */

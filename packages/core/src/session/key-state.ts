@@ -8,7 +8,7 @@
  * upstream: `struct key_state`, states S_INITIAL … S_GENERATED_KEYS (ssl_common.h, 2.6). S_PRE_START_SKIP is
  * the constructor option `afterCookie`; S_UNDEF is the absence of the object.
  */
-import type { Millis } from '../bytes/millis.js';
+import { earlier, type Millis } from '../bytes/millis.js';
 import {
   encodeKeyMethod2,
   type KeyMethod2,
@@ -217,10 +217,7 @@ export class KeyState {
 
   nextTimeout(): Millis | undefined {
     if (this.#state === 'failed') return undefined;
-    const retransmit = this.send.nextTimeout();
-    const deadline = this.isNegotiating ? this.deadline : this.retiresAt;
-    if (retransmit === undefined || deadline === undefined) return retransmit ?? deadline;
-    return Math.min(retransmit, deadline);
+    return earlier(this.send.nextTimeout(), this.isNegotiating ? this.deadline : this.retiresAt);
   }
 
   /** Frees the TLS connection and wipes what keys were made from. Idempotent. */

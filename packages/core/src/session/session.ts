@@ -7,7 +7,7 @@
  * Driven one way: `handle…` mutates, `poll` is drained, then wait for the next input or `nextTimeout`.
  * upstream: `struct tls_multi` with TM_ACTIVE, TM_INITIAL, TM_LAME_DUCK; `tls_pre_decrypt`, `tls_multi_process` (ssl.c, 2.6).
  */
-import type { Millis, UnixSeconds } from '../bytes/millis.js';
+import { earlier, type Millis, type UnixSeconds } from '../bytes/millis.js';
 import { encodeControlMessage } from '../wire/control-message.js';
 import { type ControlPacket, parseControlHeader } from '../wire/control-packet.js';
 import type { DropReason } from '../wire/drop-reason.js';
@@ -174,12 +174,9 @@ export class Session {
   }
 
   nextTimeout(): Millis | undefined {
-    let least = this.#lameDuck?.primary.retiresAt;
-    for (const session of [this.#active, this.#initial, this.#lameDuck]) {
-      const time = session?.nextTimeout();
-      if (time !== undefined && (least === undefined || time < least)) least = time;
-    }
-    return least;
+    const next = earlier(this.#active?.nextTimeout(), this.#initial?.nextTimeout());
+    const old = this.#lameDuck;
+    return old === undefined ? next : earlier(next, earlier(old.primary.retiresAt, old.nextTimeout()));
   }
 
   close(): void {

@@ -4,7 +4,7 @@
  *
  * upstream: `struct tls_session` (ssl_common.h, 2.6), `tls_process`, `key_state_soft_reset`.
  */
-import type { Millis, UnixSeconds } from '../bytes/millis.js';
+import { earlier, type Millis, type UnixSeconds } from '../bytes/millis.js';
 import type { ControlPacket } from '../wire/control-packet.js';
 import type { DropReason } from '../wire/drop-reason.js';
 import { type ControlOpcode, type KeyId, keyIdOf, Opcode } from '../wire/opcode.js';
@@ -149,11 +149,9 @@ export class TlsSession {
   }
 
   nextTimeout(): Millis | undefined {
-    const times = [this.#primary.nextTimeout(), this.#lameDuck?.retiresAt, this.#lameDuck?.nextTimeout()];
-    return times.reduce(
-      (least, time) => (time === undefined || (least !== undefined && least <= time) ? least : time),
-      undefined,
-    );
+    const next = this.#primary.nextTimeout();
+    const old = this.#lameDuck;
+    return old === undefined ? next : earlier(next, earlier(old.retiresAt, old.nextTimeout()));
   }
 
   dropLameDuck(): void {

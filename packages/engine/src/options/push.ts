@@ -2,6 +2,8 @@
  * What a server pushes to one client, written.
  * Source: push.c send_push_reply, send_push_options, remove_iroutes_from_push_route_list (2.6.14).
  */
+import { encodeText } from '@seikan/core';
+
 import { bitsNetmask, formatIpv4, formatIpv6, parseIpv4, parseIpv6Prefix } from './address.js';
 import type { ClientConfig } from './client-config.js';
 
@@ -16,12 +18,11 @@ const reserve = 84;
 export function encodePushReply(
   options: readonly string[],
 ): { readonly messages: readonly string[] } | { readonly tooLong: string } {
-  const encoder = new TextEncoder();
   const messages: string[] = [];
   let message = 'PUSH_REPLY';
   let length = message.length;
   for (const option of options) {
-    const size = encoder.encode(option).length;
+    const size = encodeText(option).length;
     if (length + size >= bundle - reserve) {
       if ('PUSH_REPLY'.length + size >= bundle - reserve) return { tooLong: option };
       messages.push(`${message},push-continuation 2`);
@@ -37,6 +38,7 @@ export function encodePushReply(
 
 /** The client's push list without routes to networks behind itself: it would send them back to us. */
 export function pushWithoutOwnRoutes({ push, iroutes, iroutesIpv6 }: ClientConfig): readonly string[] {
+  if (iroutes.length + iroutesIpv6.length === 0) return push;
   return push.filter((option) => {
     const [name, network = '', netmask = '255.255.255.255', more] = option.split(/\s+/);
     if (name === 'route' && more === undefined) {

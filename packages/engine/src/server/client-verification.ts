@@ -33,7 +33,7 @@ export function verifyClient(
     verifyCertificates(
       top,
       instance,
-      chain.toSorted((a, b) => b.depth - a.depth),
+      chain.toSorted((a, b) => a.depth - b.depth),
       then,
       at,
     );
@@ -50,13 +50,9 @@ export function verifyClient(
   });
 }
 
-function verifyCertificates(
-  top: Top,
-  instance: Instance,
-  [certificate, ...rest]: readonly PeerCertificate[],
-  then: Verdict,
-  time: Time,
-): void {
+/** The last of `waiting` is the next. */
+function verifyCertificates(top: Top, instance: Instance, waiting: PeerCertificate[], then: Verdict, time: Time): void {
+  const certificate = waiting.pop();
   if (certificate === undefined) {
     then(undefined, time);
     return;
@@ -67,7 +63,7 @@ function verifyCertificates(
     ...(depth === 0 && instance.commonName !== undefined ? { common_name: instance.commonName } : {}),
   }));
   if (!top.asksFor('tls-verify')) {
-    verifyCertificates(top, instance, rest, then, time);
+    verifyCertificates(top, instance, waiting, then, time);
     return;
   }
   const subject = sanitizeSubject(certificate.subject);
@@ -75,7 +71,7 @@ function verifyCertificates(
   instance.ask({ event: 'tls-verify', argv, env: instance.environment, certificate: { depth, der } }, (verdict, at) => {
     if (verdict.result === 'success') {
       instance.log.info(2, `VERIFY SCRIPT OK: depth=${depth}, ${subject}`);
-      verifyCertificates(top, instance, rest, then, at);
+      verifyCertificates(top, instance, waiting, then, at);
     } else then(`VERIFY SCRIPT ERROR: depth=${depth}, ${subject}`, at);
   });
 }

@@ -124,7 +124,7 @@ export class Connecting {
       return;
     }
     this.#selectAddresses(instance, config);
-    this.#runConnectEvents(instance, CONNECT_EVENTS, time);
+    this.#runConnectEvents(instance, 0, time);
   }
 
   #selectAddresses(instance: Instance, config: ClientConfig): void {
@@ -153,14 +153,13 @@ export class Connecting {
     instance.setEnvironment(() => poolEnvironment(clientAddresses(this.#top, instance), hasNetmask(options)));
   }
 
-  #runConnectEvents(instance: Instance, events: readonly EventName[], time: Time): void {
-    const [event, ...rest] = events;
+  /** Those from `first` on that somebody stands behind, one after the other. */
+  #runConnectEvents(instance: Instance, first: number, time: Time): void {
+    let next = first;
+    while (next < CONNECT_EVENTS.length && !this.#top.asksFor(CONNECT_EVENTS[next] as EventName)) next += 1;
+    const event = CONNECT_EVENTS[next];
     if (event === undefined) {
       this.#finish(instance, time);
-      return;
-    }
-    if (!this.#top.asksFor(event)) {
-      this.#runConnectEvents(instance, rest, time);
       return;
     }
     instance.ask({ event, argv: [], env: instance.environment }, (verdict, at) => {
@@ -182,7 +181,7 @@ export class Connecting {
         return;
       }
       if (config !== undefined) this.#selectAddresses(instance, config);
-      this.#runConnectEvents(instance, rest, at);
+      this.#runConnectEvents(instance, next + 1, at);
     });
   }
 
@@ -298,9 +297,8 @@ export class Connecting {
 }
 
 function ipv4Bytes(text: string): Uint8Array {
-  const bytes = new Uint8Array(4);
-  new DataView(bytes.buffer).setUint32(0, parseIpv4(text) ?? 0);
-  return bytes;
+  const value = parseIpv4(text) ?? 0;
+  return Uint8Array.of(value >>> 24, value >>> 16, value >>> 8, value);
 }
 
 function lies(address: string, { network, netmask }: { readonly network: string; readonly netmask: string }): boolean {

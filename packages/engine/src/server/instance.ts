@@ -12,6 +12,7 @@ import {
   type DataChannelCommand,
   type DropReason,
   type Endpoint,
+  earlier,
   type KeyFailure,
   type KeyState,
   type LinkId,
@@ -25,7 +26,7 @@ import {
 import type { EventContext, EventRequest, EventVerdict, PendingAuth } from '@seikan/plugin-sdk';
 import { type AskBook, Asks } from '../asks.js';
 import { commonNameOf } from '../certificate-policy.js';
-import { Context, type ContextOwner, earliest, type ReplacedKey } from '../context.js';
+import { Context, type ContextOwner, type ReplacedKey } from '../context.js';
 import { logFailure, logPeerInfo, logSoftReset } from '../log-lines.js';
 import { Capability, can, capabilitiesOf, type PeerInfo } from '../negotiation.js';
 import type { ClientConfig } from '../options/client-config.js';
@@ -65,6 +66,8 @@ export interface InstanceHost {
   touch(instance: Instance): void;
 }
 
+const NOTHING_SAID: PeerInfo = new Map();
+
 /** How long a refused client's AUTH_FAILED may take to arrive; upstream schedules the exit after 5 s. */
 const REFUSAL_GRACE: Millis = 5_000;
 const DELAYED_EXIT = 'Delayed exit in 5 seconds';
@@ -98,7 +101,8 @@ export class Instance implements ContextOwner {
   #controlWritten = 0;
   #commonName: string | undefined;
   #username: string | undefined;
-  #peerInfo: PeerInfo = new Map();
+  #peerInfo: PeerInfo = NOTHING_SAID;
+  #capabilities = 0;
   #leafHash: string | undefined;
   #closeAt: Millis | undefined;
   #limits: SessionLimits | undefined;
@@ -159,6 +163,11 @@ export class Instance implements ContextOwner {
 
   get peerInfo(): PeerInfo {
     return this.#peerInfo;
+  }
+
+  /** What its peer info says that it can (IV_PROTO). */
+  get capabilities(): number {
+    return this.#capabilities;
   }
 
   /** The SHA-256 of the client's certificate: who may take over an address. */
@@ -265,7 +274,7 @@ export class Instance implements ContextOwner {
     const left = Math.max(renegSec / 2, handWindow) - (time.now - key.createdAt) / 1000;
     const seconds = Math.floor(Math.min(left, timeout));
     if (seconds <= 0) return false;
-    const knowsTimeout = can(capabilitiesOf(this.#peerInfo), Capability.authPendingKeyword);
+    const knowsTimeout = can(this.#capabilities, Capability.authPendingKeyword);
     this.#loginUntil = time.now + seconds * 1000;
     this.#pending = [`AUTH_PENDING${knowsTimeout ? `,timeout ${seconds}` : ''}`, `INFO_PRE,${extra}`];
     this.#settle(time);
@@ -318,7 +327,8 @@ export class Instance implements ContextOwner {
   }
 
   nextTimeout(): Millis | undefined {
-    return earliest(this.#closeAt, this.#loginUntil, this.#limits?.nextTimeout(), this.context.nextTimeout());
+    const own = earlier(this.#closeAt, this.#loginUntil);
+    return earlier(own, earlier(this.#limits?.nextTimeout(), this.context.nextTimeout()));
   }
 
   // What the Context says.
@@ -367,6 +377,7 @@ export class Instance implements ContextOwner {
     const { peerHello } = key;
     if (peerHello === undefined) return;
     this.#peerInfo = parsePeerInfo(peerHello.peerInfo ?? '');
+    this.#capabilities = capabilitiesOf(this.#peerInfo);
     if (this.#phase === 'handshaking') logPeerInfo(this.log, this.#peerInfo);
     this.setEnvironment(() => peerInfoEnvironment(this.#peerInfo));
     const { options, expectedOptions } = this.#host.top;

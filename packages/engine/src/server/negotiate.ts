@@ -4,7 +4,7 @@
  */
 
 import { dataCiphers } from '../local-hello.js';
-import { Capability, can, capabilitiesOf, chooseCipher, type Negotiated, peerCiphers } from '../negotiation.js';
+import { Capability, can, chooseCipher, type Negotiated, peerCiphers } from '../negotiation.js';
 import type { ClientConfig } from '../options/client-config.js';
 import type { Instance } from './instance.js';
 import type { Top } from './top.js';
@@ -19,7 +19,7 @@ export interface ServerChoice {
 /** The choice, or what the client offered when there is no shared cipher. */
 export function negotiate(top: Top, instance: Instance, config: ClientConfig): ServerChoice | string {
   const { options, crypto, abilities } = top.settings;
-  const capabilities = capabilitiesOf(instance.peerInfo);
+  const { capabilities } = instance;
   const peerOptions = instance.context.session.active?.primary.peerHello?.options ?? '';
   const offered = peerCiphers(instance.peerInfo, peerOptions);
   const own = dataCiphers(config, crypto);
@@ -38,11 +38,7 @@ export function negotiate(top: Top, instance: Instance, config: ClientConfig): S
       cipher,
       digest: options.data.auth,
       keyDerivation: keyExport ? 'tls-ekm' : 'prf',
-      epoch:
-        keyExport &&
-        abilities.epoch &&
-        can(capabilities, Capability.dataEpoch) &&
-        crypto.cipher(cipher)?.mode === 'aead',
+      epoch: keyExport && abilities.epoch && can(capabilities, Capability.dataEpoch) && crypto.cipher(cipher)?.mode === 'aead',
       exitNotify: can(capabilities, Capability.exitNotify),
       dynamicTlsCrypt: can(capabilities, Capability.dynamicTlsCrypt),
     },

@@ -5,7 +5,7 @@
 import type { Millis } from '@seikan/core';
 
 import { protocolFlags } from '../log-lines.js';
-import { Capability, can, capabilitiesOf } from '../negotiation.js';
+import { Capability, can } from '../negotiation.js';
 import { encodePushReply, pushWithoutOwnRoutes } from '../options/push.js';
 import type { Time } from '../output.js';
 import { redact } from '../tunnel-log.js';
@@ -18,8 +18,7 @@ const REPEAT_INTERVAL: Millis = 30_000;
 
 /** Pushes when it is time: at once to a client that can take it unasked, otherwise when it has asked. */
 export function pushToClient(top: Top, instance: Instance, time: Time): void {
-  const unasked = can(capabilitiesOf(instance.peerInfo), Capability.requestPush);
-  if (!instance.pushRequested && !unasked) return;
+  if (!instance.pushRequested && !can(instance.capabilities, Capability.requestPush)) return;
   if (
     instance.pushSentAt !== undefined &&
     (!instance.pushRequested || time.now < instance.pushSentAt + REPEAT_INTERVAL)
@@ -50,8 +49,7 @@ export function pushOptions(top: Top, instance: Instance): readonly string[] {
     own.push(`ifconfig-ipv6 ${ipv6.address}/${ipv6.bits} ${ipv6.remote ?? ''}`.trimEnd());
   if (ipv4 !== undefined && !config.ifconfigBlocked)
     own.push(`ifconfig ${config.ifconfigPush?.alias ?? ipv4.address} ${ipv4.second ?? ''}`.trimEnd());
-  const capabilities = capabilitiesOf(instance.peerInfo);
-  if (can(capabilities, Capability.dataV2)) own.push(`peer-id ${instance.peer.index}`);
+  if (can(instance.capabilities, Capability.dataV2)) own.push(`peer-id ${instance.peer.index}`);
   if (instance.authToken !== undefined) own.push(`auth-token ${instance.authToken}`);
   // Peers without any negotiation (IV_NCP, IV_CIPHERS absent) know only the cipher of their own configuration.
   if (instance.peerInfo.has('IV_CIPHERS') || instance.peerInfo.has('IV_NCP')) own.push(`cipher ${negotiated.cipher}`);
