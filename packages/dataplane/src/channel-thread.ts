@@ -133,8 +133,9 @@ export class ChannelThread<Link, Tun> {
         channel?.handle(compared(message.command));
         return;
       case 'newKey': {
-        const key = joinKey(message.command.key, message.secrets);
-        channel?.handle({ ...message.command, key });
+        const { peer, keyId } = message;
+        const key = joinKey(message.terms, message.secrets);
+        channel?.handle({ verb: 'newKey', peer, keyId, key });
         wipe(key);
         return;
       }

@@ -11,8 +11,9 @@ import type {
   DataChannelCommand,
   DataChannelEvent,
   DataKey,
-  DirectionKey,
+  KeyId,
   LinkId,
+  PeerRef,
 } from '@seikan/core';
 
 export const ANSWERED = 0;
@@ -58,7 +59,9 @@ export type ThreadMessage<Link, Tun> =
   | { readonly do: 'handle'; readonly command: DataChannelCommand }
   | {
       readonly do: 'newKey';
-      readonly command: DataChannelCommand & { verb: 'newKey' };
+      readonly peer: PeerRef;
+      readonly keyId: KeyId;
+      readonly terms: KeyTerms;
       readonly secrets: SharedSecrets;
     }
   | { readonly do: 'openLink'; readonly link: LinkId; readonly source: Link }
@@ -84,6 +87,9 @@ export interface EventMessage {
   readonly ring: number;
 }
 
+/** What is no secret of a key. */
+export type KeyTerms = Omit<DataKey, 'send' | 'receive'>;
+
 /** A key's bytes, which a message would copy into memory that nobody wipes: posted by reference instead, wiped by the receiver. */
 export interface SharedSecrets {
   readonly memory: SharedArrayBuffer;
@@ -92,9 +98,9 @@ export interface SharedSecrets {
 
 const NO_BYTES = new Uint8Array(0);
 
-/** The key without its secrets, and the secrets. */
-export function splitKey(key: DataKey): { readonly key: DataKey; readonly secrets: SharedSecrets } {
-  const parts = [key.send.cipher, key.send.auth, key.receive.cipher, key.receive.auth];
+export function splitKey(key: DataKey): { readonly terms: KeyTerms; readonly secrets: SharedSecrets } {
+  const { send, receive, ...terms } = key;
+  const parts = [send.cipher, send.auth, receive.cipher, receive.auth];
   const sizes = parts.map(({ length }) => length);
   const memory = new SharedArrayBuffer(sizes.reduce((sum, size) => sum + size, 0));
   const bytes = new Uint8Array(memory);
@@ -103,22 +109,16 @@ export function splitKey(key: DataKey): { readonly key: DataKey; readonly secret
     bytes.set(part, at);
     at += part.length;
   }
-  const nothing = { cipher: NO_BYTES, auth: NO_BYTES };
-  return { key: withParts(key, nothing, nothing), secrets: { memory, sizes } };
+  return { terms, secrets: { memory, sizes } };
 }
 
 /** The whole key again, the receiver's to wipe; the shared memory is wiped. */
-export function joinKey(key: DataKey, { memory, sizes }: SharedSecrets): DataKey {
+export function joinKey(terms: KeyTerms, { memory, sizes }: SharedSecrets): DataKey {
   const bytes = new Uint8Array(memory);
   let at = 0;
   const parts = sizes.map((size) => bytes.slice(at, (at += size)));
   bytes.fill(0);
   const [sendCipher = NO_BYTES, sendAuth = NO_BYTES, receiveCipher = NO_BYTES, receiveAuth = NO_BYTES] = parts;
-  return withParts(key, { cipher: sendCipher, auth: sendAuth }, { cipher: receiveCipher, auth: receiveAuth });
-}
-
-/** Field by field: V8 is slow where a spread is followed by a name that it holds already. */
-function withParts(key: DataKey, send: DirectionKey, receive: DirectionKey): DataKey {
-  const { format, cipher, digest, replayWindow, replayTime, longPacketId } = key;
-  return { format, cipher, digest, send, receive, replayWindow, replayTime, longPacketId };
+  const send = { cipher: sendCipher, auth: sendAuth };
+  return { ...terms, send, receive: { cipher: receiveCipher, auth: receiveAuth } };
 }

@@ -99,9 +99,8 @@ export class WorkerDataChannel<Link = LinkSource, Tun = TunSource> implements Da
         this.#peers.set(keyOf(command.peer), { peer: command.peer, leaving: false });
         break;
       case 'newKey': {
-        const { verb, peer, keyId } = command;
-        const { key, secrets } = splitKey(command.key);
-        this.#thread.post({ do: 'newKey', command: { verb, peer, keyId, key }, secrets });
+        const { peer, keyId, key } = command;
+        this.#thread.post({ do: 'newKey', peer, keyId, ...splitKey(key) });
         return;
       }
       default:

@@ -5,9 +5,9 @@
 import { MAX_ACKS, type MessageId } from '../wire/control-packet.js';
 
 export class AckList {
-  #pending: MessageId[] = [];
+  readonly #pending: MessageId[] = [];
   /** The last eight that were sent, newest first. */
-  #recent: MessageId[] = [];
+  readonly #recent: MessageId[] = [];
 
   /** Whether there is one that was not sent since it was last added. */
   get hasPending(): boolean {
@@ -22,8 +22,11 @@ export class AckList {
   /** Up to `max` ids for a packet that is sent now: as many pending ones as fit, filled up with recent ones. */
   take(max: number): MessageId[] {
     for (const id of this.#pending.splice(0, max)) {
-      this.#recent = [id, ...this.#recent.filter((other) => other !== id)].slice(0, MAX_ACKS);
+      const before = this.#recent.indexOf(id);
+      if (before >= 0) this.#recent.splice(before, 1);
+      this.#recent.unshift(id);
     }
+    if (this.#recent.length > MAX_ACKS) this.#recent.length = MAX_ACKS;
     return this.#recent.slice(0, max);
   }
 }

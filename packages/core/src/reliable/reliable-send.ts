@@ -87,10 +87,13 @@ export class ReliableSend {
 
   /** Takes the peer's acknowledgements; ids that are not outstanding only count as a sign for the messages before them. */
   acknowledge(ids: readonly MessageId[], now: Millis): void {
+    // A peer repeats what it has acknowledged before.
+    if (this.#entries.length === 0) return;
     for (const id of ids) {
-      this.#entries = this.#entries.filter(({ messageId }) => messageId !== id);
+      const at = this.#entries.findIndex(({ messageId }) => messageId === id);
+      if (at >= 0) this.#entries.splice(at, 1);
       for (const entry of this.#entries) {
-        if (entry.messageId > id) continue;
+        if (entry.messageId > id) break;
         entry.overtaken += 1;
         if (entry.overtaken >= OVERTAKEN_LIMIT) entry.next = Math.min(entry.next, now);
       }

@@ -292,8 +292,12 @@ export class Session {
   }
 
   #sessionOf(peerSessionId: SessionId): TlsSession | undefined {
-    return [this.#active, this.#initial, this.#lameDuck].find(
-      (session) => session?.peerSessionId !== undefined && sameSessionId(session.peerSessionId, peerSessionId),
-    );
+    if (isWith(this.#active, peerSessionId)) return this.#active;
+    if (isWith(this.#initial, peerSessionId)) return this.#initial;
+    return isWith(this.#lameDuck, peerSessionId) ? this.#lameDuck : undefined;
   }
+}
+
+function isWith(session: TlsSession | undefined, peer: SessionId): boolean {
+  return session?.peerSessionId !== undefined && sameSessionId(session.peerSessionId, peer);
 }

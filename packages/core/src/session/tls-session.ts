@@ -125,27 +125,15 @@ export class TlsSession {
     // A restored key that nothing has replaced in time.
     if (isOver(this.#primary, now))
       this.#primary.fail({ fault: 'timeout', reason: 'the last key has come to its end' });
-    for (const key of [this.#primary, this.#lameDuck]) {
-      if (key === undefined) continue;
-      if (key.isNegotiating && now >= key.deadline) {
-        const seconds = Math.round(this.#settings.handWindow / 1000);
-        key.fail({
-          fault: 'timeout',
-          reason: `TLS key negotiation failed to occur within ${seconds} seconds (check your network connectivity)`,
-        });
-      }
-      key.advance(now);
-    }
+    const old = this.#lameDuck;
+    this.#advanceKey(this.#primary, now);
+    if (old !== undefined) this.#advanceKey(old, now);
   }
 
   /** The next packet that is due, wrapped; call until it gives `undefined`. */
   poll(now: Millis, wallClock: UnixSeconds): Uint8Array | undefined {
-    for (const key of [this.#primary, this.#lameDuck]) {
-      if (key === undefined || key.state === 'initial') continue;
-      const packet = this.#nextPacket(key, now);
-      if (packet !== undefined) return this.#encode(packet, wallClock);
-    }
-    return undefined;
+    const packet = this.#nextPacket(this.#primary, now) ?? this.#nextPacket(this.#lameDuck, now);
+    return packet === undefined ? undefined : this.#encode(packet, wallClock);
   }
 
   nextTimeout(): Millis | undefined {
@@ -198,7 +186,19 @@ export class TlsSession {
     return this.#renegotiationWrap;
   }
 
-  #nextPacket(key: KeyState, now: Millis): ControlPacket | undefined {
+  #advanceKey(key: KeyState, now: Millis): void {
+    if (key.isNegotiating && now >= key.deadline) {
+      const seconds = Math.round(this.#settings.handWindow / 1000);
+      key.fail({
+        fault: 'timeout',
+        reason: `TLS key negotiation failed to occur within ${seconds} seconds (check your network connectivity)`,
+      });
+    }
+    key.advance(now);
+  }
+
+  #nextPacket(key: KeyState | undefined, now: Millis): ControlPacket | undefined {
+    if (key === undefined || key.state === 'initial') return undefined;
     const { sessionId } = this;
     const due = key.send.due(now);
     if (due !== undefined) {
