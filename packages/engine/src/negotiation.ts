@@ -63,6 +63,6 @@ export function peerCiphers(peerInfo: PeerInfo, optionsString: string): readonly
 
 /** The server's choice: the first of its own list that the peer knows; `undefined` means no shared cipher. */
 export function chooseCipher(own: readonly string[], peer: readonly string[]): string | undefined {
-  const known = peer.map((name) => name.toUpperCase());
-  return own.find((name) => known.includes(name.toUpperCase()));
+  const known = new Set(peer.map((name) => name.toUpperCase()));
+  return own.find((name) => known.has(name.toUpperCase()));
 }
