@@ -2,9 +2,11 @@
  * What a client costs a server: CPU time for a full handshake (hard reset to push reply) and resident memory while it
  * is idle, for our server and for stock openvpn, under the same load and with the same configuration.
  *
- * A round is one fresh server: 100 clients connect (and warm it up), its memory is read, 900 more connect while its
- * CPU time is counted, and its memory is read again. Rounds alternate between the two; the medians are compared.
- * `--warm 3000` lets that many connect first instead of 100: then V8 has compiled what it will.
+ * A round is one fresh server of each: 100 clients connect to it (and warm it up), its memory is read, 900 more connect
+ * while its CPU time is counted, and its memory is read again. The 900 come in blocks, to one server and the other by
+ * turns, so that what else the machine does meets both alike; the medians are compared.
+ * `--warm 3000` lets that many connect first instead of 100: then V8 has compiled what it will. `--node FOLDER` takes
+ * the `node` of that folder for ours.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -14,8 +16,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 
 import { Load } from './load.js';
-import { makeMaterials } from './materials.js';
-import { SERVER_PORT, Server, type ServerName } from './server.js';
+import { type Materials, makeMaterials } from './materials.js';
+import { SERVER_PORTS, Server, type ServerName } from './server.js';
 
 interface Round {
   readonly handshakesPerSecond: number;
@@ -26,6 +28,8 @@ interface Round {
 }
 
 const COUNTED = 900;
+/** As many as make a tenth of a second or less. */
+const BLOCK = 15;
 /** Room for clients beside those that are counted. */
 const SPARE = 1_000;
 const CONCURRENCY = 16;
@@ -33,33 +37,76 @@ const CONCURRENCY = 16;
 const SETTLE_MS = 1_000;
 
 interface Plan {
-  readonly load: Load;
-  readonly folder: string;
+  readonly materials: Materials;
   readonly warm: number;
   readonly cpu: number | undefined;
+  readonly node: string | undefined;
 }
 
-async function runRound(name: ServerName, { load, folder, warm, cpu }: Plan): Promise<Round> {
-  const server = await Server.start(name, { folder, cpu, maxClients: warm + COUNTED + SPARE });
-  try {
-    await load.connect(warm, CONCURRENCY);
+const NAMES = ['openvpn', 'seikan'] as const;
+
+/** One server and the clients that it has. */
+class Contender {
+  readonly name: ServerName;
+  readonly #server: Server;
+  readonly #load: Load;
+  #cpuMs = 0;
+  #seconds = 0;
+  #residentKb = 0;
+
+  private constructor(name: ServerName, server: Server, load: Load) {
+    this.name = name;
+    this.#server = server;
+    this.#load = load;
+  }
+
+  static async start(name: ServerName, { materials, warm, cpu, node }: Plan): Promise<Contender> {
+    const { folder } = materials;
+    const server = await Server.start(name, { folder, cpu, node, maxClients: warm + COUNTED + SPARE });
+    return new Contender(name, server, new Load(materials, { address: '127.0.0.1', port: SERVER_PORTS[name] }));
+  }
+
+  async warmUp(clients: number): Promise<void> {
+    await this.#load.connect(clients, CONCURRENCY);
     await sleep(SETTLE_MS);
-    const residentKbBefore = server.residentKb;
-    const before = server.cpuMs;
-    const seconds = await load.connect(COUNTED, CONCURRENCY);
-    const spent = server.cpuMs - before;
+    this.#residentKb = this.#server.residentKb;
+    this.#cpuMs = -this.#server.cpuMs;
+  }
+
+  async connect(clients: number): Promise<void> {
+    this.#seconds += await this.#load.connect(clients, CONCURRENCY);
+  }
+
+  async result(): Promise<Round> {
+    this.#cpuMs += this.#server.cpuMs;
     await sleep(SETTLE_MS);
-    const residentKbAfter = server.residentKb;
+    const residentKbAfter = this.#server.residentKb;
     return {
-      handshakesPerSecond: COUNTED / seconds,
-      cpuMsPerHandshake: spent / COUNTED,
-      residentKbBefore,
+      handshakesPerSecond: COUNTED / this.#seconds,
+      cpuMsPerHandshake: this.#cpuMs / COUNTED,
+      residentKbBefore: this.#residentKb,
       residentKbAfter,
-      marginalKbPerClient: (residentKbAfter - residentKbBefore) / COUNTED,
+      marginalKbPerClient: (residentKbAfter - this.#residentKb) / COUNTED,
     };
+  }
+
+  async stop(): Promise<void> {
+    this.#load.release();
+    await this.#server.stop();
+  }
+}
+
+async function runRound(plan: Plan, done: (name: ServerName, round: Round) => void): Promise<void> {
+  const contenders: Contender[] = [];
+  try {
+    for (const name of NAMES) contenders.push(await Contender.start(name, plan));
+    for (const contender of contenders) await contender.warmUp(plan.warm);
+    for (let connected = 0; connected < COUNTED; connected += BLOCK) {
+      for (const contender of contenders) await contender.connect(BLOCK);
+    }
+    for (const contender of contenders) done(contender.name, await contender.result());
   } finally {
-    load.release();
-    await server.stop();
+    for (const contender of contenders) await contender.stop();
   }
 }
 
@@ -106,6 +153,7 @@ async function main(): Promise<void> {
       rsa: { type: 'boolean', default: false },
       rounds: { type: 'string' },
       warm: { type: 'string', default: '100' },
+      node: { type: 'string' },
     },
   });
   const count = Number(values.rounds ?? (values.quick ? 1 : 3));
@@ -116,17 +164,17 @@ async function main(): Promise<void> {
   if (pinned) execFileSync('taskset', ['-a', '-p', '-c', '1', String(process.pid)], { stdio: 'ignore' });
   const folder = mkdtempSync(join(tmpdir(), 'seikan-handshake-'));
   try {
-    const load = new Load(makeMaterials(folder, certificates), { address: '127.0.0.1', port: SERVER_PORT });
+    const materials = makeMaterials(folder, certificates);
+    const plan = { materials, warm: Number(values.warm), cpu: pinned ? 0 : undefined, node: values.node };
     const rounds: Record<ServerName, Round[]> = { openvpn: [], seikan: [] };
     for (let round = 1; round <= count; round += 1) {
-      for (const name of ['openvpn', 'seikan'] as const) {
-        const measured = await runRound(name, { load, folder, warm: Number(values.warm), cpu: pinned ? 0 : undefined });
+      await runRound(plan, (name, measured) => {
         rounds[name].push(measured);
         const { cpuMsPerHandshake, marginalKbPerClient } = measured;
         console.error(
           `round ${round} ${name}: ${cpuMsPerHandshake.toFixed(2)} ms CPU, ${marginalKbPerClient.toFixed(1)} KB a client`,
         );
-      }
+      });
     }
     const stock = mediansOf(rounds.openvpn);
     const ours = mediansOf(rounds.seikan);

@@ -6,7 +6,9 @@ import { join, resolve } from 'node:path';
 
 export type ServerName = 'openvpn' | 'seikan';
 
-export const SERVER_PORT = 11_940;
+/** Both run at the same time. */
+export const SERVER_PORTS: Readonly<Record<ServerName, number>> = { openvpn: 11_940, seikan: 11_941 };
+const NETWORKS: Readonly<Record<ServerName, string>> = { openvpn: '10.8.0.0', seikan: '10.9.0.0' };
 
 const COMMANDS: Readonly<Record<ServerName, string>> = {
   openvpn: 'openvpn',
@@ -19,6 +21,8 @@ export interface ServerOptions {
   /** Where it is pinned to. */
   readonly cpu: number | undefined;
   readonly maxClients: number;
+  /** The folder of the `node` that ours runs on; otherwise that of PATH. */
+  readonly node: string | undefined;
 }
 
 /** The clock ticks of /proc/PID/stat: 100 a second on every Linux that Node runs on. */
@@ -35,10 +39,11 @@ export class Server {
   }
 
   /** Starts a server and waits until it is ready. */
-  static async start(name: ServerName, { folder, cpu, maxClients }: ServerOptions): Promise<Server> {
-    const command = [COMMANDS[name], ...serverArguments(folder, maxClients)];
+  static async start(name: ServerName, { folder, cpu, maxClients, node }: ServerOptions): Promise<Server> {
+    const command = [COMMANDS[name], ...serverArguments(name, folder, maxClients)];
     const [file = '', ...rest] = cpu === undefined ? command : ['taskset', '-c', String(cpu), ...command];
-    const child = spawn(file, rest, { stdio: ['ignore', 'pipe', 'pipe'] });
+    const path = [node, process.env['PATH']].filter((folders) => folders !== undefined).join(':');
+    const child = spawn(file, rest, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, PATH: path } });
     await once(child, 'spawn');
     let log = '';
     await new Promise<void>((ready, fail) => {
@@ -81,11 +86,11 @@ export class Server {
 }
 
 /** The folder's name holds no space. */
-function serverArguments(folder: string, maxClients: number): string[] {
+function serverArguments(name: ServerName, folder: string, maxClients: number): string[] {
   // Nobody pings, renegotiates or times out while it is measured, and the flood of resets is no attack.
   const text = `
-    --dev tun --topology subnet --server 10.8.0.0 255.255.0.0
-    --proto udp4 --local 127.0.0.1 --port ${SERVER_PORT}
+    --dev tun --topology subnet --server ${NETWORKS[name]} 255.255.0.0
+    --proto udp4 --local 127.0.0.1 --port ${SERVER_PORTS[name]}
     --ca ${folder}/ca.crt --cert ${folder}/server.crt --key ${folder}/server.key --dh none
     --tls-crypt ${folder}/tls-crypt.key --duplicate-cn --max-clients ${maxClients}
     --keepalive 1800 7200 --reneg-sec 0 --connect-freq-initial 100000 1

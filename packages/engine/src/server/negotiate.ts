@@ -38,7 +38,11 @@ export function negotiate(top: Top, instance: Instance, config: ClientConfig): S
       cipher,
       digest: options.data.auth,
       keyDerivation: keyExport ? 'tls-ekm' : 'prf',
-      epoch: keyExport && abilities.epoch && can(capabilities, Capability.dataEpoch) && crypto.cipher(cipher)?.mode === 'aead',
+      epoch:
+        keyExport &&
+        abilities.epoch &&
+        can(capabilities, Capability.dataEpoch) &&
+        crypto.cipher(cipher)?.mode === 'aead',
       exitNotify: can(capabilities, Capability.exitNotify),
       dynamicTlsCrypt: can(capabilities, Capability.dynamicTlsCrypt),
     },
