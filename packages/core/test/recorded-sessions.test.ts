@@ -1,6 +1,7 @@
 /**
- * The sessions that tests/interop/dist/record.js took from stock peers (traces 30 to 37): every control packet unwraps
- * and every data packet opens under the keys that the client logged, whatever the transport and the wrap.
+ * The sessions that tests/interop/dist/record.js took from stock peers (traces 30 to 37), and tests/openvpn3/dist/record.js
+ * from an OpenVPN 3 client with a stock server (40): every control packet unwraps and every data packet opens under the
+ * keys that one side logged, whatever the transport and the wrap.
  */
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
@@ -35,6 +36,8 @@ interface Recorded {
   readonly format: 'aead' | 'block' | 'epoch';
   readonly digest?: string;
   readonly wrap: 'none' | 'tls-auth' | 'tls-crypt' | 'tls-crypt-v2' | 'static-key';
+  /** Whose log tells the keys; the client's unless it says otherwise. */
+  readonly logOf?: Side;
   /** Keys that data went under. */
   readonly keys: number;
   /** What the plaintext of a packet that is no ping starts with. */
@@ -104,6 +107,16 @@ const sessions: readonly Recorded[] = [
     keys: 3,
     payload: ip,
   },
+  // Three negotiations; it ends before anybody sends under the third key.
+  {
+    trace: '40-epoch-openvpn3-27-278',
+    cipher: 'AES-256-GCM',
+    format: 'epoch',
+    wrap: 'tls-crypt-v2',
+    logOf: 'server',
+    keys: 2,
+    payload: ip,
+  },
 ];
 
 function cryptBoth(key: Uint8Array): Wraps {
@@ -140,13 +153,15 @@ function firstWraps({ trace, wrap }: Recorded): Wraps {
   }
 }
 
-/** Dynamic tls-crypt as the client logged its keys: its own are the second half of a static key, the server's the first. */
-function laterWraps(log: readonly string[]): Wraps {
+/** Dynamic tls-crypt by the logged keys: the server's are the first half of a static key, the client's the second. */
+function laterWraps({ trace, logOf = 'client' }: Recorded): Wraps {
+  const log = readLog(trace, logOf);
+  const [server, client] = logOf === 'client' ? ['Incoming', 'Outgoing'] : ['Outgoing', 'Incoming'];
   const key = new Uint8Array(256);
-  key.set(bytesAfter(log, 'Incoming dynamic tls-crypt: CIPHER KEY: '), 0);
-  key.set(bytesAfter(log, 'Incoming dynamic tls-crypt: HMAC KEY: '), 64);
-  key.set(bytesAfter(log, 'Outgoing dynamic tls-crypt: CIPHER KEY: '), 128);
-  key.set(bytesAfter(log, 'Outgoing dynamic tls-crypt: HMAC KEY: '), 192);
+  key.set(bytesAfter(log, `${server} dynamic tls-crypt: CIPHER KEY: `), 0);
+  key.set(bytesAfter(log, `${server} dynamic tls-crypt: HMAC KEY: `), 64);
+  key.set(bytesAfter(log, `${client} dynamic tls-crypt: CIPHER KEY: `), 128);
+  key.set(bytesAfter(log, `${client} dynamic tls-crypt: HMAC KEY: `), 192);
   return cryptBoth(key);
 }
 
@@ -158,10 +173,11 @@ function hexBytes(hex: string): Uint8Array {
 
 /** By key id, for packets from that side. */
 function openers(recorded: Recorded, from: Side): DataOpener[] {
-  const log = readLog(recorded.trace, 'client');
+  const { logOf = 'client' } = recorded;
+  const log = readLog(recorded.trace, logOf);
   const cipher = crypto.cipher(recorded.cipher);
   assert.ok(cipher);
-  const [direction, verb] = from === 'client' ? ['Outgoing', 'ENCRYPT'] : ['Incoming', 'DECRYPT'];
+  const [direction, verb] = from === logOf ? ['Outgoing', 'ENCRYPT'] : ['Incoming', 'DECRYPT'];
   const bits = cipher.keySize * 8;
   if (recorded.format === 'block') {
     const what = `${direction} ${recorded.wrap === 'static-key' ? 'Static Key Encryption' : 'Data Channel'}`;
@@ -175,6 +191,7 @@ function openers(recorded: Recorded, from: Side): DataOpener[] {
     };
     return [new BlockOpener(options, replay)];
   }
+  // Whoever logs it, the client's key is the first and so `Encrypt`.
   const master = from === 'client' ? 'Encrypt' : 'Decrypt';
   const secrets = hexAfter(log, `Master ${master} (cipher, ${recorded.cipher}, ${bits} bits): `).map(hexBytes);
   if (recorded.format === 'epoch')
@@ -198,7 +215,7 @@ for (const recorded of sessions) {
       const control = datagrams.filter((datagram) => isControlOpcode(opcode(datagram)));
       assert.ok(control.length >= 10, String(control.length));
       const first = firstWraps(recorded);
-      const later = laterWraps(readLog(recorded.trace, 'client'));
+      const later = laterWraps(recorded);
       for (const { from, time, bytes } of control) {
         const wraps = keyIdOf(bytes[0] ?? 0) === 0 ? first : later;
         const carriesKey =

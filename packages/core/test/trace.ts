@@ -18,7 +18,8 @@ export type TraceName =
   | '34-stubv2-tlsauth-sha1-2614'
   | '35-token-reneg-2614'
   | '36-tap-udp6-cbc-2614'
-  | '37-epoch-tlscryptv2-278';
+  | '37-epoch-tlscryptv2-278'
+  | '40-epoch-openvpn3-27-278';
 
 export interface Datagram {
   readonly from: 'client' | 'server';

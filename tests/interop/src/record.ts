@@ -6,12 +6,13 @@
  */
 import { copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import { Program, pingAll, Teardown } from '@seikan/testkit';
+import { pingAll, Teardown } from '@seikan/testkit';
 import type { Cell } from './cell.js';
 import { exercise } from './events.js';
-import { asArguments, type Directive } from './options.js';
+import type { Directive } from './options.js';
 import { findPeer } from './peers.js';
 import { createPki } from './pki.js';
+import { optionLine, startCapture, tellingLines } from './recording.js';
 import { Session } from './session.js';
 
 type Shape = Omit<Cell, 'client' | 'server' | 'ci'>;
@@ -68,20 +69,6 @@ const recordings: readonly (readonly [name: string, peer: 'stock-2.6' | 'stock-2
   ],
 ];
 
-/** The lines that speak of packets, keys and derivations; the rest is the event loop and the options' dump. */
-const telling =
-  /v[46]\w* (READ|WRITE) \[|\b(EN|DE)CRYPT |TLS-CRYPT|KEY: |Options String|peer info|PUSH_|SENT CONTROL|Master |dynamic tls-crypt|(Data|Control) Channel|FRAG_(IN|OUT)|pre_master|random[12]|tls1_PRF|Peer Connection|epoch/;
-
-function kept(lines: readonly string[]): string {
-  return `${lines.filter((line) => telling.test(line) && !/^ {2}\w+ = /.test(line)).join('\n')}\n`;
-}
-
-function optionLine(side: string, directives: readonly Directive[]): string {
-  return `${side}: ${asArguments(directives)
-    .map((word) => (word.startsWith('/') ? basename(word) : word))
-    .join(' ')}\n`;
-}
-
 async function record(
   target: string,
   [name, implementation, shape]: (typeof recordings)[number],
@@ -111,25 +98,7 @@ async function record(
       teardown,
       adjust: ({ server, client }) => ({ server: final(server), client: final(client) }),
     });
-    const capture = new Program({
-      name: 'tcpdump',
-      command: [
-        'tcpdump',
-        '-Z',
-        'root',
-        '-U',
-        '--immediate-mode',
-        '-i',
-        'c0',
-        '-w',
-        join(folder, 'trace.pcap'),
-        'port',
-        '1194',
-      ],
-      namespace: session.network.server,
-      teardown,
-    });
-    await capture.waitFor(/listening on/, { timeout: 10_000 });
+    const capture = await startCapture(session.network.server, join(folder, 'trace.pcap'), teardown);
     await session.serverReady();
     session.startClient();
     await session.clientUp();
@@ -141,7 +110,7 @@ async function record(
     await session.close();
     await capture.stop();
     for (const side of ['server', 'client'] as const)
-      writeFileSync(join(folder, `${side}.log`), kept(session.logs[side].flat()));
+      writeFileSync(join(folder, `${side}.log`), tellingLines(session.logs[side].flat()));
     writeFileSync(
       join(folder, 'cmd.txt'),
       optionLine('server', session.sides.server) + optionLine('client', session.sides.client),

@@ -12,7 +12,7 @@ import {
   type Teardown,
 } from '@seikan/testkit';
 import { Network } from '#interop/network.js';
-import { asConfig, asConfigFile } from '#interop/options.js';
+import { asConfig, asConfigFile, type Directive } from '#interop/options.js';
 import type { Peer } from '#interop/peers.js';
 import type { Pki } from '#interop/pki.js';
 import { settledPicture, tunnelEnds } from '#interop/session.js';
@@ -30,6 +30,8 @@ export interface SessionOptions {
   readonly server: Peer;
   readonly pki: Pki;
   readonly folder: string;
+  /** A last word on the server's options. */
+  readonly adjust?: (server: Directive[]) => Directive[];
   readonly teardown: Teardown;
 }
 
@@ -87,8 +89,9 @@ export class Session {
   }
 
   startServer(): Program {
-    const { cell, pki, folder, server, teardown } = this.#options;
-    const path = asConfigFile(serverOptions(cell, { pki, folder }), folder);
+    const { cell, pki, folder, server, adjust, teardown } = this.#options;
+    const options = serverOptions(cell, { pki, folder });
+    const path = asConfigFile(adjust?.(options) ?? options, folder);
     const command = [...server.command, '--config', path] as const;
     this.server = new Program({ name: 'server', command, namespace: this.network.server, teardown });
     this.#serverLines.push(this.server.lines);
