@@ -48,10 +48,16 @@ export class Session {
   readonly overUdp: boolean;
   server: Program;
   readonly #options: SessionOptions;
-  readonly #before: Picture;
+  /** Of the namespaces that must be again as they were. */
+  readonly #before: ReadonlyMap<string, Picture>;
   readonly #serverLines: (readonly string[])[] = [];
 
-  private constructor(options: SessionOptions, network: Network, clients: readonly Client[], before: Picture) {
+  private constructor(
+    options: SessionOptions,
+    network: Network,
+    clients: readonly Client[],
+    before: ReadonlyMap<string, Picture>,
+  ) {
     this.#options = options;
     this.network = network;
     this.clients = clients;
@@ -71,7 +77,11 @@ export class Session {
     const profile = asConfig(profileOptions(cell, { pki, folder }));
     const overrides = [...overridesOf(cell), ...(events[cell.event].overrides ?? [])];
     await Promise.all(clients.map((client) => client.importProfile(profile, overrides)));
-    const session = new Session(options, network, clients, await settledPicture(network.server));
+    const before = new Map<string, Picture>();
+    // The original netcfg leaves routes when its client is faster than it.
+    for (const name of [network.server, ...(netcfg === 'ours' ? network.clients : [])])
+      before.set(name, await settledPicture(name));
+    const session = new Session(options, network, clients, before);
     await session.serverReady();
     return session;
   }
@@ -146,11 +156,14 @@ export class Session {
     await eventually(`the client says ${pattern}`, heard, patience);
   }
 
-  /** Stops all, clients first, and throws when the server's namespace is not as it was. */
+  /** Stops the server, and throws when its namespace is not as it was; that of a client with our netcfg, too. */
   async close(): Promise<void> {
-    const { server } = this.network;
     await this.server.stop();
-    comparePictures(server, this.#before, await pictureOf(server));
+    for (const [name, before] of this.#before) {
+      const same = async (): Promise<boolean> => `${await pictureOf(name)}` === `${before}`;
+      await eventually('nothing is left behind', same, 10_000).catch(() => undefined);
+      comparePictures(name, before, await pictureOf(name));
+    }
   }
 
   saveLogs(): void {
