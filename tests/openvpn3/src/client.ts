@@ -4,6 +4,9 @@ import { type Implementation, ORDINARY_USER, Tree } from '#netcfg/tree.js';
 
 const PROFILE = '/tmp/office.ovpn';
 const COMMAND = 60_000;
+/** Its session manager gives its client's process some seconds, which a busy machine may not have: nothing was sent then. */
+const NEVER_BEGUN = /Failed to complete session registration/;
+const TRIES = 4;
 /** What the services print is prefixed with the number of who says it. */
 const TAG = /^ *\{tag:\d+\} /;
 export const RESOLVER = '/etc/resolv.conf';
@@ -60,7 +63,15 @@ export class Client {
   async start(login: readonly string[] = []): Promise<void> {
     const words = ['openvpn3', 'session-start', '--timeout', '30', '--config', 'office'];
     const input = login.map((line) => `${line}\n`).join('');
-    await this.#tree.run(words, { user: ORDINARY_USER, timeout: COMMAND, input });
+    for (let tries = 1; ; tries += 1) {
+      const from = this.lines.length;
+      try {
+        await this.#tree.run(words, { user: ORDINARY_USER, timeout: COMMAND, input });
+        return;
+      } catch (error) {
+        if (tries === TRIES || !this.lines.slice(from).some((line) => NEVER_BEGUN.test(line))) throw error;
+      }
+    }
   }
 
   async manage(what: 'pause' | 'resume' | 'restart' | 'disconnect'): Promise<void> {

@@ -7,7 +7,6 @@
  *       --stand-in IMPL     another server than ours, to see what it does: stock-2.6
  *       --netcfg WHOSE      whose netcfg service the client has: original (the default) or ours
  *       --jobs N            cells at once (default 4: most of a cell's time is waiting)
- *       --again             a cell that fails runs once more, alone
  *       --list              prints the cells and runs nothing
  *
  * The client's root tree is built at the first run (tools/stock-tree: some minutes) and kept. Logs stay in
@@ -31,7 +30,6 @@ const { values: options, positionals: words } = parseArgs({
     'stand-in': { type: 'string', default: 'ours' },
     netcfg: { type: 'string', default: 'original' },
     jobs: { type: 'string', default: '4' },
-    again: { type: 'boolean', default: false },
     list: { type: 'boolean', default: false },
   },
 });
@@ -63,7 +61,7 @@ async function main(): Promise<number> {
   console.log(`openvpn3-client ${version.trim()} of ${suite}, server ${server.implementation} ${server.version}`);
   const outcomes = await runAll(cells, {
     jobs: Number(options.jobs),
-    again: options.again,
+    again: true,
     name: `openvpn3-${suite}`,
     nameOf: cellName,
     run: (cell, pki, folder) => runCell({ cell, suite, netcfg, server, pki, folder }),
