@@ -63,4 +63,8 @@ if (target === undefined) throw new Error('usage: record.js FOLDER');
 const teardown = new Teardown();
 const scratch = mkdtempSync('/tmp/seikan-record-');
 teardown.defer(() => rmSync(scratch, { recursive: true, force: true }));
-await record(target, scratch, teardown).finally(() => teardown.close());
+try {
+  await record(target, scratch, teardown);
+} finally {
+  await teardown.close();
+}

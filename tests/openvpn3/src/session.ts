@@ -160,7 +160,7 @@ export class Session {
   async close(): Promise<void> {
     await this.server.stop();
     for (const [name, before] of this.#before) {
-      const same = async (): Promise<boolean> => `${await pictureOf(name)}` === `${before}`;
+      const same = async (): Promise<boolean> => (await pictureOf(name)).join('\n') === before.join('\n');
       await eventually('nothing is left behind', same, 10_000).catch(() => undefined);
       comparePictures(name, before, await pictureOf(name));
     }
