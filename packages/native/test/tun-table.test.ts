@@ -48,6 +48,16 @@ const EPOCH = {
   header: Uint8Array.of(0x48, 0, 0, 1),
 } satisfies RingKeyOptions;
 
+/** Gives the device its addresses, and returns when packets to them arrive: the kernel brings IPv6 ones up in the background. */
+function bringUp({ name }: TunDevice, mtu = 1_500): void {
+  ip('address', 'add', '10.91.0.1/24', 'dev', name);
+  ip('-6', 'address', 'add', 'fd91::1/64', 'dev', name, 'nodad');
+  ip('link', 'set', name, 'up', 'mtu', String(mtu));
+  const deadline = Date.now() + 20_000;
+  while (!ip('-6', 'route', 'show', 'table', 'local').includes('fd91::1'))
+    assert.ok(Date.now() < deadline, 'the IPv6 address came up');
+}
+
 class Mirror {
   readonly device: TunDevice;
   readonly #socket: UdpSocket;
@@ -64,9 +74,7 @@ class Mirror {
 
   constructor(key: RingKeyOptions, { mtu = 1_400, coalesce = true, segments = 128 } = {}) {
     this.device = TunDevice.openOffloaded({ kind: 'tun', name: 'tun' });
-    ip('address', 'add', '10.91.0.1/24', 'dev', this.device.name);
-    ip('-6', 'address', 'add', 'fd91::1/64', 'dev', this.device.name, 'nodad');
-    ip('link', 'set', this.device.name, 'up', 'mtu', String(mtu));
+    bringUp(this.device, mtu);
     this.#outbox.mostSegments = segments;
     const loop = UdpSocket.open({ family: 4, bind: { address: '127.0.0.1', port: 0 } });
     const at = loop.address;
@@ -257,9 +265,7 @@ inNetworkNamespace(import.meta.filename, () => {
 
   test('what cannot be merged reaches its socket beside what can', async () => {
     const device = TunDevice.openOffloaded({ kind: 'tun', name: 'tun' });
-    ip('address', 'add', '10.91.0.1/24', 'dev', device.name);
-    ip('-6', 'address', 'add', 'fd91::1/64', 'dev', device.name, 'nodad');
-    ip('link', 'set', device.name, 'up');
+    bringUp(device);
     const arrived: string[] = [];
     const sockets = [createSocket('udp4'), createSocket('udp6')] as const;
     sockets[0].bind(7_000, '10.91.0.1');
