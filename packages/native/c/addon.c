@@ -113,10 +113,16 @@ static bool typed_array(napi_env env, napi_value value, napi_typedarray_type wan
     return napi_get_typedarray_info(env, value, &type, length, data, NULL, NULL) == napi_ok && type == wanted;
 }
 
+/* Of a typed array Node-API fetches much that nobody asked for: calls for each packet pass the memory under it. */
+static bool array_buffer(napi_env env, napi_value value, void **data, size_t *bytes)
+{
+    return napi_get_arraybuffer_info(env, value, data, bytes) == napi_ok;
+}
+
 bool seikan_bytes(napi_env env, napi_value value, uint8_t **data, size_t *length)
 {
     void *memory = NULL;
-    if (!typed_array(env, value, napi_uint8_array, &memory, length)) return wrong_type(env, "expected a Uint8Array");
+    if (!array_buffer(env, value, &memory, length) && !typed_array(env, value, napi_uint8_array, &memory, length)) return wrong_type(env, "expected a Uint8Array");
     *data = memory;
     return true;
 }
@@ -124,7 +130,8 @@ bool seikan_bytes(napi_env env, napi_value value, uint8_t **data, size_t *length
 bool seikan_words(napi_env env, napi_value value, uint32_t **data, size_t *length)
 {
     void *memory = NULL;
-    if (!typed_array(env, value, napi_uint32_array, &memory, length)) return wrong_type(env, "expected a Uint32Array");
+    if (array_buffer(env, value, &memory, length)) *length /= sizeof **data;
+    else if (!typed_array(env, value, napi_uint32_array, &memory, length)) return wrong_type(env, "expected a Uint32Array");
     *data = memory;
     return true;
 }

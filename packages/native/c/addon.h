@@ -60,9 +60,9 @@ bool seikan_fd(napi_env env, napi_value value, int *fd);
 bool seikan_flag(napi_env env, napi_value value, bool *out);
 /* Text of less than `size` bytes without NUL; writes the closing NUL. */
 bool seikan_string(napi_env env, napi_value value, char *out, size_t size, const char *what);
-/* The bytes of a Uint8Array. */
+/* The bytes of a Uint8Array, or of a whole ArrayBuffer, which is quicker. */
 bool seikan_bytes(napi_env env, napi_value value, uint8_t **data, size_t *length);
-/* The words of a Uint32Array or Int32Array; `length` counts words. */
+/* The words of a Uint32Array (or a whole ArrayBuffer) or Int32Array; `length` counts words. */
 bool seikan_words(napi_env env, napi_value value, uint32_t **data, size_t *length);
 bool seikan_signed_words(napi_env env, napi_value value, int32_t **data, size_t *length);
 bool seikan_is_undefined(napi_env env, napi_value value);

@@ -43,21 +43,21 @@ interface KeyRingAddon {
   keyRingClear(ring: RingHandle, slot: number): void;
   keyRingSeal(
     ring: RingHandle,
-    slab: Uint8Array,
-    columns: Uint32Array,
+    slab: ArrayBuffer,
+    columns: ArrayBuffer,
     order: Uint32Array,
     first: number,
     count: number,
-    outSlab: Uint8Array,
-    outColumns: Uint32Array,
+    outSlab: ArrayBuffer,
+    outColumns: ArrayBuffer,
     fd?: number,
     family?: 4 | 6,
-    addresses?: Uint8Array,
+    addresses?: ArrayBuffer,
   ): number;
   keyRingOpen(
     ring: RingHandle,
-    slab: Uint8Array,
-    columns: Uint32Array,
+    slab: ArrayBuffer,
+    columns: ArrayBuffer,
     order: Uint32Array,
     first: number,
     count: number,
@@ -152,13 +152,13 @@ export class KeyRing {
   seal(table: PacketTable, order: Uint32Array, first: number, count: number, outbox: Outbox): number {
     return this.#native.keyRingSeal(
       this.#handle,
-      table.slab,
-      table.columns,
+      table.slabMemory,
+      table.columnMemory,
       order,
       first,
       count,
-      outbox.slab,
-      outbox.columns,
+      outbox.slabMemory,
+      outbox.columnMemory,
     );
   }
 
@@ -177,16 +177,16 @@ export class KeyRing {
   ): number {
     return this.#native.keyRingSeal(
       this.#handle,
-      table.slab,
-      table.columns,
+      table.slabMemory,
+      table.columnMemory,
       order,
       first,
       count,
-      outbox.slab,
-      outbox.columns,
+      outbox.slabMemory,
+      outbox.columnMemory,
       socket.descriptor.fd,
       socket.family,
-      addresses?.bytes,
+      addresses?.memory,
     );
   }
 
@@ -199,6 +199,6 @@ export class KeyRing {
    * datagram outside the slab or an empty slot.
    */
   open(table: PacketTable, order: Uint32Array, first: number, count: number): number {
-    return this.#native.keyRingOpen(this.#handle, table.slab, table.columns, order, first, count);
+    return this.#native.keyRingOpen(this.#handle, table.slabMemory, table.columnMemory, order, first, count);
   }
 }

@@ -40,6 +40,9 @@ export class Outbox {
   readonly slab: Uint8Array<ArrayBuffer>;
   /** What the native calls take: every column and the state. */
   readonly columns: Uint32Array<ArrayBuffer>;
+  /** As of a PacketTable. */
+  readonly slabMemory: ArrayBuffer;
+  readonly columnMemory: ArrayBuffer;
   readonly offsets: Uint32Array<ArrayBuffer>;
   readonly lengths: Uint32Array<ArrayBuffer>;
   /** Size of each datagram of a message but the last. */
@@ -52,6 +55,8 @@ export class Outbox {
     if (bytes < OUTBOX_LEAST || messages < LEAST_MESSAGES) throw new RangeError('an outbox smaller than a superpacket');
     this.slab = new Uint8Array(bytes);
     this.columns = new Uint32Array(messages * COLUMNS + STATE);
+    this.slabMemory = this.slab.buffer;
+    this.columnMemory = this.columns.buffer;
     this.offsets = this.columns.subarray(0, messages);
     this.lengths = this.columns.subarray(messages, 2 * messages);
     this.segmentSizes = this.columns.subarray(2 * messages, 3 * messages);

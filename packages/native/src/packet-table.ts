@@ -47,6 +47,9 @@ export class PacketTable implements PacketRun {
   readonly slab: Uint8Array<ArrayBuffer>;
   /** What the native calls take: every column and the state. */
   readonly columns: Uint32Array<ArrayBuffer>;
+  /** What both lie in: what is passed to native calls, which take it quicker. */
+  readonly slabMemory: ArrayBuffer;
+  readonly columnMemory: ArrayBuffer;
   readonly packets: number;
   readonly headroom: number;
   readonly tailroom: number;
@@ -84,6 +87,8 @@ export class PacketTable implements PacketRun {
     this.tailroom = tailroom;
     this.slab = new Uint8Array(bytes);
     this.columns = new Uint32Array(packets * COLUMNS + STATE);
+    this.slabMemory = this.slab.buffer;
+    this.columnMemory = this.columns.buffer;
     let from = 0;
     const column = () => this.columns.subarray(from, (from += packets));
     this.offsets = column();

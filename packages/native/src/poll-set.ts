@@ -16,12 +16,12 @@ interface PollSetAddon {
     ready: Int32Array,
     milliseconds: number,
     sources: Int32Array,
-    slab: Uint8Array | undefined,
-    columns: Uint32Array | undefined,
-    addresses: Uint8Array | undefined,
-    slab2: Uint8Array | undefined,
-    columns2: Uint32Array | undefined,
-    addresses2: Uint8Array | undefined,
+    slab: ArrayBuffer | undefined,
+    columns: ArrayBuffer | undefined,
+    addresses: ArrayBuffer | undefined,
+    slab2: ArrayBuffer | undefined,
+    columns2: ArrayBuffer | undefined,
+    addresses2: ArrayBuffer | undefined,
   ): number;
   wakeCreate(): number;
   wakeRaise(fd: number): void;
@@ -103,12 +103,12 @@ export class PollSet {
       this.ready,
       milliseconds,
       this.#sources,
-      first?.table.slab,
-      first?.table.columns,
-      first?.addresses?.bytes,
-      second?.table.slab,
-      second?.table.columns,
-      second?.addresses?.bytes,
+      first?.table.slabMemory,
+      first?.table.columnMemory,
+      first?.addresses?.memory,
+      second?.table.slabMemory,
+      second?.table.columnMemory,
+      second?.addresses?.memory,
     );
   }
 

@@ -5,8 +5,8 @@ import type { PacketTable } from './packet-table.js';
 
 interface SuperpacketAddon {
   superpacketSplit(
-    slab: Uint8Array,
-    columns: Uint32Array,
+    slab: ArrayBuffer,
+    columns: ArrayBuffer,
     packet: number,
     segment: number,
     outSlab: Uint8Array,
@@ -30,8 +30,8 @@ export function splitSuperpacket(
   { segment, into, first }: { readonly segment: number; readonly into: PacketBatch; readonly first: number },
 ): number {
   return (loadAddon() as SuperpacketAddon).superpacketSplit(
-    table.slab,
-    table.columns,
+    table.slabMemory,
+    table.columnMemory,
     i,
     segment,
     into.slab,

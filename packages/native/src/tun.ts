@@ -16,8 +16,8 @@ interface TunAddon {
   tunReadTable(
     fd: number,
     virtioHeader: boolean,
-    slab: Uint8Array,
-    columns: Uint32Array,
+    slab: ArrayBuffer,
+    columns: ArrayBuffer,
     count: number,
     bytes: number,
     headroom: number,
@@ -26,8 +26,8 @@ interface TunAddon {
   tunWriteTable(
     fd: number,
     merge: number,
-    slab: Uint8Array,
-    columns: Uint32Array,
+    slab: ArrayBuffer,
+    columns: ArrayBuffer,
     order: Uint32Array,
     first: number,
     count: number,
@@ -184,8 +184,8 @@ export class TunDevice {
     return this.#native.tunReadTable(
       this.descriptor.fd,
       this.info.virtioHeader,
-      table.slab,
-      table.columns,
+      table.slabMemory,
+      table.columnMemory,
       most,
       bytes,
       table.headroom,
@@ -212,8 +212,8 @@ export class TunDevice {
     return this.#native.tunWriteTable(
       this.descriptor.fd,
       this.#merge,
-      table.slab,
-      table.columns,
+      table.slabMemory,
+      table.columnMemory,
       order,
       first,
       count,

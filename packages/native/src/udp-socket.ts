@@ -40,21 +40,21 @@ interface UdpAddon extends SocketAddon {
   ): number;
   udpReceiveTable(
     fd: number,
-    slab: Uint8Array,
-    columns: Uint32Array,
+    slab: ArrayBuffer,
+    columns: ArrayBuffer,
     buffers: number,
     headroom: number,
     tailroom: number,
-    addresses: Uint8Array,
+    addresses: ArrayBuffer,
   ): number;
   udpSendOutbox(
     fd: number,
     family: 4 | 6,
-    slab: Uint8Array,
-    columns: Uint32Array,
+    slab: ArrayBuffer,
+    columns: ArrayBuffer,
     first: number,
     count: number,
-    addresses?: Uint8Array,
+    addresses?: ArrayBuffer,
   ): number;
 }
 
@@ -173,12 +173,12 @@ export class UdpSocket {
   receiveTable(table: PacketTable, addresses: AddressTable, messages: number = addresses.size): number {
     return this.#native.udpReceiveTable(
       this.descriptor.fd,
-      table.slab,
-      table.columns,
+      table.slabMemory,
+      table.columnMemory,
       messages,
       table.headroom,
       table.tailroom,
-      addresses.bytes,
+      addresses.memory,
     );
   }
 
@@ -198,11 +198,11 @@ export class UdpSocket {
     return this.#native.udpSendOutbox(
       this.descriptor.fd,
       this.family,
-      outbox.slab,
-      outbox.columns,
+      outbox.slabMemory,
+      outbox.columnMemory,
       first,
       count,
-      addresses?.bytes,
+      addresses?.memory,
     );
   }
 
