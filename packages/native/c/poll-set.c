@@ -12,7 +12,7 @@
 
 #define MOST_EVENTS 64
 
-/* Words of a source (src/poll-set.ts). SOURCE_LAST is what it gave last, SOURCE_TIME when, in microseconds. */
+/* Words of a source (src/poll-set.ts). SOURCE_LAST is what it gave last. */
 enum {
     SOURCE_FD,
     SOURCE_KIND,
@@ -21,8 +21,7 @@ enum {
     SOURCE_HEADROOM,
     SOURCE_TAILROOM,
     SOURCE_LAST,
-    SOURCE_TIME,
-    SOURCE_WORDS,
+    SOURCE_WORDS = 8,
 };
 enum { UDP_SOCKET = 1, TUN, TUN_WITH_HEADER };
 #define SOURCES 2
@@ -30,8 +29,11 @@ enum { UDP_SOCKET = 1, TUN, TUN_WITH_HEADER };
 #define SOURCE_ARRAYS 3
 /* Nothing was received: there is no source for what is ready first. */
 #define NOT_RECEIVED INT32_MIN
-/* So many microseconds after one packet behind which none came, another one is taken for alone, too. */
-#define REST 100
+/*
+ * After a rest as long as this, in milliseconds, a packet is taken for alone when the last one was: the read that finds none
+ * behind it is spared. While there is much to do the thread does not rest, and all that waits is read.
+ */
+#define REST 0.1
 
 static napi_value poll_set_create(napi_env env, napi_callback_info info)
 {
@@ -76,8 +78,15 @@ static napi_value poll_set_forget(napi_env env, napi_callback_info info)
     return NULL;
 }
 
+static double now(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec * 1e3 + (double)time.tv_nsec / 1e6;
+}
+
 /* Receives from the source of `fd`: what it gave, NOT_RECEIVED, or SEIKAN_NO_ROOM with an exception pending. */
-static int64_t receive(napi_env env, int fd, uint32_t time, int32_t *words, const napi_value *arrays)
+static int64_t receive(napi_env env, int fd, bool rested, int32_t *words, const napi_value *arrays)
 {
     struct seikan_table table;
     uint8_t *records = NULL;
@@ -91,17 +100,15 @@ static int64_t receive(napi_env env, int fd, uint32_t time, int32_t *words, cons
         (uint32_t)source[SOURCE_HEADROOM], (uint32_t)source[SOURCE_TAILROOM] };
     if (!seikan_table(env, arrays, &table) || (kind == UDP_SOCKET && !seikan_bytes(env, arrays[2], &records, &record_bytes)))
         return SEIKAN_NO_ROOM;
-    bool alone = source[SOURCE_LAST] == 1 && time - (uint32_t)source[SOURCE_TIME] >= REST;
     int64_t received;
     if (intake.headroom > 4096 || intake.tailroom > 4096) received = SEIKAN_NO_ROOM;
     else if (kind == UDP_SOCKET) received = seikan_udp_receive(fd, &table, &intake, records, record_bytes);
     else {
-        if (alone) intake.most = 1;
+        if (rested && source[SOURCE_LAST] == 1) intake.most = 1;
         received = seikan_tun_read(fd, kind == TUN_WITH_HEADER, &table, &intake);
     }
     if (received == SEIKAN_NO_ROOM) seikan_throw_range(env, "a source has no room for a packet of 64 KiB");
     source[SOURCE_LAST] = (int32_t)received;
-    source[SOURCE_TIME] = (int32_t)time;
     return received;
 }
 
@@ -113,13 +120,12 @@ static int64_t receive(napi_env env, int fd, uint32_t time, int32_t *words, cons
  */
 static napi_value poll_set_wait(napi_env env, napi_callback_info info)
 {
-    napi_value argv[4 + SOURCES * SOURCE_ARRAYS], now;
+    napi_value argv[4 + SOURCES * SOURCE_ARRAYS], over;
     int set;
     int32_t *out, *sources;
     size_t words, source_words;
     int64_t timeout, received = NOT_RECEIVED;
     struct epoll_event events[MOST_EVENTS];
-    struct timespec time;
 
     if (!seikan_arguments(env, info, argv, 4 + SOURCES * SOURCE_ARRAYS) || !seikan_fd(env, argv[0], &set)
         || !seikan_signed_words(env, argv[1], &out, &words)
@@ -129,15 +135,15 @@ static napi_value poll_set_wait(napi_env env, napi_callback_info info)
     if (words < 4) return seikan_throw_range(env, "no room for a ready descriptor");
     if (source_words < SOURCES * SOURCE_WORDS) return seikan_throw_range(env, "a poll set has two sources");
     size_t room = (words - 2) / 2;
+    double began = now();
     int ready = epoll_wait(set, events, room < MOST_EVENTS ? (int)room : MOST_EVENTS, (int)timeout);
     if (ready == -1) {
         if (errno != EINTR) return seikan_throw_errno(env, "epoll_wait", errno);
         ready = 0;
     }
-    clock_gettime(CLOCK_MONOTONIC, &time);
+    double ended = now();
     if (ready > 0 && (events[0].events & EPOLLIN) != 0) {
-        uint32_t microseconds = (uint32_t)((uint64_t)time.tv_sec * 1000000 + (uint64_t)time.tv_nsec / 1000);
-        received = receive(env, events[0].data.fd, microseconds, sources, argv + 4);
+        received = receive(env, events[0].data.fd, ended - began >= REST, sources, argv + 4);
         if (received == SEIKAN_NO_ROOM) return NULL;
     }
     out[0] = ready;
@@ -147,7 +153,7 @@ static napi_value poll_set_wait(napi_env env, napi_callback_info info)
         out[2 + 2 * i] = events[i].data.fd;
         out[3 + 2 * i] = (events[i].events & EPOLLIN || failed ? 1 : 0) | (events[i].events & EPOLLOUT || failed ? 2 : 0);
     }
-    return napi_create_double(env, (double)time.tv_sec * 1e3 + (double)time.tv_nsec / 1e6, &now) == napi_ok ? now : NULL;
+    return napi_create_double(env, ended, &over) == napi_ok ? over : NULL;
 }
 
 /* (wake): makes the descriptor readable until wakeClear. From any thread. */
