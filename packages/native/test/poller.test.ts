@@ -223,7 +223,10 @@ test('a poll set reads what is ready first, from sources that it was given', asy
   assert.equal(waited()[1], 1);
   for (const content of [11, 12]) send(second, content);
   assert.equal(waited()[1], 2);
-  assert.deepEqual([...secondTable.packet(1)], Array.from({ length: 8 }, () => 12));
+  assert.deepEqual(
+    [...secondTable.packet(1)],
+    Array.from({ length: 8 }, () => 12),
+  );
 
   set.receive(first.descriptor.fd, undefined);
   send(first, 13);
