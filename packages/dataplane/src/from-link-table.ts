@@ -134,7 +134,6 @@ export class FromLinkTable {
     const packet = this.#opened;
     const arrival = this.#openedFrom;
     arrival.from = from;
-    packet.set(slab, 0, 0);
     let greeted = false;
     let welcome = false;
     for (let k = first; k < end && !slot.wiped; k += 1) {
@@ -146,7 +145,9 @@ export class FromLinkTable {
       }
       const start = offsets[i] as number;
       const size = lengths[i] as number;
-      packet.moveTo(i, start, start + size);
+      // Whole each time: what was unpacked before may have left the slab (a reassembled packet).
+      packet.set(slab, start, start + size);
+      packet.place(i);
       let drop = many.accept(packet, headerSize, now);
       if (drop === undefined) {
         counters.addRead(size);

@@ -51,8 +51,9 @@ class TableTun implements PacketTun {
 
   start(): void {}
 
-  write(): boolean {
-    return false;
+  write(bytes: Uint8Array, _start: number, end: number): boolean {
+    this.written.push(bytes[end - 1] ?? -1);
+    return true;
   }
 
   flush(): number {
@@ -68,7 +69,7 @@ class TableTun implements PacketTun {
   close(): void {}
 }
 
-function openServer() {
+function openServer(fragmentSize = 0) {
   const events: DataChannelEvent[] = [];
   const channel = new InlineDataChannel({
     settings: { mode: 'server', device: 'tun', maxPeers: 2, clientToClient: false, maxLearned: 0, asksToLearn: false },
@@ -92,7 +93,7 @@ function openServer() {
       pingInterval: 0,
       pingTimeout: 0,
       mssClamp: 0,
-      fragmentSize: 0,
+      fragmentSize,
       compression: 'none',
       guardRecursion: false,
       blockIpv6: false,
@@ -125,15 +126,17 @@ function openServer() {
   assert(cipher !== undefined);
   const sealer = new AeadSealer(crypto, cipher, direction);
   /** A datagram of the first peer with packet `number` inside. */
-  const datagram = (number: number, { from = '10.8.0.2', keyId = 0 } = {}): Uint8Array => {
+  const datagram = (number: number, { from = '10.8.0.2', keyId = 0 } = {}): Uint8Array =>
+    sealed(ipv4Packet({ from, to: '10.8.0.1', payload: new Uint8Array(100).fill(number) }), keyId);
+  const sealed = (plaintext: Uint8Array, keyId = 0): Uint8Array => {
     const packet = packetOf(256);
-    packet.load(ipv4Packet({ from, to: '10.8.0.1', payload: new Uint8Array(100).fill(number) }));
+    packet.load(plaintext);
     assert(sealer.seal(packet, Uint8Array.of((9 << 3) | keyId, 0, 0, 0)));
     return packet.view().slice();
   };
   const [peer] = peers;
   assert(peer !== undefined);
-  return { channel, link, tun, peer, events, datagram };
+  return { channel, link, tun, peer, events, datagram, sealed };
 }
 
 test('a run: forged, repeated and foreign datagrams among good ones are dropped and counted one by one', async () => {
@@ -175,5 +178,19 @@ test('a run moves its peer once, with the first authentic datagram; one from an 
     ['keyConfirmed', 'float', 'floatConflict'],
   );
   assert.deepEqual(channel.readCounters(peer)?.drops, { 'bad-auth': 1, 'wrong-address': 2 });
+  await channel.close();
+});
+
+test('a run goes on in the table after a packet that came in fragments', async () => {
+  const { channel, link, tun, peer, sealed } = openServer(200);
+  const payload = (number: number): Uint8Array =>
+    ipv4Packet({ from: '10.8.0.2', to: '10.8.0.1', payload: new Uint8Array(100).fill(number) });
+  // Type 1 (not the last) of sequence 1; type 2 (the last), piece 1, of 64 bytes each; type 0 (whole).
+  const first = [0, 0, 0, 0x05, ...payload(1).subarray(0, 64)];
+  const last = [0, 0x08, 0x04, 0x06, ...payload(1).subarray(64)];
+  const whole = [0, 0, 0, 0, ...payload(2)];
+  link.deliver([first, last, whole].map((plaintext) => [sealed(Uint8Array.from(plaintext)), home]));
+  assert.deepEqual(tun.written, [1, 2]);
+  assert.deepEqual(channel.readCounters(peer)?.drops, {});
   await channel.close();
 });

@@ -64,13 +64,6 @@ export class Packet {
     this.number = number;
   }
 
-  /** From one such packet to another of the same table. */
-  moveTo(number: number, start: number, end: number): void {
-    this.number = number;
-    this.start = start;
-    this.end = end;
-  }
-
   /** The window is superpacket `number` of a table; see the fields. */
   placeSuperpacket(number: number, segments: number, repeated: number, segmentLength: number): void {
     this.number = number;
