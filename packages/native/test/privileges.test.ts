@@ -3,12 +3,18 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { test } from 'node:test';
+import { join, resolve } from 'node:path';
+import { after, test } from 'node:test';
 
 import { hasCapability, lookUpIdentity, threadCapabilities } from '@seikan/native';
 
-const index = new URL('../dist/index.js', import.meta.url).href;
+/** The checkout may lie in a folder of root's own: children see it where everybody may read. */
+const checkout = resolve(import.meta.dirname, '../../..');
+const view = mkdtempSync(join(tmpdir(), 'seikan-view-'));
+after(() => rmSync(view, { recursive: true }));
+const seen = (path: string): string => (path.startsWith(`${checkout}/`) ? view + path.slice(checkout.length) : path);
+const index = seen(resolve(import.meta.dirname, '../dist/index.js'));
+const node = seen(process.execPath);
 const skip = process.getuid?.() === 0 ? false : 'needs root: only root can become another user';
 const NET_ADMIN = (1 << 12).toString(16).padStart(16, '0');
 const NOTHING = '0'.repeat(16);
@@ -23,7 +29,11 @@ function inChild(body: string): unknown {
     const refused = (act) => { try { act(); return 'allowed'; } catch (error) { return error.code; } };
     const print = (value) => console.log(JSON.stringify(value));
     ${body}`;
-  const run = spawnSync(process.execPath, ['--input-type=module', '-e', script], { encoding: 'utf8', timeout: 90_000 });
+  const inView = ['--mount', 'sh', '-c', 'mount --bind "$0" "$1" && shift && exec "$@"', checkout, view];
+  const run = spawnSync('unshare', [...inView, node, '--input-type=module', '-e', script], {
+    encoding: 'utf8',
+    timeout: 90_000,
+  });
   assert.deepEqual([run.status, run.stderr], [0, '']);
   return JSON.parse(run.stdout);
 }
@@ -81,7 +91,7 @@ test("a program executed in this one's place has the kept capabilities in every 
       .map((t) => readFileSync('/proc/self/task/' + t + '/status', 'utf8').match(/^(Uid|Groups|Cap(Eff|Prm|Bnd|Amb)):.*$/gm).map((line) => line.replace(/\\s+/g, ' ').trim()).join(', ')))])))`;
   const result = inChild(`
     await native.startThreadPool();
-    native.executeAs(native.lookUpIdentity('nobody', 'nogroup'), ['CAP_NET_ADMIN'], [process.execPath, '-e', ${JSON.stringify(second)}]);`);
+    native.executeAs(native.lookUpIdentity('nobody', 'nogroup'), ['CAP_NET_ADMIN'], [${JSON.stringify(node)}, '-e', ${JSON.stringify(second)}]);`);
   const sets = ['CapPrm', 'CapEff', 'CapBnd', 'CapAmb'].map((name) => `${name}: ${NET_ADMIN}`).join(', ');
   assert.deepEqual(result, [`Uid: 65534 65534 65534 65534, Groups: 65534, ${sets}`]);
 });
