@@ -14,7 +14,7 @@ export function firstClientConfig(top: Top, instance: Instance): ClientConfig {
   const theirs = instance.context.session.active?.primary.peerHello?.options ?? '';
   if (!config.compression.migrate || !parseOptionsString(theirs).has('comp-lzo')) return config;
   instance.log.info(1, "Note: 'compress migrate' detected remote peer with compression enabled.");
-  // Who does not know the stub that costs nothing must be one of old, with LZO.
+  // Whoever does not know the stub without overhead has the LZO of OpenVPN 2.3 and earlier.
   const isOld = instance.peerInfo.get('IV_COMP_STUBv2') !== '1';
   const [framing, line] = isOld ? (['lzo-no', 'comp-lzo no'] as const) : (['stub-v2', 'compress stub-v2'] as const);
   return {
