@@ -42,6 +42,8 @@ export function resolveOptions(draft: Draft): void {
   resolveTls(draft);
   const { compression } = options.data;
   const real = compresses(compression);
+  if (compression.migrate && options.mode !== 'server')
+    warn(draft, 'compress', 'compress migrate has no effect here: only a server moves its clients');
   if (draft.allowCompression === 'no' && real)
     usage(draft, 'allow-compression')(
       "Compression is not allowed since allow-compression is set to 'stub-only'",

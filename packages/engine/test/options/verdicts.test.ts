@@ -83,6 +83,7 @@ const otherLog: Readonly<Record<string, { readonly more?: string; readonly less?
   'tls-crypt key 1': { more: "--tls-crypt: '1' is ignored" },
   'reneg-sec 5x': { more: "--reneg-sec: '5x' is read as 5" },
   'redirect-gateway def1 ipv6 bypass-dhcp': { more: '--redirect-gateway: bypass-dhcp has no effect on Linux' },
+  'client: compress migrate': { more: 'compress migrate has no effect here: only a server moves its clients' },
   'fast-io': { more: '--fast-io is ignored: packets are moved in batches without asking first' },
   'ip-remote-hint 192.0.2.1': { more: '--ip-remote-hint is ignored: it is looked up beforehand, and never used' },
   'route-method exe': { more: '--route-method is ignored: it chooses how Windows sets routes' },
@@ -147,7 +148,7 @@ for (const [index, { base, text }] of cases.entries()) {
       const ours = answer(`${bases[base] ?? ''}${text}\n`);
       assert.equal(ours.taken, stock?.taken, ours.said);
       // Recorded lines are cut, and ours leaves out a long explanation that has its own place in the second line.
-      const { more, less } = otherLog[text] ?? {};
+      const { more, less } = otherLog[`${base}: ${text}`] ?? otherLog[text] ?? {};
       const expected = (stock?.logged ?? []).filter((logged) => logged !== less).concat(more ?? []);
       assert.deepEqual(ours.logged.toSorted(), expected.toSorted());
       // The recorded openvpn ended before: nobody answered its question for a name.

@@ -2,6 +2,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
+import { parseClientConfig, parseConfig } from '@seikan/engine';
+
 import { type Host, PLAIN_CLIENT, PLAIN_SERVER, World } from '../world.js';
 
 const NOTE = "Note: 'compress migrate' detected remote peer with compression enabled.";
@@ -35,8 +37,18 @@ test('a client without compression hears nothing of it', () => {
   assert.equal(framing, 'none');
 });
 
-test('a client that names no stub that it knows, as those of old, is pushed comp-lzo no', () => {
+test('a client that names no stub that it knows is pushed comp-lzo no', () => {
   const { reply, framing } = connect('comp-lzo no\n', { epoch: false, offload: true });
   assert.match(reply, /,comp-lzo no,ifconfig 10/);
   assert.equal(framing, 'lzo-no');
+});
+
+test("where it would do nothing it is left out with a warning: in a client's own file, and for a client", () => {
+  const files = { read: () => undefined };
+  const client = parseConfig(`${PLAIN_CLIENT}compress migrate\n`, 'client.conf', files);
+  assert.ok(client.warnings.some(({ text }) => text.includes('compress migrate has no effect here')));
+  const { options, warnings } = parseConfig(`${PLAIN_SERVER}compress migrate\n`, 'server.conf', files);
+  assert.ok(!warnings.some(({ text }) => text.includes('compress')));
+  const own = parseClientConfig('compress migrate\n', 'ccd/ada', { options, files });
+  assert.match(own.warnings.map(({ text }) => text).join(), /bad comp option: migrate/);
 });

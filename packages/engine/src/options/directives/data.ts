@@ -167,8 +167,11 @@ export const dataDirectives: readonly DirectiveRow[] = [
       const line = `bad comp option: ${use.word(0)}`;
       const algorithm =
         use.count === 0 ? 'stub' : use.choice(0, ['stub', 'stub-v2', 'migrate', 'lzo', 'lz4', 'lz4-v2'], line);
-      if (algorithm === 'migrate') Object.assign(compression(use), MIGRATION);
-      else compress(use, algorithm);
+      if (algorithm === 'migrate') {
+        if (use.context === 'client' || use.context === 'pull')
+          use.fail(line, 'It is for all clients of a server.', "Write it into the server's own configuration.");
+        Object.assign(compression(use), MIGRATION);
+      } else compress(use, algorithm);
     },
     {
       note: 'Framing only, as with `comp-lzo`. `migrate`: a server without compression that tells clients which still have it to stop.',
