@@ -17,6 +17,7 @@ import type { RevokedSerials } from './certificate-policy.js';
 import type { Agreement } from './client/agreement.js';
 import { ConnectionList } from './client/connection-list.js';
 import { Connector } from './client/connector.js';
+import { KeptTun } from './client/kept-tun.js';
 import { Login } from './client/login.js';
 import { EXIT_NOTICE, type Phase, SETTLING, UNATTENDED_PAUSE } from './client/phase.js';
 import { Statistics } from './client/statistics.js';
@@ -27,7 +28,7 @@ import { connectionReset } from './log-lines.js';
 import type { Connection, Options } from './options/options.js';
 import type { AskId, EndCause, EngineOutput, SignalSource, Time, TunnelState } from './output.js';
 import { PeerChains } from './peer-chains.js';
-import { TunnelDevice, type TunOutcome } from './tunnel-device.js';
+import { TunnelDevice } from './tunnel-device.js';
 import type { Environment } from './tunnel-environment.js';
 import { TunnelLog } from './tunnel-log.js';
 import { type AsksFor, type Refusal, TunnelScripts } from './tunnel-scripts.js';
@@ -55,23 +56,15 @@ export class PointToPoint {
   readonly #login: Login;
   readonly #scripts: TunnelScripts;
   readonly #device: TunnelDevice;
+  readonly #tun: KeptTun;
   readonly #session: TunnelSession;
   readonly #statistics: Statistics;
   #phase: Phase = { name: 'idle' };
   /** Why the session or the process ends, for the scripts of the way down. */
   #signal = 'sigterm';
-  /** What the tun was set up with, if it is open: the digest of the pulled options. */
-  #tun: { readonly digest: string } | undefined;
-  /** persist-tun, ours or once pushed. */
-  #persistTun: boolean;
-  /** Not even persist-tun can keep it. */
-  #deviceIsGone = false;
-  /** The tun was opened before the peer was known, with these errors of routes. */
-  #openedFirst: readonly string[] | undefined;
 
   constructor(settings: PointToPointSettings) {
     this.#options = settings.options;
-    this.#persistTun = settings.options.persist.tun;
     const emit = (output: EngineOutput): void => void this.#outputs.push(output);
     this.#log = new TunnelLog(emit);
     this.#asks = new Asks(emit, new AskBook());
@@ -89,6 +82,7 @@ export class PointToPoint {
       scripts: this.#scripts,
       onState: (state) => this.#state(state),
     });
+    this.#tun = new KeptTun(this.#device, this.#log, options.persist.tun);
     const { remoteRandom } = options.connecting;
     this.#connections = new ConnectionList(options.connections, remoteRandom ? settings.random : undefined);
     this.#login = new Login(this.#asks, options.auth);
@@ -187,7 +181,7 @@ export class PointToPoint {
         this.#fatal(`ERROR: the tun device is gone: ${event.reason}`, time);
         return;
       case 'channelDown':
-        this.#deviceIsGone = true;
+        this.#tun.lost();
         this.#restart('soft', 'channel-down', time, { message: event.reason });
         return;
       case 'peerTimeout':
@@ -278,19 +272,14 @@ export class PointToPoint {
 
   #prepareTun(agreement: Agreement, time: Time, then: (time: Time) => void): void {
     this.#phase = { name: 'configuring' };
-    if (this.#tun === undefined || this.#tun.digest === agreement.digest) {
-      then(time);
-      return;
-    }
-    this.#log.notice('NOTE: Pulled options changed on restart, will need to close and reopen TUN/TAP device.');
-    this.#closeTun(time, (refusal, at) => {
+    this.#tun.prepare(agreement, this.#signal, time, (refusal, at) => {
       if (refusal === undefined) then(at);
       else this.#fatal(refusal, at);
     });
   }
 
   #pulled(options: Options, link: LinkId): void {
-    this.#persistTun = options.persist.tun;
+    this.#tun.pulled(options);
     this.#scripts.pulled(options.environment);
     this.#outputs.push({ output: 'pulled', link, log: options.log, socket: options.socket });
   }
@@ -306,49 +295,24 @@ export class PointToPoint {
     if (this.#phase.name === 'settling') this.#completed(this.#phase.routeErrors);
   }
 
-  /** Without a server's push and without up-delay, a tun is there before its peer: what is meant for it goes nowhere else. */
   #openTunFirst(remote: Endpoint | undefined, time: Time, then: () => void): void {
     const { pull, scripts, device } = this.#options;
     if (pull || scripts.upDelay || device.type === 'null') {
       then();
       return;
     }
-    const opened = (outcome: TunOutcome, at: Time): void => {
-      if ('fatal' in outcome) return this.#fatal(outcome.fatal, at);
-      this.#openedFirst = outcome.routeErrors;
-      return then();
-    };
-    if (this.#tun === undefined) {
-      this.#tun = { digest: '' };
-      this.#device.open(this.#options, this.#connections.current.tunMtu, remote, opened);
-    } else {
-      this.#log.notice(`Preserving previous TUN/TAP instance: ${this.#device.name}`);
-      this.#device.restarted(time, opened);
-    }
+    this.#tun.openFirst(this.#options, this.#connections.current.tunMtu, remote, time, (outcome, at) => {
+      if ('fatal' in outcome) this.#fatal(outcome.fatal, at);
+      else then();
+    });
   }
 
   #openTun(agreement: Agreement, time: Time): void {
     this.#phase = { name: 'configuring' };
-    if (this.#openedFirst !== undefined) {
-      this.#connected(this.#openedFirst, time);
-      return;
-    }
-    const { options, connection, digest } = agreement;
-    const opened = (outcome: TunOutcome, at: Time): void => {
+    this.#tun.open(agreement, this.#connector.relay ?? this.#session.remote, time, (outcome, at) => {
       if ('fatal' in outcome) this.#fatal(outcome.fatal, at);
       else this.#connected(outcome.routeErrors, at);
-    };
-    if (this.#tun !== undefined) {
-      this.#log.notice(`Preserving previous TUN/TAP instance: ${this.#device.name}`);
-      this.#device.restarted(time, opened);
-      return;
-    }
-    if (options.device.type === 'null') {
-      this.#connected([], time);
-      return;
-    }
-    this.#tun = { digest };
-    this.#device.open(options, connection.tunMtu, this.#connector.relay ?? this.#session.remote, opened);
+    });
   }
 
   #connected(routeErrors: readonly string[], time: Time): void {
@@ -427,10 +391,7 @@ export class PointToPoint {
       this.#state('RECONNECTING', reason);
     };
     this.#phase = { name: 'idle' };
-    const kept = this.#persistTun && this.#device.isUp && !this.#deviceIsGone;
-    this.#deviceIsGone = false;
-    if (this.#device.isOpen && !kept) this.#closeTun(time, wait);
-    else this.#device.restarting(this.#signal, time, wait);
+    this.#tun.restart(this.#signal, time, wait);
   }
 
   #pause(least: Millis | 'none', time: Time): void {
@@ -485,23 +446,17 @@ export class PointToPoint {
       if (cause.why === 'signal') this.#log.write('notice', 0, cause.text);
       this.#outputs.push({ output: 'end', cause });
     };
-    if (!this.#device.isOpen) {
+    if (!this.#tun.isOpen) {
       closed();
       return;
     }
     this.#phase = { name: 'closing' };
-    this.#closeTun(time, closed);
-  }
-
-  #closeTun(time: Time, then: (refusal: Refusal, time: Time) => void): void {
-    this.#tun = undefined;
-    this.#device.close(this.#signal, time, then);
+    this.#tun.close(this.#signal, time, closed);
   }
 
   /** Level 2: session, keys, peer and link. */
   #closeSession(): void {
     this.#connector.close();
-    this.#openedFirst = undefined;
     const link = this.#session.close();
     this.#statistics.sessionEnded();
     this.#login.sessionEnded();

@@ -31,6 +31,7 @@ import { Connecting } from './connecting.js';
 import { Farewells } from './farewells.js';
 import type { Instance, InstanceHost } from './instance.js';
 import { InstanceTable } from './instance-table.js';
+import { Opening } from './opening.js';
 import { AddressPool } from './pool.js';
 import { PoolFile } from './pool-file.js';
 import { pushToClient } from './push.js';
@@ -64,10 +65,8 @@ export class Multi implements InstanceHost {
   readonly #links: ServerLinks;
   readonly #scripts: TunnelScripts;
   readonly #device: TunnelDevice;
-  #nextLink: LinkId = 1;
+  readonly #opening: Opening;
   #phase: 'idle' | 'starting' | 'running' | 'leaving' | 'ended' = 'idle';
-  /** The process has had a server before: until when it waits. */
-  #startAt: Millis | undefined;
   #endAt: { readonly at: Millis; readonly signal: EndSignal; readonly source: SignalSource } | undefined;
 
   constructor(settings: TopSettings) {
@@ -124,6 +123,18 @@ export class Multi implements InstanceHost {
         }),
       disconnected: (instance, time) => this.#farewells.disconnect(instance, time),
     });
+    this.#opening = new Opening({
+      options,
+      connection: this.#connection,
+      asks: this.#asks,
+      log: this.#log,
+      links: this.#links,
+      device: this.#device,
+      poolFile: this.#poolFile,
+      environment: () => this.environment,
+      done: (time) => this.#started(time),
+      fatal: (text, time) => this.#fatal(text, time),
+    });
     this.#status = new Status({ top: this.top, instances: this.#instances, emit });
     this.#reception = new Reception({
       host: this,
@@ -157,12 +168,9 @@ export class Multi implements InstanceHost {
   /** `again`: the process has had a tunnel before, and does not hurry to the next. */
   handleStart(time: Time, again = false): void {
     if (this.#phase !== 'idle') return;
-    if (!again) return this.#start(time);
-    const { protocol, connectRetry } = this.#connection;
-    const pause = protocol === 'udp' ? connectRetry : 1;
-    this.#startAt = time.now + pause * 1000;
-    this.#log.info(3, `Restart pause, ${pause} second(s)`);
-    return undefined;
+    this.#phase = 'starting';
+    if (again) this.#opening.beginAgain(time);
+    else this.#opening.begin(time);
   }
 
   handleSignal(signal: 'SIGUSR1' | 'SIGUSR2' | 'SIGHUP' | 'SIGTERM' | 'SIGINT', time: Time): void {
@@ -249,7 +257,7 @@ export class Multi implements InstanceHost {
   }
 
   handleTimeout(time: Time): void {
-    if (this.#startAt !== undefined && time.now >= this.#startAt) this.#start(time);
+    this.#opening.handleTimeout(time);
     for (const instance of this.#instances.takeDue(time.now)) instance.handleTimeout(time);
     for (const remote of this.#links.handleTimeout(time.now))
       this.#log.info(3, `${realAddress(remote)} Connection closed: no session began within the hand-window`);
@@ -260,7 +268,7 @@ export class Multi implements InstanceHost {
 
   nextTimeout(): Millis | undefined {
     return earliest(
-      this.#startAt,
+      this.#opening.nextTimeout(),
       this.#status.nextTimeout(),
       this.#endAt?.at,
       this.#poolFile.nextTimeout(),
@@ -296,68 +304,6 @@ export class Multi implements InstanceHost {
     instance.close();
     this.#farewells.begin(instance, was, time);
     this.#links.closeConnection(link);
-  }
-
-  // Starting.
-
-  #start(time: Time): void {
-    this.#startAt = undefined;
-    this.#phase = 'starting';
-    this.#poolFile.restore(time, (at) => this.#openLink(at));
-  }
-
-  #openLink(time: Time): void {
-    const connection = this.#connection;
-    const link = this.#nextLink;
-    this.#nextLink = link + 1;
-    const transport = connection.protocol === 'udp' ? 'udp' : 'tcp';
-    const family = connection.family ?? (connection.localAddress?.includes(':') === true ? 6 : 4);
-    if (connection.family === undefined && connection.localAddress === undefined) {
-      this.#log.notice(`Could not determine IPv4/IPv6 protocol. Using AF_INET${family === 6 ? '6' : ''}`);
-    }
-    const bind = {
-      address: connection.localAddress,
-      port: connection.localPort,
-      family,
-      ipv6Only: connection.ipv6Only,
-    } as const;
-    const { protocol, mtuDiscover } = connection;
-    this.#asks.ask('open-link', { link, protocol, bind, remote: undefined, mtuDiscover }, (answer, at) => {
-      if ('error' in answer) {
-        this.#fatal(answer.error, at);
-        return;
-      }
-      this.#links.opened({ link, transport, connection });
-      const name = transport === 'udp' ? `UDPv${family}` : `TCPv${family}_SERVER`;
-      const bound = `[AF_INET${family === 6 ? '6' : ''}]${bind.address ?? '[undef]'}:${bind.port}`;
-      if (transport !== 'udp') this.#log.notice(`Listening for incoming TCP connection on ${bound}`);
-      this.#log.notice(`${name} link local (bound): ${bound}`);
-      this.#log.notice(`${name} link remote: [AF_UNSPEC]`);
-      this.#openTun();
-    });
-    void time;
-  }
-
-  #openTun(): void {
-    const { options } = this.top;
-    if (options.device.type === 'null') {
-      this.#getReady();
-      return;
-    }
-    this.#device.open(options, this.#connection.tunMtu, undefined, (outcome, at) => {
-      if ('fatal' in outcome) this.#fatal(outcome.fatal, at);
-      else {
-        for (const error of outcome.routeErrors) this.#log.warning(error);
-        this.#getReady();
-      }
-    });
-  }
-
-  #getReady(): void {
-    this.#asks.ask('ready', { env: this.environment }, (answer, time) => {
-      if ('error' in answer) this.#fatal(answer.error, time);
-      else this.#started(time);
-    });
   }
 
   #started(time: Time): void {
@@ -480,7 +426,7 @@ export class Multi implements InstanceHost {
   #finish(time: Time, signal: string | undefined, then: (refusal: Refusal) => void): void {
     if (this.#phase === 'ended') return;
     this.#phase = 'ended';
-    this.#startAt = undefined;
+    this.#opening.cancel();
     this.#endAt = undefined;
     this.#asks.cancelAll();
     this.#scripts.cancelled();
