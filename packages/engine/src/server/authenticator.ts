@@ -89,7 +89,7 @@ export class Authenticator {
         now: time.wallClock,
         renewal: genToken.renewal,
         lifetime: genToken.lifetime,
-        initial: login.password === instance.initialToken,
+        initial: login.password === instance.token.initial,
       });
     if (genToken.externalAuth) {
       const plain = token === undefined ? 'Invalid' : current ? 'Authenticated' : 'Expired';
@@ -217,7 +217,7 @@ export class Authenticator {
     if (auth.genToken !== undefined) {
       const issued = token?.issued ?? time.wallClock;
       const renewed = { sessionId, issued, renewed: time.wallClock };
-      instance.giveToken(signAuthToken(this.#mint.secret, username, renewed), token === undefined);
+      instance.token.give(signAuthToken(this.#mint.secret, username, renewed), token === undefined);
     }
     instance.authenticated(key, { username, commonName: auth.usernameAsCommonName ? username : undefined }, time);
   }

@@ -28,7 +28,7 @@ import { type AskBook, Asks } from '../asks.js';
 import { commonNameOf } from '../certificate-policy.js';
 import { Context, type ContextOwner, type ReplacedKey } from '../context.js';
 import { logFailure, logPeerInfo, logSoftReset } from '../log-lines.js';
-import { Capability, can, capabilitiesOf, type PeerInfo } from '../negotiation.js';
+import { capabilitiesOf, type PeerInfo } from '../negotiation.js';
 import type { ClientConfig } from '../options/client-config.js';
 import type { Connection, Options } from '../options/options.js';
 import { DIFFERENCES, logDifferences } from '../options-string.js';
@@ -37,9 +37,12 @@ import type { PacketSizes } from '../packet-sizes.js';
 import { PeerChains } from '../peer-chains.js';
 import { LIMIT_REACHED, SessionLimits } from '../session-limits.js';
 import { type Environment, peerInfoEnvironment } from '../tunnel-environment.js';
-import { afInet, realAddress, TunnelLog } from '../tunnel-log.js';
+import { afInet, realAddress, redact, TunnelLog } from '../tunnel-log.js';
 import { addressEnvironment, ClientEnvironment, linkAddress } from './client-environment.js';
+import { ClientIdentity } from './client-identity.js';
+import { ClientToken } from './client-token.js';
 import { verifyClient } from './client-verification.js';
+import { askForMore, knowsMethod } from './pending-auth.js';
 import type { Lease } from './pool.js';
 import type { Top } from './top.js';
 
@@ -80,6 +83,7 @@ export class Instance implements ContextOwner {
   readonly asks: Asks;
   readonly log: TunnelLog;
   readonly chains: PeerChains;
+  readonly token = new ClientToken();
   /** Set by the Multi while connecting. */
   lease: Lease | undefined;
   config: ClientConfig | undefined;
@@ -94,23 +98,18 @@ export class Instance implements ContextOwner {
   readonly #host: InstanceHost;
   readonly #protection: ControlProtection;
   readonly #environment: ClientEnvironment;
+  readonly #identity = new ClientIdentity();
   #phase: InstancePhase = 'handshaking';
   #wasConnected = false;
   /** Bytes of control packets. */
   #controlRead = 0;
   #controlWritten = 0;
-  #commonName: string | undefined;
-  #username: string | undefined;
   #peerInfo: PeerInfo = NOTHING_SAID;
   #capabilities = 0;
-  #leafHash: string | undefined;
   #closeAt: Millis | undefined;
   #limits: SessionLimits | undefined;
   #refusal: string | undefined;
   #pushRequested = false;
-  #authToken: string | undefined;
-  #initialToken: string | undefined;
-  #tokenSent = true;
   /** `Peer Connection Initiated` is logged once, and ipchange told; its answer is awaited before the client connects. */
   #initiated: 'no' | 'telling' | 'told' = 'no';
   #loginHeard = false;
@@ -154,11 +153,11 @@ export class Instance implements ContextOwner {
   }
 
   get commonName(): string | undefined {
-    return this.#commonName;
+    return this.#identity.commonName;
   }
 
   get username(): string | undefined {
-    return this.#username;
+    return this.#identity.username;
   }
 
   get peerInfo(): PeerInfo {
@@ -172,23 +171,7 @@ export class Instance implements ContextOwner {
 
   /** The SHA-256 of the client's certificate: who may take over an address. */
   get leafHash(): string | undefined {
-    return this.#leafHash;
-  }
-
-  /** What the client sends instead of its password from now on. */
-  get authToken(): string | undefined {
-    return this.#authToken;
-  }
-
-  /** The first token of this session: clients that never take a renewal go on sending it. */
-  get initialToken(): string | undefined {
-    return this.#initialToken;
-  }
-
-  giveToken(token: string, first: boolean): void {
-    this.#authToken = token;
-    if (first) this.#initialToken = token;
-    this.#tokenSent = false;
+    return this.#identity.leafHash;
   }
 
   get pushRequested(): boolean {
@@ -197,7 +180,7 @@ export class Instance implements ContextOwner {
 
   /** The push reply is on its way. */
   pushed(now: Millis): void {
-    this.#tokenSent = true;
+    this.token.told();
     this.pushSentAt = now;
     this.#pushRequested = false;
   }
@@ -220,7 +203,8 @@ export class Instance implements ContextOwner {
   /** `CN/198.51.100.7:1194` (`CN/2001:db8::7`), or the address alone while nobody knows the name. */
   get prefix(): string {
     const address = realAddress(this.remote);
-    return this.#commonName === undefined || this.#phase === 'handshaking' ? address : `${this.#commonName}/${address}`;
+    const { commonName } = this;
+    return commonName === undefined || this.#phase === 'handshaking' ? address : `${commonName}/${address}`;
   }
 
   /** A control packet of `size` bytes has come. */
@@ -260,25 +244,26 @@ export class Instance implements ContextOwner {
     this.#loginUntil = until;
   }
 
-  /**
-   * Has the client ask its user for more (AUTH_PENDING). False: it cannot, or it has waited too long already.
-   * upstream: push.c `send_auth_pending_messages` (2.6).
-   */
-  askUser(key: KeyState, { timeout, method, extra }: PendingAuth, time: Time): boolean {
-    const methods = this.#peerInfo.get('IV_SSO')?.split(',') ?? [];
-    if (!methods.includes(method)) {
-      this.log.notice(`Client does not supported auth pending method '${method}'`);
+  /** Has the client ask its user for more. False: it cannot, or it has waited too long already. */
+  askUser(key: KeyState, pending: PendingAuth, time: Time): boolean {
+    if (!knowsMethod(this.#peerInfo, pending)) {
+      this.log.notice(`Client does not supported auth pending method '${pending.method}'`);
       return false;
     }
-    const { renegSec, handWindow } = this.#host.top.options.tls;
-    const left = Math.max(renegSec / 2, handWindow) - (time.now - key.createdAt) / 1000;
-    const seconds = Math.floor(Math.min(left, timeout));
-    if (seconds <= 0) return false;
-    const knowsTimeout = can(this.#capabilities, Capability.authPendingKeyword);
-    this.#loginUntil = time.now + seconds * 1000;
-    this.#pending = [`AUTH_PENDING${knowsTimeout ? `,timeout ${seconds}` : ''}`, `INFO_PRE,${extra}`];
+    const client = { age: time.now - key.createdAt, capabilities: this.#capabilities };
+    const asked = askForMore(pending, client, this.#host.top.options.tls);
+    if (asked === undefined) return false;
+    this.#loginUntil = time.now + asked.seconds * 1000;
+    this.#pending = asked.messages;
     this.#settle(time);
     return true;
+  }
+
+  /** Sends a control message; the log shows it without its secrets. */
+  tell(text: string, time: Time): void {
+    if (this.log.shows(3))
+      this.log.info(3, `SENT CONTROL [${this.commonName ?? 'UNDEF'}]: '${redact(text)}' (status=1)`);
+    this.context.send(text, time);
   }
 
   /** The Multi has given the client its place. */
@@ -352,18 +337,11 @@ export class Instance implements ContextOwner {
         );
         return;
       }
-      const hash = toHex(leaf.sha256);
-      if (this.#leafHash !== undefined && (this.#leafHash !== hash || this.#commonName !== name)) {
-        // A session keeps its identity: another certificate under a running one is refused (6.6).
-        this.#fail(
-          key,
-          `TLS Auth Error: TLS object CN attempted to change from '${this.#commonName}' to '${name}' -- tunnel disabled`,
-          time,
-        );
+      const changed = this.#identity.certified(name, toHex(leaf.sha256));
+      if (changed !== undefined) {
+        this.#fail(key, changed, time);
         return;
       }
-      this.#commonName = name;
-      this.#leafHash = hash;
     }
     const papers = { metadata: key.keyId === 0 ? this.#protection.clientMetadata : undefined, chain };
     const then = (refusal: string | undefined, at: Time): void => {
@@ -394,17 +372,12 @@ export class Instance implements ContextOwner {
     time: Time,
   ): void {
     if (this.#phase === 'refused' || this.#phase === 'closed') return;
-    if (this.#username !== undefined && this.#username !== result.username) {
-      this.#fail(
-        key,
-        `TLS Auth Error: username attempted to change from '${this.#username}' to '${result.username}' -- tunnel disabled`,
-        time,
-      );
+    const changed = this.#identity.loggedIn(result.username, result.commonName);
+    if (changed !== undefined) {
+      this.#fail(key, changed, time);
       return;
     }
-    this.#username = result.username;
     if (result.commonName !== undefined) {
-      this.#commonName = result.commonName;
       const name = result.commonName;
       this.setEnvironment(() => ({ common_name: name }));
     }
@@ -439,7 +412,7 @@ export class Instance implements ContextOwner {
   #tellInitiated(time: Time): void {
     if (this.#initiated !== 'no' || !this.#loginHeard) return;
     if (this.context.session.active?.primary.isActive !== true) return;
-    this.log.info(1, `[${this.#commonName ?? ''}] Peer Connection Initiated with ${afInet(this.remote)}`);
+    this.log.info(1, `[${this.commonName ?? ''}] Peer Connection Initiated with ${afInet(this.remote)}`);
     this.setEnvironment(() => addressEnvironment('trusted', this.remote));
     const told = (at: Time): void => {
       this.#initiated = 'told';
@@ -503,30 +476,20 @@ export class Instance implements ContextOwner {
     const key = this.context.session.active?.primary;
     if (key === undefined || !key.isActive) return;
     if (this.#phase === 'refused') {
-      if (this.#refusal !== undefined) {
-        this.log.info(3, `SENT CONTROL [${this.#commonName ?? 'UNDEF'}]: '${this.#refusal}' (status=1)`);
-        const text = this.#refusal;
-        this.#refusal = undefined;
-        this.#closeAt = time.now + REFUSAL_GRACE;
-        this.log.info(3, DELAYED_EXIT);
-        this.context.send(text, time);
-      }
+      if (this.#refusal === undefined) return;
+      this.tell(this.#refusal, time);
+      this.#refusal = undefined;
+      this.#closeAt = time.now + REFUSAL_GRACE;
+      this.log.info(3, DELAYED_EXIT);
       return;
     }
-    for (const text of this.#pending.splice(0)) {
-      this.log.info(3, `SENT CONTROL [${this.#commonName ?? 'UNDEF'}]: '${text}' (status=1)`);
-      this.context.send(text, time);
-    }
+    for (const text of this.#pending.splice(0)) this.tell(text, time);
     if (this.#phase !== 'established' || key.authentication !== 'granted') return;
     if (!this.context.hasKey(key)) this.context.installKey(key, time);
-    // A renewed token goes alone, under the running tunnel (9.8).
-    if (this.pushSentAt !== undefined && !this.#tokenSent && this.#authToken !== undefined) {
-      this.#tokenSent = true;
-      this.log.info(
-        3,
-        `SENT CONTROL [${this.#commonName ?? 'UNDEF'}]: 'PUSH_REPLY,auth-token [[ redacted ]]' (status=1)`,
-      );
-      this.context.send(`PUSH_REPLY,auth-token ${this.#authToken}`, time);
+    const { untold } = this.token;
+    if (this.pushSentAt !== undefined && untold !== undefined) {
+      this.token.told();
+      this.tell(`PUSH_REPLY,auth-token ${untold}`, time);
     }
     this.#host.top.push(this, time);
   }

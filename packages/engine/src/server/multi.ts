@@ -394,8 +394,7 @@ export class Multi implements InstanceHost {
     const text = notify === 2 ? 'RESTART,[N]' : 'RESTART';
     for (const instance of connected) {
       this.#instances.touch(instance);
-      instance.log.info(3, `SENT CONTROL [${instance.commonName ?? 'UNDEF'}]: '${text}' (status=1)`);
-      instance.context.send(text, time);
+      instance.tell(text, time);
     }
     this.#log.notice(`${signal} received, sending exit notification to ${connected.length} clients`);
     this.#endAt = { at: time.now + SHUTDOWN_NOTICE, signal, source };

@@ -26,8 +26,8 @@ export interface OpeningSettings {
   readonly poolFile: PoolFile;
   /** What scripts see of the server, once its tun is there. */
   readonly environment: () => Environment;
-  done(time: Time): void;
-  fatal(text: string, time: Time): void;
+  readonly done: (time: Time) => void;
+  readonly fatal: (text: string, time: Time) => void;
 }
 
 /** A server has one link today; the data channel numbers the connections that come in there from its own range. */

@@ -8,7 +8,6 @@ import { protocolFlags } from '../log-lines.js';
 import { Capability, can } from '../negotiation.js';
 import { encodePushReply, pushWithoutOwnRoutes } from '../options/push.js';
 import type { Time } from '../output.js';
-import { redact } from '../tunnel-log.js';
 import { clientAddresses } from './client-addresses.js';
 import type { Instance } from './instance.js';
 import type { Top } from './top.js';
@@ -31,11 +30,7 @@ export function pushToClient(top: Top, instance: Instance, time: Time): void {
     instance.refuse(undefined, time);
     return;
   }
-  for (const message of reply.messages) {
-    if (instance.log.shows(3))
-      instance.log.info(3, `SENT CONTROL [${instance.commonName ?? 'UNDEF'}]: '${redact(message)}' (status=1)`);
-    instance.context.send(message, time);
-  }
+  for (const message of reply.messages) instance.tell(message, time);
 }
 
 /** The options in upstream's order (8.6). */
@@ -50,7 +45,7 @@ export function pushOptions(top: Top, instance: Instance): readonly string[] {
   if (ipv4 !== undefined && !config.ifconfigBlocked)
     own.push(`ifconfig ${config.ifconfigPush?.alias ?? ipv4.address} ${ipv4.second ?? ''}`.trimEnd());
   if (can(instance.capabilities, Capability.dataV2)) own.push(`peer-id ${instance.peer.index}`);
-  if (instance.authToken !== undefined) own.push(`auth-token ${instance.authToken}`);
+  if (instance.token.current !== undefined) own.push(`auth-token ${instance.token.current}`);
   // Peers without any negotiation (IV_NCP, IV_CIPHERS absent) know only the cipher of their own configuration.
   if (instance.peerInfo.has('IV_CIPHERS') || instance.peerInfo.has('IV_NCP')) own.push(`cipher ${negotiated.cipher}`);
   if (negotiated.exitNotify) own.push(`protocol-flags ${protocolFlags(negotiated).join(' ')}`);
