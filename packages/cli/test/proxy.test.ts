@@ -2,6 +2,8 @@
  * Clients behind a real proxy, which alone reaches the stock server: the client's network has no other way out.
  *
  *   client 10.9.0.2 ── 10.9.0.1 Squid, Dante 10.9.1.3 ── 10.9.1.1 openvpn
+ *
+ * For NTLM, which Squid knows with a domain's controller behind it only, it is a proxy of the tests' own.
  */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
@@ -11,7 +13,8 @@ import { after, test } from 'node:test';
 
 import { bulk, inNetworkNamespace, ping, Teardown } from '@seikan/testkit';
 
-import { createPki, end, hasStock, Running, stock, temporaryFolder, until } from './program.js';
+import { NTLM_LOGIN, type NtlmProxy, startNtlmProxy } from './ntlm-proxy.js';
+import { createPki, end, hasStock, ours, Running, stock, temporaryFolder, until } from './program.js';
 import {
   fetchProxies,
   PROXY_PASSWORD,
@@ -23,7 +26,7 @@ import {
 } from './proxies.js';
 
 const UP = 'Initialization Sequence Completed';
-const PORTS = { open: 3_128, withLogin: 3_129, socks: 1_080, socksWithLogin: 1_081 } as const;
+const PORTS = { open: 3_128, withLogin: 3_129, socks: 1_080, socksWithLogin: 1_081, ntlm: 3_130 } as const;
 
 function ip(...args: string[]): void {
   const ran = spawnSync('ip', args, { encoding: 'utf8' });
@@ -43,6 +46,7 @@ inNetworkNamespace(
     const servers: Running[] = [];
     const clients: Running[] = [];
     const proxies: Proxy[] = [];
+    let ntlmProxy: NtlmProxy | undefined;
     let stands = false;
 
     test('the network stands: a client that reaches proxies only, stock servers that only proxies reach', {
@@ -73,17 +77,19 @@ inNetworkNamespace(
       proxies.push(await startSquid({ ...place, open: PORTS.open, withLogin: PORTS.withLogin }));
       proxies.push(await startDante({ ...place, port: PORTS.socks, login: false }));
       proxies.push(await startDante({ ...place, port: PORTS.socksWithLogin, login: true }));
+      ntlmProxy = await startNtlmProxy(place.address, PORTS.ntlm, place.from);
       stands = true;
     });
 
     const tell = (): string => proxies.map((proxy) => `${proxy.name}:\n${proxy.log()}`).join('\n');
-    const start = (name: string, proto: 'udp' | 'tcp-client', proxy: readonly string[]): Running => {
+    const start = (name: string, proto: 'udp' | 'tcp-client', proxy: readonly string[], program = ours): Running => {
       assert.ok(stands, 'the network does not stand');
       const common =
         `--client --dev tun --proto ${proto} --remote 10.9.1.1 11940 --nobind --ca ca.crt --cert client.crt --key client.key --remote-cert-tls server --connect-retry 1 --verb 4`.split(
           ' ',
         );
       const client = new Running([...common, ...proxy], {
+        program,
         cwd: folder,
         logFile: join(folder, `${name}.log`),
         namespace: 'client',
@@ -94,8 +100,10 @@ inNetworkNamespace(
     // A test that fails leaves them behind.
     after(() => {
       for (const one of [...clients, ...servers]) one.kill('SIGKILL');
+      ntlmProxy?.close();
     });
     const login = (): string => file('login', `${PROXY_USER}\n${PROXY_PASSWORD}\n`);
+    const domainLogin = (): string => file('domain-login', NTLM_LOGIN);
 
     const squid = ['--http-proxy', '10.9.0.1'] as const;
     const socks = ['--socks-proxy', '10.9.0.1'] as const;
@@ -129,6 +137,18 @@ inNetworkNamespace(
         /HTTP proxy returned: 'HTTP\/1\.1 407 [^]*Attempting Digest Proxy-Authorization[^]*HTTP proxy returned: 'HTTP\/1\.1 200 /,
       ],
       [
+        'an HTTP proxy with NTLM',
+        'tcp-client',
+        () => [...squid, `${PORTS.ntlm}`, domainLogin(), 'ntlm2'],
+        /Attempting NTLM Proxy-Authorization phase 1[^]*HTTP\/1\.1 407 [^]*phase 3[^]*HTTP proxy returned: 'HTTP\/1\.1 200 /,
+      ],
+      [
+        'an HTTP proxy that asks for NTLM or Basic',
+        'tcp-client',
+        () => [...squid, `${PORTS.ntlm}`, 'auto', '--http-proxy-user-pass', domainLogin()],
+        /HTTP\/1\.1 407 [^]*Attempting NTLM Proxy-Authorization phase 1[^]*HTTP proxy returned: 'HTTP\/1\.1 200 /,
+      ],
+      [
         'SOCKS over TCP',
         'tcp-client',
         () => [...socks, `${PORTS.socks}`],
@@ -153,7 +173,7 @@ inNetworkNamespace(
         const client = start(way.replaceAll(' ', '-'), proto, options());
         await client.logged(UP).catch((error: unknown) => assert.fail(`${String(error)}\n${tell()}`));
         assert.match(client.log, shown);
-        assert.doesNotMatch(client.log, /it is "secret"/);
+        assert.doesNotMatch(client.log, /it is "secret"|Password$/m);
         // The server sees the proxy.
         const seen = servers[proto === 'udp' ? 0 : 1]?.log ?? '';
         assert.match(seen, /Peer Connection Initiated with \[AF_INET\]10\.9\.1\.3:/);
@@ -163,6 +183,23 @@ inNetworkNamespace(
         await end(client);
       });
     }
+
+    test('the stock client logs in at the same NTLM proxy, which refuses a wrong password', { skip }, async () => {
+      const proxy = ntlmProxy ?? assert.fail('no proxy');
+      // OpenSSL 3 has put MD4 aside; without it 2.6 ends.
+      const legacy = ['--providers', 'legacy', 'default'];
+      for (const [name, password, last] of [
+        ['stock-ntlm', 'Password', 'Domain\\User'],
+        ['stock-ntlm-wrong', 'password', 'wrong'],
+      ] as const) {
+        proxy.seen.length = 0;
+        const secret = file(name, `Domain\\User\n${password}\n`);
+        const client = start(name, 'tcp-client', [...squid, `${PORTS.ntlm}`, secret, 'ntlm2', ...legacy], stock);
+        await client.logged(last === 'wrong' ? 'SIGUSR1[soft,HTTP proxy error]' : UP);
+        assert.deepEqual(proxy.seen.slice(0, 2), ['negotiate', last]);
+        await end(client);
+      }
+    });
 
     test('bulk traffic crosses a UDP relay whole, both ways', { skip }, async () => {
       const client = start('bulk', 'udp', [...socks, `${PORTS.socks}`]);
@@ -192,6 +229,7 @@ inNetworkNamespace(
           [...squid, `${PORTS.withLogin}`, 'auto', '--http-proxy-user-pass', wrong],
           'HTTP proxy: the login was refused',
         ],
+        ['ntlm', [...squid, `${PORTS.ntlm}`, wrong, 'ntlm2'], 'HTTP proxy: the login was refused'],
         [
           'socks',
           [...socks, `${PORTS.socksWithLogin}`, wrong],

@@ -25,9 +25,16 @@ export { startWarnings } from './options/start-warnings.js';
 export { directiveTable } from './options/table.js';
 export type * from './output.js';
 export { PointToPoint, type PointToPointSettings, type TunnelSignal } from './point-to-point.js';
-export type { ProxyDialogue, ProxyLogin, ProxyOutcome } from './proxy/dialogue.js';
+export type { ProxyChallenge, ProxyDialogue, ProxyLogin, ProxyOutcome } from './proxy/dialogue.js';
 export { digestAuthorization } from './proxy/digest.js';
-export { basicAuthorization, connectTarget, throughHttp } from './proxy/http-proxy.js';
+export {
+  basicAuthorization,
+  connectTarget,
+  type HttpRequest,
+  throughHttp,
+  throughHttpByNtlm,
+} from './proxy/http-proxy.js';
+export type { NtlmRequest } from './proxy/ntlm.js';
 export { throughSocks } from './proxy/socks-proxy.js';
 export { Multi } from './server/multi.js';
 export type { TopSettings } from './server/top.js';

@@ -25,7 +25,7 @@ export interface LinkOptions {
   /** Keeps a socket to this address out of the tunnel, before packets flow. */
   readonly protect?: ((socket: Descriptor, remote: string) => Promise<void>) | undefined;
   readonly logins: ProxyLogins;
-  readonly crypto: Pick<Crypto, 'hash'>;
+  readonly crypto: Pick<Crypto, 'hash' | 'hmac'>;
   readonly log: (line: LogLine) => void;
   /** Nobody waits for the link any more: what was opened is closed. */
   readonly cancelled: AbortSignal;

@@ -2,7 +2,7 @@
  * Makes a connection through a proxy: a socket here, the conversation itself is the engine's.
  *
  *   connect ─▶ dialogue ─▶ through
- *      ▲          │ challenged: once, with a login
+ *      ▲          │ challenged: once, with a login (NTLM's own challenge is answered inside the dialogue)
  *      └──────────┘
  *
  * upstream: socket.c `phase2_tcp_client`, `phase2_socks_client`; proxy.c, socks.c (2.6).
@@ -14,14 +14,18 @@ import {
   basicAuthorization,
   connectTarget,
   digestAuthorization,
+  type HttpRequest,
   type LinkFailure,
   type LogLine,
+  type NtlmRequest,
   type OpenedLink,
   type ProxyAsk,
+  type ProxyChallenge,
   type ProxyDialogue,
   type ProxyLogin,
   type ProxyOutcome,
   throughHttp,
+  throughHttpByNtlm,
   throughSocks,
 } from '@seikan/engine';
 import {
@@ -42,7 +46,7 @@ export interface ProxyConnectionOptions {
   readonly protocol: 'tcp' | 'udp';
   readonly socket: TcpOptions;
   readonly logins: ProxyLogins;
-  readonly crypto: Pick<Crypto, 'hash'>;
+  readonly crypto: Pick<Crypto, 'hash' | 'hmac'>;
   readonly log: (line: LogLine) => void;
   /** Keeps a socket out of the tunnel. */
   readonly protect: ((socket: Descriptor, remote: string) => Promise<void>) | undefined;
@@ -81,37 +85,63 @@ class ProxyError extends Error {
 }
 
 async function overHttp(options: ProxyConnectionOptions, ended: AbortSignal): Promise<ProxiedConnection> {
-  const { ask, logins } = options;
-  const { host, port } = ask;
+  const { ask } = options;
   const proxy = ask.options;
   if (proxy.kind !== 'http') throw new TypeError('no HTTP proxy');
-  const known = proxy.authentication === 'basic' ? basicAuthorization(await login(options)) : undefined;
-  const request = { proxy, host, port };
-  const first = await converse(options, throughHttp({ ...request, authorization: known }), ended);
+  const request = { proxy, host: ask.host, port: ask.port };
+  const first = await converse(options, await firstAttempt(options, request), ended);
   if (!('result' in first)) return first;
   if (first.result !== 'challenged') return refuse(options, first);
+  const second = await converse(options, await answer(options, request, first.challenge), ended);
+  return 'result' in second ? refuse(options, second) : second;
+}
 
-  const { scheme, parameters } = first.challenge;
-  const told = await login(options);
-  const authorization =
-    scheme === 'Basic'
-      ? basicAuthorization(told)
-      : digestAuthorization({
-          login: told,
-          challenge: parameters,
-          method: 'CONNECT',
-          uri: connectTarget(host, port),
-          clientNonce: randomBytes(12).toString('base64url'),
-          crypto: options.crypto,
-        });
-  if (authorization === undefined)
-    throw new ProxyError(
-      'HTTP proxy: digest auth failed, malformed response from server: realm= or nonce= missing, or unknown algorithm',
-    );
-  const second = await converse(options, throughHttp({ ...request, authorization }), ended);
-  if (!('result' in second)) return second;
-  logins.forget(proxy.credentials);
-  return refuse(options, second);
+async function firstAttempt(options: ProxyConnectionOptions, request: HttpRequest): Promise<ProxyDialogue> {
+  switch (request.proxy.authentication) {
+    case 'basic':
+      return throughHttp(request, basicAuthorization(await login(options)));
+    case 'ntlm2':
+      return throughHttpByNtlm(request, await ntlm(options));
+    case 'none':
+    case 'auto':
+    case 'auto-nct':
+      return throughHttp(request, undefined);
+    default:
+      throw new Error(request.proxy.authentication satisfies never);
+  }
+}
+
+async function answer(
+  options: ProxyConnectionOptions,
+  request: HttpRequest,
+  { scheme, parameters }: ProxyChallenge,
+): Promise<ProxyDialogue> {
+  switch (scheme) {
+    case 'Basic':
+      return throughHttp(request, basicAuthorization(await login(options)));
+    case 'NTLM':
+      return throughHttpByNtlm(request, await ntlm(options));
+    case 'Digest': {
+      const authorization = digestAuthorization({
+        login: await login(options),
+        challenge: parameters,
+        method: 'CONNECT',
+        uri: connectTarget(request.host, request.port),
+        clientNonce: randomBytes(12).toString('base64url'),
+        crypto: options.crypto,
+      });
+      if (authorization !== undefined) return throughHttp(request, authorization);
+      throw new ProxyError(
+        'HTTP proxy: digest auth failed, malformed response from server: realm= or nonce= missing, or unknown algorithm',
+      );
+    }
+    default:
+      throw new Error(scheme satisfies never);
+  }
+}
+
+async function ntlm(options: ProxyConnectionOptions): Promise<NtlmRequest> {
+  return { login: await login(options), nonce: randomBytes(8), time: Date.now(), crypto: options.crypto };
 }
 
 async function overSocks(options: ProxyConnectionOptions, ended: AbortSignal): Promise<ProxiedConnection> {

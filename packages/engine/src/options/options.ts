@@ -116,7 +116,7 @@ export interface HttpProxy {
   readonly host: string;
   readonly port: number;
   /** `auto`: what the proxy asks for; `auto-nct`: unless the password would cross in clear. */
-  readonly authentication: 'none' | 'basic' | 'auto' | 'auto-nct';
+  readonly authentication: 'none' | 'basic' | 'ntlm2' | 'auto' | 'auto-nct';
   /** Undefined: a person is asked, if the proxy wants a login at all. */
   readonly credentials: Credentials | undefined;
   /** Of HTTP, `1.0`. */

@@ -26,7 +26,7 @@ export type ProxyOutcome =
   | { readonly result: 'refused'; readonly text: string | undefined; readonly login: boolean };
 
 export interface ProxyChallenge {
-  readonly scheme: 'Basic' | 'Digest';
+  readonly scheme: 'Basic' | 'Digest' | 'NTLM';
   /** What stands behind the scheme. */
   readonly parameters: string;
 }

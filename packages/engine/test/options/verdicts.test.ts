@@ -45,8 +45,6 @@ const deliberate: Readonly<Record<string, string>> = {
   // Upstream notices when it makes the key.
   'secret: cipher AES-256-GCM': "Options error: Cipher 'AES-256-GCM' mode not supported",
   // Upstream notices when it wants to connect.
-  'proto tcp-client\nremote 198.51.100.1\nhttp-proxy 192.0.2.9 3128 user-pass ntlm2':
-    "Options error: ERROR: HTTP authentication method 'ntlm2' is not supported",
   'proto tcp-client\nremote 198.51.100.1\nsocks-proxy 192.0.2.9 1080 missing':
     "Options error: --socks-proxy fails with 'missing': No such file or directory (errno=2)",
   'proto-force tcp': 'Options error: No usable connection profiles are present',

@@ -1,34 +1,23 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { basicAuthorization, digestAuthorization, type ProxyDialogue, throughHttp, throughSocks } from '@seikan/engine';
+import {
+  basicAuthorization,
+  digestAuthorization,
+  type HttpRequest,
+  type ProxyDialogue,
+  throughHttp,
+  throughSocks,
+} from '@seikan/engine';
 import { createCrypto } from '@seikan/native';
 import { SeededRandom } from '@seikan/testkit';
 
-/** Lets a dialogue read `answer`; `outcome` is undefined when it asks for more than there is. */
-function converse(dialogue: ProxyDialogue, answer: Uint8Array | string) {
-  const bytes = typeof answer === 'string' ? Buffer.from(answer, 'latin1') : answer;
-  const sent: Uint8Array[] = [];
-  const log: string[] = [];
-  let at = 0;
-  for (let next = dialogue.next(new Uint8Array(0)); ; ) {
-    if (next.done === true) return { outcome: next.value, sent: Buffer.concat(sent), log, read: at };
-    const step = next.value;
-    let given = new Uint8Array(0);
-    if (step.step === 'send') sent.push(step.bytes.slice());
-    else if (step.step === 'log') log.push(step.text);
-    else {
-      if (at + step.size > bytes.length) return { outcome: undefined, sent: Buffer.concat(sent), log, read: at };
-      given = Uint8Array.from(bytes.subarray(at, at + step.size));
-      at += step.size;
-    }
-    next = dialogue.next(given);
-  }
-}
+import { converse } from './converse.js';
 
 const plain = { authentication: 'none', version: '1.0', agent: undefined, headers: [] } as const;
-const through = (more: Partial<Parameters<typeof throughHttp>[0]> = {}): ProxyDialogue =>
-  throughHttp({ proxy: plain, host: 'vpn.example', port: 443, authorization: undefined, ...more });
+const request = { proxy: plain, host: 'vpn.example', port: 443 };
+const through = (more: Partial<HttpRequest> = {}, authorization?: string): ProxyDialogue =>
+  throughHttp({ ...request, ...more }, authorization);
 
 test('a CONNECT is what openvpn sends, and nothing behind the empty line is read', () => {
   const answer = 'HTTP/1.1 200 Connection established\r\nVia: x\r\n\r\n\x00\x0etunnel';
@@ -52,13 +41,13 @@ test('the login never reaches the log', () => {
   const authorization = basicAuthorization({ username: 'Aladdin', password: 'open sesame' });
   // RFC 7617, section 2
   assert.equal(authorization, 'Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==');
-  const { sent, log } = converse(through({ authorization }), 'HTTP/1.0 200 \r\n\r\n');
+  const { sent, log } = converse(through({}, authorization), 'HTTP/1.0 200 \r\n\r\n');
   assert.match(sent.toString(), /\r\nProxy-Authorization: Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==\r\n\r\n$/);
   assert.ok(log.includes('Attempting Basic Proxy-Authorization'));
   assert.doesNotMatch(log.join('\n'), /QWxhZGRpbj/);
 });
 
-test('with auto the strongest known scheme is taken up, with auto-nct only one that hides the password', () => {
+test('with auto the first scheme that hides the password is taken up, or else Basic, with auto-nct only one that hides the password', () => {
   const basic = 'Proxy-Authenticate: Basic realm="b"\r\n';
   const head = `HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Negotiate\r\n${basic}`;
   const digest = `${head}proxy-authenticate: Digest realm="d", nonce="n"\r\n\r\nbody`;
@@ -72,17 +61,21 @@ test('with auto the strongest known scheme is taken up, with auto-nct only one t
     result: 'challenged',
     challenge: { scheme: 'Basic', parameters: 'realm="b"' },
   });
+  assert.deepEqual(outcome('auto-nct', `${head}Proxy-Authenticate: NTLM\r\n${digest.slice(head.length)}`), {
+    result: 'challenged',
+    challenge: { scheme: 'NTLM', parameters: '' },
+  });
   const refused = (text: string, login = false) => ({ result: 'refused', text, login });
   assert.deepEqual(
     outcome('auto-nct', `${head}\r\n`),
     refused('HTTP proxy: support for basic auth and other cleartext proxy auth methods is disabled'),
   );
   assert.deepEqual(
-    outcome('auto', 'HTTP/1.1 407 x\r\nProxy-Authenticate: NTLM\r\n\r\n'),
+    outcome('auto', 'HTTP/1.1 407 x\r\nProxy-Authenticate: Negotiate\r\n\r\n'),
     refused('HTTP proxy: do not recognize the authentication method required by proxy'),
   );
   assert.deepEqual(outcome('none', digest), refused('HTTP proxy: no support for proxy authentication method'));
-  const again = through({ proxy: { ...plain, authentication: 'auto' }, authorization: 'Basic eDp5' });
+  const again = through({ proxy: { ...plain, authentication: 'auto' } }, 'Basic eDp5');
   assert.deepEqual(converse(again, digest).outcome, refused('HTTP proxy: the login was refused', true));
 });
 

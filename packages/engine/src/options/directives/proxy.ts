@@ -30,7 +30,9 @@ export const proxyDirectives: readonly DirectiveRow[] = [
         proxy.credentials = loginFile(third);
       }
     },
-    { note: '`auto` and `auto-nct` know Basic and Digest. NTLM is refused: OpenVPN 2.8 has none any more.' },
+    {
+      note: '`auto` and `auto-nct` know Basic, Digest and NTLM version 2. `ntlm` is refused: version 1, which OpenVPN 2.7 dropped.',
+    },
   ),
   supported(
     'http-proxy-user-pass',
@@ -94,16 +96,16 @@ function loginFile(path: string): Credentials | undefined {
   return path === 'stdin' ? { from: 'stdin' } : { from: 'file', path };
 }
 
-function method(use: Use, index: number): 'none' | 'basic' {
+function method(use: Use, index: number): 'none' | 'basic' | 'ntlm2' {
   const name = use.word(index);
-  if (name === 'ntlm' || name === 'ntlm2')
+  if (name === 'ntlm')
     return use.fail(
-      `ERROR: HTTP authentication method '${name}' is not supported`,
-      'NTLM rests on MD4 and DES, which OpenSSL has put aside; OpenVPN 2.7 dropped its first version, 2.8 the second.',
-      'Write basic, or auto for what the proxy offers (Basic, Digest); or run a local proxy that speaks NTLM, as cntlm.',
+      `ERROR: HTTP authentication method 'ntlm' is not supported`,
+      'The first version of NTLM rests on DES: whoever sees one login knows the password. OpenVPN 2.7 dropped it.',
+      'Write ntlm2.',
       index,
     );
-  return use.choice(index, ['none', 'basic'], `ERROR: unknown HTTP authentication method: '${name}'`);
+  return use.choice(index, ['none', 'basic', 'ntlm2'], `ERROR: unknown HTTP authentication method: '${name}'`);
 }
 
 /** Control characters would end the header. */
