@@ -9,7 +9,7 @@ const BLOCK = 64;
 const START = [0x67452301, 0xefcdab89, 0x98badcfe, 0x10325476] as const;
 
 interface Round {
-  mix(b: number, c: number, d: number): number;
+  readonly mix: (b: number, c: number, d: number) => number;
   readonly constant: number;
   /** Of the words of a block. */
   readonly order: readonly number[];
