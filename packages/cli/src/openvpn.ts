@@ -37,6 +37,7 @@ import {
   type Handoff,
   KeptFiles,
   LineLog,
+  loadProviders,
   MaterialError,
   type Materials,
   ProcessPrivileges,
@@ -196,6 +197,7 @@ class OpenvpnProcess {
   async #runOnce(read: Read, log: LineLog): Promise<number | 'again'> {
     const { configuration, plugins } = read;
     const { options } = configuration;
+    loadProviders(options);
     if (options.action.do !== 'run') return await runAction(configuration, log);
     const write = (line: LogLine): void => log.write(line);
     // The parent of a daemon has written all this before.

@@ -49,6 +49,19 @@ test('a tls-crypt-v2 client key is wrapped for its server, with the metadata giv
   assert.deepEqual(opened.key, client.key);
 });
 
+test('a provider that is not there ends the start, and none can be without the default one', () => {
+  const missing = run(ours, ['--providers', 'default', 'nonexistent', '--show-ciphers']);
+  assert.equal(missing.status, 1);
+  assert.match(
+    missing.output,
+    /OpenSSL: error:.*nonexistent.*\n.*failed to load provider 'nonexistent'\n.*Exiting due to fatal error/,
+  );
+  const alone = run(ours, ['--providers', 'fips', '--show-ciphers']);
+  assert.equal(alone.status, 1);
+  assert.match(alone.output, /^Options error: providers fips: .*\n\[CMD-LINE\]:1:1: .* Name default too/);
+  assert.equal(run(ours, ['--providers', 'legacy', 'default', '--show-ciphers']).status, 0);
+});
+
 /** Command lines that both must answer alike: exit status and log lines. */
 const alike: readonly (readonly string[])[] = [
   ['--genkey', 'secret', '/nonexistent/x'],

@@ -9,6 +9,7 @@
 
 #include <openssl/pem.h>
 #include <openssl/pkcs12.h>
+#include <openssl/provider.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -472,6 +473,21 @@ static napi_value own_certificate(napi_env env, napi_callback_info info)
     return seikan_certificate(env, own, 0);
 }
 
+/* loadProvider(name): into the process's library context, for good; twice is once. */
+static napi_value load_provider(napi_env env, napi_callback_info info)
+{
+    napi_value argument;
+    size_t count = 1, length;
+    char name[64];
+
+    if (napi_get_cb_info(env, info, &count, &argument, NULL, NULL) != napi_ok
+        || napi_get_value_string_utf8(env, argument, name, sizeof name, &length) != napi_ok)
+        return NULL;
+    if (OSSL_PROVIDER_available(NULL, name) != 1 && OSSL_PROVIDER_load(NULL, name) == NULL)
+        return seikan_throw_openssl(env, "provider");
+    return NULL;
+}
+
 /* listTlsCiphers(context): { name, standardName, version } of all that a connection could agree on, in order. */
 static napi_value list_ciphers(napi_env env, napi_callback_info info)
 {
@@ -527,6 +543,7 @@ bool seikan_register_tls_context(napi_env env, napi_value exports)
         && seikan_export(env, exports, "setTlsCrl", set_crl)
         && seikan_export(env, exports, "closeTlsContext", close_context)
         && seikan_export(env, exports, "tlsOwnCertificate", own_certificate)
+        && seikan_export(env, exports, "loadProvider", load_provider)
         && seikan_export(env, exports, "listTlsCiphers", list_ciphers)
         && seikan_export(env, exports, "opensslCipherName", cipher_name);
 }

@@ -52,6 +52,7 @@ export { TcpListener, type TcpOptions, TcpSocket } from './tcp-socket.js';
 export {
   checkKeyPair,
   createTlsContext,
+  loadProvider,
   type OpensslContext,
   type TlsOptions,
   TlsSetupError,

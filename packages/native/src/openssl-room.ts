@@ -49,6 +49,8 @@ export interface OpensslRoom {
   closeTlsContext(context: NativeContext): void;
   tlsOwnCertificate(context: NativeContext): PeerCertificate | undefined;
   listTlsCiphers(context: NativeContext): NativeCipher[];
+  /** Throws when it cannot be loaded; the name has at most 63 bytes. */
+  loadProvider(name: string): void;
   opensslCipherName(standardName: string): string | undefined;
 
   openTls(context: NativeContext, server: boolean): NativeConnection;

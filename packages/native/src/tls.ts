@@ -66,6 +66,7 @@ export type TlsSetupFault =
   | 'cipherSuites'
   | 'groups'
   | 'dh'
+  | 'provider'
   | 'memory';
 
 export class TlsSetupError extends Error {
@@ -96,6 +97,18 @@ const DEFAULT_CIPHERS = { insecure: STRONG, legacy: STRONG, preferred: STRONG, s
 /** Throws a `TlsSetupError` that names what could not be used. */
 export function createTlsContext(options: TlsOptions): OpensslContext {
   return new Context(opensslRoom(), options);
+}
+
+/**
+ * Loads an OpenSSL provider for the whole process, for good: `legacy` is inside node, others are modules in its folder.
+ * Throws a `TlsSetupError`.
+ */
+export function loadProvider(name: string): void {
+  try {
+    opensslRoom().loadProvider(name);
+  } catch (error) {
+    throw new TlsSetupError('provider', error instanceof Error ? error.message : String(error));
+  }
 }
 
 /** Throws a `TlsSetupError` (`key-mismatch`, `passphrase-needed`, …) when this key is not the certificate's. */

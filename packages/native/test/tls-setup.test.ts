@@ -3,7 +3,14 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 
-import { checkKeyPair, createTlsContext, readCertificate, type TlsOptions, TlsSetupError } from '@seikan/native';
+import {
+  checkKeyPair,
+  createTlsContext,
+  loadProvider,
+  readCertificate,
+  type TlsOptions,
+  TlsSetupError,
+} from '@seikan/native';
 import { exchangeTls, openTlsPair } from '@seikan/testkit';
 
 import { openssl, RSA_KEY, TestAuthority } from './test-pki.js';
@@ -81,19 +88,12 @@ describe('a PKCS#12 archive', () => {
   const file = (name: string) => join(root.folder, name);
   writeFileSync(file('chain.pem'), client.cert + root.cert);
   writeFileSync(file('client.key'), client.key);
-  openssl([
-    'pkcs12',
-    '-export',
-    '-in',
-    file('chain.pem'),
-    '-inkey',
-    file('client.key'),
-    '-out',
-    file('x.p12'),
-    '-passout',
-    'pass:open',
-  ]);
-  const pkcs12 = readFileSync(file('x.p12'));
+  const archive = (...options: string[]): Uint8Array => {
+    const pems = ['-in', file('chain.pem'), '-inkey', file('client.key')];
+    openssl(['pkcs12', '-export', ...pems, '-out', file('x.p12'), '-passout', 'pass:open', ...options]);
+    return readFileSync(file('x.p12'));
+  };
+  const pkcs12 = archive();
 
   it('gives certificate, key and what to trust', () => {
     const bare = { ca: undefined, cert: undefined, key: undefined };
@@ -105,6 +105,14 @@ describe('a PKCS#12 archive', () => {
   it('says whether a passphrase is missing or wrong', () => {
     assert.throws(() => createTlsContext({ role: 'client', pkcs12 }), { fault: 'passphrase-needed' });
     assert.throws(() => createTlsContext({ role: 'client', pkcs12, passphrase: 'x' }), { fault: 'passphrase-wrong' });
+  });
+
+  it('of before OpenSSL 3 needs the legacy provider', () => {
+    const old = { role: 'client', pkcs12: archive('-legacy'), passphrase: 'open' } as const;
+    assert.throws(() => createTlsContext(old), { fault: 'pkcs12', message: /unsupported.*RC2-40-CBC/ });
+    assert.throws(() => loadProvider('nonexistent'), { fault: 'provider', message: /nonexistent/ });
+    loadProvider('legacy');
+    assert.equal(createTlsContext(old).certificate?.subject, 'CN=client');
   });
 
   it('is not trusted beside a ca', () => {

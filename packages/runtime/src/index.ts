@@ -5,7 +5,15 @@ export { askAtTerminal, type Prompt, readCredentials, readPassphrase, type UserP
 export { type DaemonStart, type Handoff, runAsDaemon, takeHandoff } from './daemon.js';
 export { KeptFiles } from './kept-files.js';
 export { formatLocalTime, LineLog, type LogOutlets } from './line-log.js';
-export { MaterialError, type Materials, readMaterial, readMaterials, readStaticKey, reasonOf } from './materials.js';
+export {
+  loadProviders,
+  MaterialError,
+  type Materials,
+  readMaterial,
+  readMaterials,
+  readStaticKey,
+  reasonOf,
+} from './materials.js';
 export { chooseOffload, offloadVersion } from './offload-choice.js';
 export { OffloadedTun, type OffloadedTunOptions } from './offloaded-tun.js';
 export { servePluginTrace, socketOf, tracedProcesses } from './plugin-trace.js';

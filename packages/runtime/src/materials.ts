@@ -15,7 +15,7 @@ import {
   type StaticKey,
 } from '@seikan/core';
 import { ConfigError, type Connection, type Material, type Options, type ProtectionKeys } from '@seikan/engine';
-import { createTlsContext, errorText, type OpensslContext, TlsSetupError } from '@seikan/native';
+import { createTlsContext, errorText, loadProvider, type OpensslContext, TlsSetupError } from '@seikan/native';
 
 /** A file or key that cannot be used; upstream's line first, ours after it. */
 export class MaterialError extends Error {
@@ -28,6 +28,18 @@ export function readMaterial(material: Material, what: string): string {
     return readFileSync(material.path, 'utf8');
   } catch (error) {
     throw new MaterialError(`Cannot open file '${material.path}' (${what}): ${reasonOf(error)}`, { cause: error });
+  }
+}
+
+/** Loads `providers`, before any key is read that may need them. */
+export function loadProviders({ tls }: Options): void {
+  for (const name of tls.providers) {
+    try {
+      loadProvider(name);
+    } catch (error) {
+      if (!(error instanceof TlsSetupError)) throw error;
+      throw new MaterialError(`OpenSSL: ${error.message}\nfailed to load provider '${name}'`, { cause: error });
+    }
   }
 }
 
@@ -60,8 +72,10 @@ function createTls(options: Options, revoked: RevokedList | undefined, passphras
   }
 }
 
+const UNDECODABLE = 'Decoding PKCS12 failed. Probably wrong password or unsupported/legacy encryption';
+
 /** What could not be used, in upstream's words. */
-function faultLine({ fault }: TlsSetupError, { tls, verify }: Options): string {
+function faultLine({ fault, message }: TlsSetupError, { tls, verify }: Options): string {
   switch (fault) {
     case 'ca':
       return `Cannot load CA certificate file ${nameOf(tls.ca)} (no entries were read)`;
@@ -70,14 +84,17 @@ function faultLine({ fault }: TlsSetupError, { tls, verify }: Options): string {
     case 'key':
     case 'key-mismatch':
     case 'passphrase-needed':
-    case 'passphrase-wrong':
-      return `Cannot load private key file ${nameOf(tls.key ?? tls.pkcs12)}\nError: private key password verification failed`;
+    case 'passphrase-wrong': {
+      const what = tls.pkcs12 === undefined ? `Cannot load private key file ${nameOf(tls.key)}` : UNDECODABLE;
+      return `${what}\nError: private key password verification failed`;
+    }
     case 'dh':
       return `Cannot load DH parameters from ${nameOf(tls.dh)}`;
     case 'extra-certs':
       return `Error reading extra certificate\nIn ${nameOf(tls.extraCerts)}`;
     case 'pkcs12':
-      return `Error reading PKCS#12 file ${nameOf(tls.pkcs12)}`;
+      if (!message.includes('unsupported')) return `Error reading PKCS#12 file ${nameOf(tls.pkcs12)}`;
+      return `${UNDECODABLE}\n${nameOf(tls.pkcs12)} is encrypted as before OpenSSL 3: "providers legacy default" reads it`;
     case 'cipherList':
       return `Failed to set restricted TLS cipher list: ${tls.cipher ?? ''}`;
     case 'cipherSuites':
@@ -87,6 +104,7 @@ function faultLine({ fault }: TlsSetupError, { tls, verify }: Options): string {
     case 'crl':
       return `CRL: cannot read CRL from file ${verify.crl?.kind === 'file' ? nameOf(verify.crl.source) : ''}`;
     case 'capath':
+    case 'provider':
     case 'version':
     case 'memory':
       return `Cannot set up TLS: ${fault}`;

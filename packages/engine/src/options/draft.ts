@@ -323,6 +323,7 @@ function defaultOptions(tempDirectory: string): Mutable<Options> {
       extraCerts: undefined,
       pkcs12: undefined,
       askpass: undefined,
+      providers: [],
       dh: undefined,
       versionMin: '1.2',
       versionMax: undefined,

@@ -320,6 +320,8 @@ export interface TlsOptions {
   readonly pkcs12: Material | undefined;
   /** The passphrase of `key` or `pkcs12`, if it is not to be asked for when needed. */
   readonly askpass: Credentials | undefined;
+  /** `providers` of OpenSSL, in order. */
+  readonly providers: readonly string[];
   /** Undefined is `dh none`: ECDHE only. */
   readonly dh: Material | undefined;
   readonly versionMin: TlsVersion;

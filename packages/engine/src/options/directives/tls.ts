@@ -36,6 +36,21 @@ export const tlsDirectives: readonly DirectiveRow[] = [
     },
     { inline: true },
   ),
+  supported(
+    'providers',
+    [1, Number.POSITIVE_INFINITY],
+    ['general'],
+    (use) => {
+      if (!use.words.includes('default'))
+        use.fail(
+          `providers ${use.words.join(' ')}: OpenSSL's default provider cannot be left out`,
+          'It is active in every Node process, and algorithms of its own would be used in silence.',
+          'Name default too, or choose the providers with OPENSSL_CONF.',
+        );
+      use.options.tls.providers = [...use.words];
+    },
+    { note: '`default` must be among them: it is active in every Node process. `legacy` is inside node.' },
+  ),
   supported('askpass', [0, 1], ['general'], (use) => {
     use.options.tls.askpass = credentials(use);
   }),
