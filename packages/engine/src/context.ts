@@ -163,8 +163,13 @@ export class Context {
   }
 
   /** Lets the peer know that it is refused, before the key or all of the session is closed. */
-  dismiss(key: KeyState, { now, wallClock }: Time): void {
-    key.dismiss(now);
+  dismiss(key: KeyState, time: Time): void {
+    key.dismiss(time.now);
+    this.flush(time);
+  }
+
+  /** Sends what is due, acknowledgements too, before the session is closed. */
+  flush({ now, wallClock }: Time): void {
     for (;;) {
       const bytes = this.session.pollPacket(now, wallClock);
       if (bytes === undefined) return;

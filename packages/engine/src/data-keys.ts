@@ -59,13 +59,16 @@ export class DataKeys {
 
   /** Derives the keys of a finished negotiation and installs them. `sessionId` is ours. */
   install(peer: PeerRef, key: KeyState, sessionId: SessionId, negotiated: Negotiated, now: Millis): void {
-    const material = this.#derive(key, sessionId, negotiated);
     const { crypto, role, replayWindow, replayTime } = this.#options;
+    const cipher = crypto.cipher(negotiated.cipher);
+    // A key without a cipher would carry plain text. Nothing is agreed on that does not exist.
+    if (cipher === undefined) throw new Error(`a cipher was agreed on that does not exist here: ${negotiated.cipher}`);
+    const material = this.#derive(key, sessionId, negotiated);
     const dataKey = deriveDataKey({
       crypto,
       material,
       direction: role === 'client' ? 'normal' : 'inverse',
-      cipher: crypto.cipher(negotiated.cipher),
+      cipher,
       digest: negotiated.digest,
       epoch: negotiated.epoch,
       replayWindow,

@@ -16,6 +16,7 @@ import {
   Multi,
   type Options,
   PointToPoint,
+  type ProtectionKeys,
   parseConfig,
   type Time,
 } from '@seikan/engine';
@@ -99,6 +100,10 @@ export class World {
   credentials = { username: 'user', password: 'secret' };
   /** What the certificates of hosts added from now on have besides. */
   certificate: Partial<PeerCertificate> = {};
+  /** What protects the control packets of hosts added from now on. */
+  keys: ProtectionKeys = { tlsCrypt: staticKey };
+  /** What hosts find when they read. */
+  readonly files = new Map<string, { readonly text: string }>();
   /** Of the data channels of hosts added from now on. */
   abilities = { epoch: false, offload: false };
   copies: (bytes: Uint8Array) => number = () => 1;
@@ -131,8 +136,8 @@ export class World {
         }),
       ],
     });
-    const protection = () =>
-      createProtection({ crypto, role, keys: { tlsCrypt: staticKey }, replay: { size: 64, time: 15_000 } });
+    const { keys } = this;
+    const protection = () => createProtection({ crypto, role, keys, replay: { size: 64, time: 15_000 } });
     const common = {
       options,
       crypto,
@@ -164,6 +169,11 @@ export class World {
     machine.handleStart(this.time, again);
     this.drain(host);
     return host;
+  }
+
+  /** Its process is killed: it says nothing more, and another may have its address. */
+  remove(host: Host): void {
+    this.hosts.splice(this.hosts.indexOf(host), 1);
   }
 
   drain(host: Host): void {
@@ -280,7 +290,7 @@ export class World {
       case 'ready':
         return {};
       case 'read-file':
-        return { error: 'no such file' };
+        return this.files.get(ask.path) ?? { error: 'no such file' };
       case 'credentials':
         return this.credentials;
       case 'event':

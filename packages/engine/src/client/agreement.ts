@@ -64,8 +64,19 @@ export function agreeOnPush(own: Options, pulled: PulledOptions, crypto: Crypto)
   };
 }
 
-/** Both ends know both lists; the TLS server's order counts. */
-export function agreeAsPeers(options: Options, connection: Connection, key: KeyState, crypto: Crypto): Agreement {
+/** For peers that cannot export keys. */
+const FIXED_PEER_ID: PeerId = 0x76706e;
+
+/**
+ * Both ends know both lists; the TLS server's order counts. Without a cipher that both have there is no agreement, unless
+ * the configuration names one for that case. `result` is for the log, in upstream's words.
+ */
+export function agreeAsPeers(
+  options: Options,
+  connection: Connection,
+  key: KeyState,
+  crypto: Crypto,
+): { readonly agreement: Agreement | undefined; readonly result: string } {
   const peerInfo = parsePeerInfo(key.peerHello?.peerInfo ?? '');
   const capabilities = capabilitiesOf(peerInfo);
   const negotiable = can(capabilities, Capability.ncpP2p);
@@ -74,13 +85,21 @@ export function agreeAsPeers(options: Options, connection: Connection, key: KeyS
   const theirs = peerInfo.get('IV_CIPHERS')?.split(':') ?? [];
   const [first, second] = options.tls.role === 'server' ? [own, theirs] : [theirs, own];
   const common = negotiable ? first.find((name) => second.includes(name)) : undefined;
-  return {
+  const { fallback, cipher: ownCipher } = options.data;
+  const known = fallback && crypto.cipher(ownCipher) !== undefined ? ownCipher : undefined;
+  const exported = exporting ? exportP2pPeerId(key.connection) : FIXED_PEER_ID;
+  const peerId = negotiable && can(capabilities, Capability.dataV2) ? exported : undefined;
+  const cipher = common ?? known;
+  const named = common ?? `(not negotiated, fallback-cipher: ${known ?? 'none'})`;
+  const result = `TLS_export=${Number(exporting)}, DATA_v2=${Number(peerId !== undefined)}, peer-id ${peerId ?? -1}, cipher=${named}`;
+  if (cipher === undefined) return { agreement: undefined, result };
+  const agreement: Agreement = {
     options,
     connection,
-    peerId: exporting ? exportP2pPeerId(key.connection) : undefined,
+    peerId,
     digest: '',
     negotiated: {
-      cipher: common ?? options.data.cipher,
+      cipher,
       digest: options.data.auth,
       keyDerivation: exporting ? 'tls-ekm' : 'prf',
       epoch: false,
@@ -88,6 +107,7 @@ export function agreeAsPeers(options: Options, connection: Connection, key: KeyS
       dynamicTlsCrypt: negotiable && can(capabilities, Capability.dynamicTlsCrypt),
     },
   };
+  return { agreement, result };
 }
 
 /** Static key mode: the configuration says it all. */

@@ -109,7 +109,7 @@ export class TunnelSession implements ContextOwner {
     return peer === undefined ? undefined : this.#settings.readCounters(peer);
   }
 
-  /** A client's hard reset goes out at once. `remote` is undefined only for a static-key peer. */
+  /** Who knows its peer calls at once, a p2p server too. `remote` is undefined only for a static-key peer. */
   open(connection: Connection, link: LinkId, remote: Endpoint | undefined, time: Time): void {
     const { options, crypto, random, tls } = this.#settings;
     if (remote === undefined || options.tls.role === 'none') {
@@ -147,7 +147,8 @@ export class TunnelSession implements ContextOwner {
       leave: (source, reason, at) => this.#host.leave(source, reason, at),
     });
     this.#host.onState('WAIT');
-    if (options.tls.role === 'client') this.#context.start(time);
+    const isConfigured = connection.remote !== undefined && connection.wrap.tlsCryptV2 === undefined;
+    if (options.tls.role === 'client' || isConfigured) this.#context.start(time);
   }
 
   /** False: it is not of this session, or from a place that it does not take packets from. */
@@ -385,14 +386,19 @@ export class TunnelSession implements ContextOwner {
   }
 
   #agreeAsPeers(key: KeyState, time: Time): void {
-    const agreement = agreeAsPeers(this.#options, this.#host.connections.current, key, this.#settings.crypto);
-    const { peerId, negotiated } = agreement;
-    const exporting = Number(negotiated.keyDerivation === 'tls-ekm');
-    this.#log.info(
-      3,
-      `P2P mode NCP negotiation result: TLS_export=${exporting}, DATA_v2=${Number(peerId !== undefined)}, peer-id ${peerId ?? -1}, cipher=${negotiated.cipher}`,
+    const { connections } = this.#host;
+    const { agreement, result } = agreeAsPeers(this.#options, connections.current, key, this.#settings.crypto);
+    this.#log.info(3, `P2P mode NCP negotiation result: ${result}`);
+    if (agreement !== undefined) {
+      this.#startData(agreement, key, time);
+      return;
+    }
+    this.#log.error(
+      'ERROR: failed to negotiate cipher with peer and --data-ciphers-fallback not enabled. No usable data channel cipher',
     );
-    this.#startData(agreement, key, time);
+    // So that the peer, too, comes as far as to see why.
+    this.#context?.flush(time);
+    this.#host.restart('soft', 'connection initialisation failed', time);
   }
 
   #hello(connection: Connection) {

@@ -23,7 +23,8 @@ export function negotiate(top: Top, instance: Instance, config: ClientConfig): S
   const peerOptions = instance.context.session.active?.primary.peerHello?.options ?? '';
   const offered = peerCiphers(instance.peerInfo, peerOptions);
   const own = dataCiphers(config, crypto);
-  const cipher = chooseCipher(own, offered) ?? (config.fallback ? config.cipher : undefined);
+  const known = config.fallback && crypto.cipher(config.cipher) !== undefined ? config.cipher : undefined;
+  const cipher = chooseCipher(own, offered) ?? known;
   if (cipher === undefined) return offered.join(':');
 
   const keyExport = can(capabilities, Capability.keyExport);
