@@ -95,7 +95,7 @@ export class KeyState {
 
   constructor(settings: SessionSettings, options: KeyStateOptions, events: (event: KeyEvent) => void, now: Millis) {
     this.#settings = settings;
-    this.#payloadSize = settings.controlSize - PACKET_OVERHEAD - options.wrapOverhead;
+    this.#payloadSize = Math.max(LEAST_PAYLOAD, settings.controlSize - PACKET_OVERHEAD - options.wrapOverhead);
     this.#events = events;
     this.keyId = options.keyId;
     this.#initialOpcode = options.initialOpcode;
@@ -294,7 +294,7 @@ export class KeyState {
   #queueCiphertext(now: Millis): void {
     while (this.connection.pending > 0 && this.send.canQueue) {
       const wrapped = this.resendClientKey ? (this.#settings.protection.wrappedClientKey?.length ?? 0) : 0;
-      const chunk = new Uint8Array(Math.min(this.connection.pending, this.#payloadSize - wrapped));
+      const chunk = new Uint8Array(Math.min(this.connection.pending, Math.max(0, this.#payloadSize - wrapped)));
       this.connection.take(chunk);
       this.send.queue(wrapped > 0 ? Opcode.controlWkcV1 : Opcode.controlV1, chunk, now);
       this.resendClientKey = false;
@@ -308,3 +308,6 @@ BROKEN_RECORD.set([0x16, 0x03, 0x03, 0x03, 0x10]);
 
 /** opcode 1, session id 8, ack count 1, four acks of 4, peer session id 8, message id 4. */
 const PACKET_OVERHEAD = 1 + 8 + 1 + 16 + 8 + 4;
+
+/** Of TLS in a packet, when `max-packet-size` leaves no room for it; a wrapped client key may go alone. As upstream has it. */
+const LEAST_PAYLOAD = 16;

@@ -49,7 +49,7 @@ export class Session {
     return keys.filter((key) => key !== undefined);
   }
 
-  /** A client's beginning: sends the hard reset. */
+  /** The beginning of whoever calls, a client or a p2p server that knows its peer: sends the hard reset. */
   start(now: Millis): void {
     this.#active = this.#openSession(now);
     this.#settle(now);
@@ -206,24 +206,25 @@ export class Session {
     return typeof packet === 'string' ? packet : session.handlePacket(packet, now);
   }
 
-  /**
-   * The first answer to our hard reset: it names the server's session and may ask for the wrapped client key again.
-   * From a server whose renegotiation has failed it opens a new session beside the active one.
-   */
+  /** The first answer to our hard reset. From a server whose renegotiation has failed it opens a new session beside the active one. */
   #handleServerReset(bytes: Uint8Array, now: Millis, wallClock: UnixSeconds): DropReason | undefined {
     if (this.#active === undefined) return 'unknown-session';
-    if (this.#active.peerSessionId === undefined) return this.#meetServer(this.#active, bytes, now, wallClock);
+    if (this.#active.peerSessionId === undefined) return this.#meet(this.#active, bytes, now, wallClock);
     if (this.#settings.singleSession) return 'single-session';
     if (this.#isNewcomerBusy) return 'busy';
     this.dropInitial();
     const session = this.#openSession(now);
-    const drop = this.#meetServer(session, bytes, now, wallClock);
+    const drop = this.#meet(session, bytes, now, wallClock);
     if (drop === undefined) this.#initial = session;
     else session.close();
     return drop;
   }
 
-  #meetServer(session: TlsSession, bytes: Uint8Array, now: Millis, wallClock: UnixSeconds): DropReason | undefined {
+  /**
+   * The peer's hard reset names its side of a session that we have called for; a server's may ask for the wrapped client
+   * key again. What it has missed of ours goes out at once.
+   */
+  #meet(session: TlsSession, bytes: Uint8Array, now: Millis, wallClock: UnixSeconds): DropReason | undefined {
     const packet = session.unwrap(bytes, wallClock);
     if (typeof packet === 'string') return packet;
     if (packet.messageId !== 0) return 'wrong-message-id';
@@ -231,10 +232,14 @@ export class Session {
     if (typeof early === 'string') return early;
     session.primary.resendClientKey =
       early.resendWrappedKey && this.#settings.protection.wrappedClientKey !== undefined;
-    return session.handlePacket(packet, now);
+    const drop = session.handlePacket(packet, now);
+    session.primary.send.rescheduleAll(now);
+    return drop;
   }
 
   #handleNewcomer(bytes: Uint8Array, now: Millis, wallClock: UnixSeconds): DropReason | undefined {
+    if (this.#active !== undefined && this.#active.peerSessionId === undefined)
+      return this.#meet(this.#active, bytes, now, wallClock);
     if (this.#settings.singleSession && this.#active !== undefined) return 'single-session';
     const accepted = this.#settings.protection.accept(bytes, wallClock);
     if (typeof accepted === 'string') return accepted;

@@ -16,6 +16,8 @@ import type { SessionSettings } from './session-settings.js';
 /** Acknowledgements in a packet with payload, and in one without. */
 const ACKS_PIGGYBACKED = 4;
 const ACKS_ALONE = 8;
+/** SoftEther drops packets with more; a peer that agrees on keys of their own for renegotiations is none. upstream: `write_control_auth` (2.6). */
+const ACKS_FOR_SOFTETHER = 4;
 
 export interface TlsSessionOptions {
   /** Ours; chosen at random, or the cookie that the peer has returned. */
@@ -219,11 +221,15 @@ export class TlsSession {
       opcode: Opcode.ackV1,
       keyId: key.keyId,
       sessionId,
-      acks: key.acks.take(ACKS_ALONE),
+      acks: key.acks.take(this.#maySpeakToSoftEther ? ACKS_FOR_SOFTETHER : ACKS_ALONE),
       peerSessionId: key.peerSessionId,
       messageId: undefined,
       payload: new Uint8Array(0),
     };
+  }
+
+  get #maySpeakToSoftEther(): boolean {
+    return this.#settings.role === 'client' && this.#wrap.kind === 'none' && this.#makeRenegotiationWrap === undefined;
   }
 
   #encode(packet: ControlPacket, wallClock: UnixSeconds): Uint8Array {

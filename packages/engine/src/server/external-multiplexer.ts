@@ -153,8 +153,9 @@ export class ExternalMultiplexer<Instance> {
     }
 
     const cookie = packet.peerSessionId;
-    // Only the first two messages can belong to a handshake that has no instance yet.
-    const early = packet.messageId === undefined || packet.messageId <= 1;
+    // Only the first two messages, either way, can belong to a handshake that has no instance yet; what comes late from a
+    // session that is over begins no other.
+    const early = (packet.messageId ?? 0) <= 1 && packet.acks.every((id) => id <= 1);
     if (cookie === undefined || !early || !cookies.check(from, packet.sessionId, cookie, wallClock)) {
       accepted.wrap.wipe();
       return { verdict: 'drop', reason: 'bad-cookie' };
