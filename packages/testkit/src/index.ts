@@ -13,6 +13,7 @@ export { harnessNamespaces, ipBatch, removeDeadNamespaces, removeNamespaces } fr
 export { comparePictures, type Picture, pictureOf } from './live/picture.js';
 export { type Exit, execute, inNamespace, Program, type ProgramOptions } from './live/program.js';
 export { Teardown } from './live/teardown.js';
+export { type Counts, needRoot, runTestProgram } from './live/test-program.js';
 export { type Addresses, bulk, type End, type PingAnswers, ping, pingAll } from './live/traffic.js';
 export { MemoryLink, MemoryTun, type SentDatagram } from './memory-ends.js';
 export { inNetworkNamespace } from './network-namespace.js';

@@ -13,11 +13,11 @@
 import { readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { Teardown } from '@seikan/testkit';
+import { type Counts, needRoot, runTestProgram } from '@seikan/testkit';
 import { type Cell, cellName, formatCell, parseCells } from './cell.js';
 import { generateCells } from './covering.js';
 import { type Implementation, implementations } from './peers.js';
-import { runCells } from './runner.js';
+import { countOutcomes, runCells } from './runner.js';
 
 const root = resolve(import.meta.dirname, '../../..');
 const { values: options, positionals: words } = parseArgs({
@@ -45,29 +45,21 @@ function standIn(cell: Cell): Cell {
   return { ...cell, client: play(cell.client), server: play(cell.server) };
 }
 
-async function main(): Promise<number> {
+async function main(): Promise<Counts | undefined> {
   if (options.generate) {
     console.log('# The interop matrix, written by: node tests/interop/dist/main.js --generate');
     console.log('# client  server     proto wrap          cipher             event            when');
     for (const cell of generateCells()) console.log(formatCell(cell));
-    return 0;
+    return undefined;
   }
   const cells = selectCells();
   if (options.list) {
     for (const cell of cells) console.log(formatCell(cell));
-    return 0;
+    return undefined;
   }
   if (cells.length === 0) throw new Error(`no cell has: ${words.join(' ')}`);
-  if (process.getuid?.() !== 0) throw new Error('network namespaces need root');
-  const outcomes = await runCells(cells.map(standIn), Number(options.jobs), true);
-  const failed = outcomes.filter(({ ok }) => !ok).length;
-  console.log(`${outcomes.length - failed} passed, ${failed} failed`);
-  return failed === 0 ? 0 : 1;
+  needRoot();
+  return countOutcomes(await runCells(cells.map(standIn), Number(options.jobs), true));
 }
 
-Teardown.closeOnSignals();
-process.exitCode = await main().catch(async (error: unknown) => {
-  console.error(error instanceof Error ? error.message : error);
-  await Teardown.closeAll();
-  return 1;
-});
+await runTestProgram(main);

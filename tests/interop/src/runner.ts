@@ -4,7 +4,7 @@
  */
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { comparePictures, removeDeadNamespaces, Teardown } from '@seikan/testkit';
+import { type Counts, comparePictures, removeDeadNamespaces, Teardown } from '@seikan/testkit';
 import { type Cell, cellName } from './cell.js';
 import { pictureOfHarness } from './leaks.js';
 import { namespacePrefix } from './network.js';
@@ -104,6 +104,11 @@ export async function runAll<C>(
   await teardown.close();
   console.log(`${cells.length} cells in ${((performance.now() - started) / 1000).toFixed(0)} s`);
   return outcomes;
+}
+
+export function countOutcomes(outcomes: readonly Outcome<unknown>[]): Counts {
+  const failed = outcomes.filter(({ ok }) => !ok).length;
+  return { passed: outcomes.length - failed, failed };
 }
 
 function reasonOf(error: unknown): string {

@@ -6,7 +6,7 @@
  *
  * Ends with 'N passed, N failed': one comparison for each loss and role, passed when ours succeeded at least as often.
  */
-import { Teardown } from '@seikan/testkit';
+import { type Counts, runTestProgram } from '@seikan/testkit';
 import type { Cell, EventName } from './cell.js';
 import type { Implementation } from './peers.js';
 import { type Outcome, runCells } from './runner.js';
@@ -29,7 +29,7 @@ function successes(outcomes: readonly Outcome[], event: EventName, [client, serv
   ).length;
 }
 
-async function main(): Promise<number> {
+async function main(): Promise<Counts> {
   // the pairs take turns, so that a busy minute of the machine falls on all alike
   const cells = Array.from({ length: trials }, () => pairs.flatMap((pair) => losses.map((loss) => cellOf(loss, pair))));
   const outcomes = await runCells(cells.flat(), 8);
@@ -48,13 +48,7 @@ async function main(): Promise<number> {
       console.log(`${enough ? 'ok' : 'FAILED'} ${text}`);
     }
   }
-  console.log(`${passed} passed, ${failed} failed`);
-  return failed === 0 ? 0 : 1;
+  return { passed, failed };
 }
 
-Teardown.closeOnSignals();
-process.exitCode = await main().catch(async (error: unknown) => {
-  console.error(error instanceof Error ? error.message : error);
-  await Teardown.closeAll();
-  return 1;
-});
+await runTestProgram(main);

@@ -11,7 +11,14 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { createAuthority, removeDeadNamespaces, Teardown } from '@seikan/testkit';
+import {
+  type Counts,
+  createAuthority,
+  needRoot,
+  removeDeadNamespaces,
+  runTestProgram,
+  Teardown,
+} from '@seikan/testkit';
 
 import { namespacePrefix, type Pair, startPair } from './pair.js';
 import { compileTraffic, type FlowReport, runTraffic } from './traffic.js';
@@ -75,8 +82,8 @@ function tell(name: string, reports: readonly FlowReport[]): void {
   );
 }
 
-async function main(): Promise<number> {
-  if (process.getuid?.() !== 0) throw new Error('network namespaces need root');
+async function main(): Promise<Counts> {
+  needRoot();
   await removeDeadNamespaces(namespacePrefix);
   const folder = mkdtempSync(join(tmpdir(), 'seikan-line-'));
   let failed = 0;
@@ -91,8 +98,7 @@ async function main(): Promise<number> {
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
-  console.log(`${rows.length - failed} passed, ${failed} failed`);
-  return failed;
+  return { passed: rows.length - failed, failed };
 }
 
 async function createKeys(folder: string): Promise<void> {
@@ -101,5 +107,4 @@ async function createKeys(folder: string): Promise<void> {
   await issue('client', 'client');
 }
 
-Teardown.closeOnSignals();
-process.exitCode = (await main()) === 0 ? 0 : 1;
+await runTestProgram(main);

@@ -18,7 +18,7 @@ import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 
-import { Teardown } from '@seikan/testkit';
+import { type Counts, needRoot, runTestProgram } from '@seikan/testkit';
 
 import { runClientDay, type Stage } from './client-scenario.js';
 import { CALL_DIFFERENCES, compare, DAY_DIFFERENCES, type Difference } from './differences.js';
@@ -42,8 +42,8 @@ const tell = (text: string): void => console.log(`  ${text}`);
 const USUAL: Readonly<Record<string, () => Promise<void>>> = { day, calls, load, resolved, seikan };
 const PARTS: typeof USUAL = { ...USUAL, offload };
 
-async function main(): Promise<number> {
-  if (process.getuid?.() !== 0) throw new Error('root trees and network namespaces need root');
+async function main(): Promise<Counts> {
+  needRoot();
   const names = chosen.length === 0 ? Object.keys(USUAL) : chosen;
   for (const name of names) if (PARTS[name] === undefined) throw new Error(`no part ${name}`);
   const version = execFileSync(join(house, 'tools/stock-tree'), [suite], {
@@ -62,8 +62,7 @@ async function main(): Promise<number> {
       console.log(`FAILED ${name} (${seconds(started)} s): ${error instanceof Error ? error.message : String(error)}`);
     }
   }
-  console.log(`${names.length - failed} passed, ${failed} failed`);
-  return failed === 0 ? 0 : 1;
+  return { passed: names.length - failed, failed };
 }
 
 async function day(): Promise<void> {
@@ -216,9 +215,4 @@ function seconds(since: number): string {
   return ((performance.now() - since) / 1_000).toFixed(0);
 }
 
-Teardown.closeOnSignals();
-process.exitCode = await main().catch(async (error: unknown) => {
-  console.error(error instanceof Error ? error.message : error);
-  await Teardown.closeAll();
-  return 1;
-});
+await runTestProgram(main);

@@ -15,9 +15,9 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { execute, Teardown } from '@seikan/testkit';
+import { type Counts, execute, needRoot, runTestProgram } from '@seikan/testkit';
 import { findPeer, implementations } from '#interop/peers.js';
-import { runAll } from '#interop/runner.js';
+import { countOutcomes, runAll } from '#interop/runner.js';
 import { house, type Implementation } from '#netcfg/tree.js';
 import { type Cell, cellName, parseCells } from './cell.js';
 import { runCell } from './run-cell.js';
@@ -46,14 +46,14 @@ function choice<V extends string>(known: readonly V[], option: 'stand-in' | 'net
   return found;
 }
 
-async function main(): Promise<number> {
+async function main(): Promise<Counts | undefined> {
   const cells = selectCells();
   if (options.list) {
     for (const cell of cells) console.log(cellName(cell));
-    return 0;
+    return undefined;
   }
   if (cells.length === 0) throw new Error(`no cell has: ${words.join(' ')}`);
-  if (process.getuid?.() !== 0) throw new Error('root trees and network namespaces need root');
+  needRoot();
   const { suite } = options;
   const netcfg = choice<Implementation>(['original', 'ours'], 'netcfg');
   const server = await findPeer(choice(implementations, 'stand-in'));
@@ -66,14 +66,7 @@ async function main(): Promise<number> {
     nameOf: cellName,
     run: (cell, pki, folder) => runCell({ cell, suite, netcfg, server, pki, folder }),
   });
-  const failed = outcomes.filter(({ ok }) => !ok).length;
-  console.log(`${outcomes.length - failed} passed, ${failed} failed`);
-  return failed === 0 ? 0 : 1;
+  return countOutcomes(outcomes);
 }
 
-Teardown.closeOnSignals();
-process.exitCode = await main().catch(async (error: unknown) => {
-  console.error(error instanceof Error ? error.message : error);
-  await Teardown.closeAll();
-  return 1;
-});
+await runTestProgram(main);
