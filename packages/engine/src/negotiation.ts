@@ -48,14 +48,13 @@ export function can(capabilities: number, capability: number): boolean {
 }
 
 /**
- * The ciphers that a peer says it can: IV_CIPHERS; for IV_NCP=2 the two AES-GCM; for older peers the `cipher` of their
- * options string ("poor man's NCP").
+ * The ciphers that a peer says it can: IV_CIPHERS, or for IV_NCP=2 the two AES-GCM; and the `cipher` of its options
+ * string, which is all that older ones say ("poor man's NCP").
  */
 export function peerCiphers(peerInfo: PeerInfo, optionsString: string): readonly string[] {
   const listed = peerInfo.get('IV_CIPHERS');
-  if (listed !== undefined) return listed.split(':').filter((name) => name.length > 0);
-  const ciphers: string[] = [];
-  if (Number(peerInfo.get('IV_NCP') ?? 0) >= 2) ciphers.push('AES-256-GCM', 'AES-128-GCM');
+  const ciphers = listed?.split(':').filter((name) => name.length > 0) ?? [];
+  if (listed === undefined && Number(peerInfo.get('IV_NCP') ?? 0) >= 2) ciphers.push('AES-256-GCM', 'AES-128-GCM');
   const own = parseOptionsString(optionsString).get('cipher');
   if (own !== undefined && !ciphers.includes(own)) ciphers.push(own);
   return ciphers;

@@ -63,7 +63,7 @@ export function realAddress(endpoint: Endpoint): string {
   return endpoint.family === 4 ? formatEndpoint(endpoint) : endpoint.address;
 }
 
-/** A control message as it may be logged: what a token says is left out. */
+/** A control message as it may be logged: what a token says is left out, and what is said to the user alone (`echo`). */
 export function redact(message: string): string {
-  return message.replace(/(auth-token )[^,]*/g, '$1[[ redacted ]]');
+  return message.replace(/(auth-token )[^,]*/g, '$1[[ redacted ]]').replace(/(,echo) [^,]*/g, '$1');
 }

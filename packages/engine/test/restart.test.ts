@@ -159,3 +159,105 @@ test('a server that does not answer is missed after ping-restart, when that is b
     assert.ok(client.log.includes(line), client.log.join('\n'));
   }
 });
+
+const CHECKED = 'script-security 3\nauth-user-pass-verify /bin/true via-env\n';
+
+for (const { reason, more = '', where, lines } of [
+  { reason: 'TEMP: later', where: ['1', '1'], lines: ['Restart pause, 1 second(s)'] },
+  {
+    reason: 'TEMP[backoff 5,advance no]: later',
+    where: ['1', '1'],
+    lines: [
+      'SIGUSR1[soft,auth-temp-failure (server temporary reject)] received, process restarting',
+      'Restart pause, 5 second(s)',
+    ],
+  },
+  { reason: 'TEMP[advance remote]: later', where: ['1', '3'], lines: ['Restart pause, 1 second(s)'] },
+  { reason: 'TEMP[advance addr]: later', where: ['1', '3'], lines: ['Restart pause, 1 second(s)'] },
+  {
+    reason: 'TEMP[moon 3,backoff z]: later',
+    where: ['1', '1'],
+    lines: [
+      'WARNING: unknown AUTH_FAIL,TEMP flag: moon 3',
+      'invalid AUTH_FAIL,TEMP flag: backoff z',
+      'Restart pause, 1 second(s)',
+    ],
+  },
+  // Nobody had a token.
+  { reason: 'SESSION: gone', where: ['1'], lines: ['SIGTERM[soft,auth-failure] received, process exiting'] },
+  { reason: 'wrong', where: ['1'], lines: ['SIGTERM[soft,auth-failure] received, process exiting'] },
+  {
+    reason: 'wrong',
+    more: 'auth-retry nointeract\n',
+    where: ['1', '1'],
+    lines: ['SIGUSR1[soft,auth-failure] received, process restarting'],
+  },
+]) {
+  test(`AUTH_FAILED,${reason} ${more}is answered as by openvpn`, () => {
+    const world = new World(9);
+    world.asked.add('auth-user-pass-verify');
+    world.events = () => ({ result: 'failure', reason });
+    world.add('server', PLAIN_SERVER + CHECKED, '198.51.100.1');
+    const client = world.add('client', `${FAILOVER}auth-user-pass\n${more}`, '198.51.100.2');
+    world.run(3_500);
+    if (where.length > 1) {
+      const from = tried(client).length;
+      assert.equal(from, lines.some((line) => line.includes('pause, 1 ')) ? 2 : 1);
+      world.run(15_000);
+    }
+    assert.deepEqual(
+      tried(client).slice(0, where.length),
+      where.map((last) => `198.51.100.${last}`),
+    );
+    for (const line of lines) assert.ok(client.log.includes(line), client.log.join('\n'));
+  });
+}
+
+test('a temporary refusal leaves the token alone, another one takes it away', () => {
+  for (const [reason, password] of [
+    ['TEMP: later', 'SESS_ID_AT_'],
+    ['no', 'secret'],
+  ] as const) {
+    const world = new World(10);
+    world.asked.add('auth-user-pass-verify');
+    const passwords: string[] = [];
+    world.events = (_host, { env }) => {
+      passwords.push(env['password'] ?? '');
+      return passwords.length === 2 ? { result: 'failure', reason } : { result: 'success' };
+    };
+    world.add(
+      'server',
+      `${PLAIN_SERVER}${CHECKED}auth-gen-token 0 200 external-auth\nreneg-sec 60 60\n`,
+      '198.51.100.1',
+    );
+    const client = world.add('client', `${PLAIN_CLIENT}auth-user-pass\nreneg-sec 0\n`, '198.51.100.2');
+    world.run(80_000);
+    assert.equal(passwords[0], 'secret');
+    assert.ok(passwords[1]?.startsWith('SESS_ID_AT_'));
+    assert.ok(passwords[2]?.startsWith(password), client.log.join('\n'));
+  }
+});
+
+test('with auth-nocache each key asks for the login anew, unless there is a token', () => {
+  for (const [token, asked] of [
+    ['', 3],
+    ['auth-gen-token 0 200\n', 1],
+  ] as const) {
+    const world = new World(11);
+    world.asked.add('auth-user-pass-verify');
+    const passwords: string[] = [];
+    world.events = (_host, { env }) => {
+      passwords.push(env['password'] ?? '');
+      return { result: 'success' };
+    };
+    world.add('server', `${PLAIN_SERVER}${CHECKED}${token}reneg-sec 60 60\n`, '198.51.100.1');
+    const client = world.add('client', `${PLAIN_CLIENT}auth-user-pass\nauth-nocache\nreneg-sec 0\n`, '198.51.100.2');
+    world.run(10_000);
+    world.credentials = { username: 'user', password: 'changed' };
+    world.run(130_000);
+    const asks = client.outputs.filter((output) => output.output === 'ask' && output.ask === 'credentials');
+    assert.equal(asks.length, asked, client.log.join('\n'));
+    assert.deepEqual(passwords, ['secret', 'changed', 'changed'].slice(0, asked));
+    assert.equal(client.log.filter((line) => line.startsWith('Control Channel:')).length, 3);
+  }
+});

@@ -11,6 +11,7 @@ import {
   exportP2pPeerId,
   type KeyState,
   type PeerId,
+  parseOptionsString,
   parsePeerInfo,
   type StaticKey,
   toHex,
@@ -32,18 +33,27 @@ export interface Agreement {
 }
 
 /** The agreement, or why the push cannot be used, in upstream's words. */
-export function agreeOnPush(own: Options, pulled: PulledOptions, crypto: Crypto): Agreement | string {
+export function agreeOnPush(
+  own: Options,
+  pulled: PulledOptions,
+  theirOptions: string,
+  crypto: Crypto,
+): Agreement | string {
   const { options, connection, protocolFlags, peerId } = pulled;
-  const cipher = pulled.cipher ?? own.data.cipher;
   const ciphers = dataCiphers(own.data, crypto);
   if (pulled.cipher !== undefined && !ciphers.includes(pulled.cipher)) {
     return `Error: negotiated cipher not allowed - ${pulled.cipher} not in ${ciphers.join(':')}`;
   }
-  if (
-    crypto.cipher(cipher) === undefined ||
-    (pulled.cipher === undefined && !own.data.fallback && !ciphers.includes(cipher))
-  ) {
-    return `OPTIONS ERROR: failed to negotiate cipher with server.  Add the server's cipher ('${cipher}') to --data-ciphers (currently '${ciphers.join(':')}') if you want to connect to this server.`;
+  // A server that does not negotiate says its cipher in its options string; one that does not even do that has ours.
+  const theirs = parseOptionsString(theirOptions).get('cipher');
+  let fixed: string | undefined;
+  if (theirs === undefined) fixed = own.data.fallback ? own.data.cipher : undefined;
+  else if (ciphers.includes(theirs)) fixed = theirs;
+  const cipher = pulled.cipher ?? fixed;
+  if (cipher === undefined || crypto.cipher(cipher) === undefined) {
+    return theirs === undefined
+      ? 'OPTIONS ERROR: failed to negotiate cipher with server. Configure --data-ciphers-fallback if you want to connect to this server.'
+      : `OPTIONS ERROR: failed to negotiate cipher with server.  Add the server's cipher ('${theirs}') to --data-ciphers (currently '${ciphers.join(':')}') if you want to connect to this server.`;
   }
   if (protocolFlags.has('aead-epoch') && crypto.cipher(cipher)?.mode !== 'aead') {
     return `OPTIONS ERROR: the server pushed aead-epoch with a cipher that is none: ${cipher}`;

@@ -26,6 +26,8 @@ export class Login {
   readonly #asks: Asks;
   readonly #auth: AuthOptions;
   #credentials: { readonly username: string; readonly password: string } | undefined;
+  /** The name that was sent last: a token may come without one. */
+  #sentAs: string | undefined;
   /** What the server asked last, to be answered with the next login. */
   #challenge: DynamicChallenge | undefined;
   #token: { readonly username: string | undefined; readonly token: string } | undefined;
@@ -45,7 +47,8 @@ export class Login {
 
   /** False: nobody has to be asked, now or at all. Otherwise `then` learns whether there is a login, or why not. */
   ask(then: (failure: string | undefined, time: Time) => void): boolean {
-    if (this.#auth.userPass === undefined || this.#credentials !== undefined) return false;
+    const isKnown = this.#credentials !== undefined || this.#token !== undefined;
+    if (this.#auth.userPass === undefined || isKnown) return false;
     const challenge = this.#challenge;
     this.#challenge = undefined;
     this.#asks.ask('credentials', { purpose: 'Auth', challenge }, (answer, time) => {
@@ -58,8 +61,14 @@ export class Login {
 
   /** A pushed auth-token takes the place of the password; `user` is base64 (auth-token-user). */
   takeToken(token: string, user: string | undefined): void {
-    const username = user === undefined ? this.#credentials?.username : decodeText(user);
+    const username = user === undefined ? this.#sentAs : decodeText(user);
     this.#token = { token, username };
+  }
+
+  /** The server has been told: with `auth-nocache` the next key asks again, unless there is a token by then. */
+  sent(): void {
+    this.#sentAs = this.username;
+    if (this.#auth.noCache) this.#credentials = undefined;
   }
 
   /** The session is over; with `auth-nocache` the next one asks again. */
@@ -67,15 +76,15 @@ export class Login {
     if (this.#auth.noCache) this.#credentials = undefined;
   }
 
-  /** `reason` is what stands behind `AUTH_FAILED,`. */
-  refused(reason: string): AfterRefusal {
-    if (reason.startsWith('SESSION:') || this.#token !== undefined) {
-      // The token has run out: what the user typed still holds.
+  /** `reason` is what stands behind `AUTH_FAILED,`; `warn` is told of flags that mean nothing. */
+  refused(reason: string, warn: (text: string) => void): AfterRefusal {
+    const temporary = /^TEMP(?:\[([^\]]*)\])?/.exec(reason);
+    if (temporary !== null) return afterTemporary(temporary[1], warn);
+    if (this.#token !== undefined) {
+      // The token has run out, or its server was restarted: what the user typed still holds.
       this.#token = undefined;
       return { action: 'restart', reason: 'auth-failure (auth-token)', advance: 'no', pause: 0 };
     }
-    const temporary = /^TEMP(?:\[([^\]]*)\])?/.exec(reason);
-    if (temporary !== null) return afterTemporary((temporary[1] ?? '').split(','));
     if (this.#auth.retry === 'none') return { action: 'exit' };
     if (this.#auth.retry === 'interact') {
       this.#credentials = undefined;
@@ -85,17 +94,20 @@ export class Login {
   }
 }
 
-/** `AUTH_FAILED,TEMP[backoff 5,advance no]:text` (10.4). */
-function afterTemporary(flags: readonly string[]): AfterRefusal {
-  const value = (name: string): string | undefined =>
-    flags.find((flag) => flag.startsWith(`${name} `))?.slice(name.length + 1);
-  const advance = value('advance');
-  return {
-    action: 'restart',
-    reason: 'auth-temp-failure (server temporary reject)',
-    advance: advance === 'no' || advance === 'remote' ? advance : 'address',
-    pause: (Number(value('backoff') ?? 0) || 0) * 1000,
-  };
+/** `AUTH_FAILED,TEMP[backoff 5,advance no]:text` (10.4): the same place again, unless it is said. */
+function afterTemporary(flags: string | undefined, warn: (text: string) => void): AfterRefusal {
+  let advance: Advance = 'no';
+  let backoff = 0;
+  for (const flag of flags?.split(',') ?? []) {
+    const [name, value = ''] = flag.split(' ');
+    if (name === 'backoff') {
+      if (/^\d/.test(value)) backoff = Number.parseInt(value, 10);
+      else warn(`invalid AUTH_FAIL,TEMP flag: ${flag}`);
+    } else if (name === 'advance') advance = value === 'remote' ? 'remote' : value === 'addr' ? 'address' : 'no';
+    else warn(`WARNING: unknown AUTH_FAIL,TEMP flag: ${flag}`);
+  }
+  const reason = 'auth-temp-failure (server temporary reject)';
+  return { action: 'restart', reason, advance, pause: backoff * 1000 };
 }
 
 /** `CRV1:R,E:state:base64(user):text`; undefined when it is none. */

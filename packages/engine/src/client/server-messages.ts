@@ -90,12 +90,13 @@ export class ServerMessages {
     const read = this.#pull.read(text);
     if (read.outcome === 'more' || read.outcome === 'not-a-reply') return;
     if (read.outcome === 'rejected') {
+      this.#warn(read.warnings);
       log.error(read.reason);
-      this.#host.restart('process-push-msg-failed', time);
+      this.#host.restart(read.byFilter ? 'Offending option received from server' : 'process-push-msg-failed', time);
       return;
     }
     const { pulled } = read;
-    for (const { text: warning } of pulled.warnings) log.warning(warning);
+    this.#warn(pulled.warnings);
     if (pulled.authToken !== undefined) login.takeToken(pulled.authToken, pulled.authTokenUser);
     // A renewed token comes alone, under a running tunnel (9.8).
     if (!this.#pull.isWaiting) return;
@@ -103,10 +104,18 @@ export class ServerMessages {
     this.#host.pulled(pulled, time);
   }
 
+  #warn(warnings: PulledOptions['warnings']): void {
+    const { log } = this.#host;
+    for (const { level, text } of warnings) {
+      if (level === 'warning') log.warning(text);
+      else log.info(level === 'info' ? 3 : 4, text);
+    }
+  }
+
   #authFailed(reason: string, time: Time): void {
     const { log, login, options } = this.#host;
     log.write('error', 0, `AUTH: Received control message: AUTH_FAILED${reason === '' ? '' : `,${reason}`}`);
-    const refusal = login.refused(reason);
+    const refusal = login.refused(reason, (text) => log.warning(text));
     if (reason.startsWith('CRV1:') && options.auth.retry !== 'interact')
       log.warning('The server asks a question (dynamic challenge), which is answered with auth-retry interact only');
     if (refusal.action === 'exit') {

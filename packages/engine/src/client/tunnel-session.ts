@@ -288,7 +288,7 @@ export class TunnelSession implements ContextOwner {
       (passed) => this.#log.info(2, `VERIFY SCRIPT OK: depth=${passed.depth}, ${sanitizeSubject(passed.subject)}`),
       (refused, at) => {
         if (this.#context !== context) return;
-        if (refused === undefined) context.admit(key, at);
+        if (refused === undefined) this.#admit(context, key, at);
         else {
           this.#log.error(`VERIFY SCRIPT ERROR: depth=${refused.depth}, ${sanitizeSubject(refused.subject)}`);
           this.failed(key, { fault: 'auth-failed', reason: 'certificate verification failed' }, at);
@@ -296,6 +296,16 @@ export class TunnelSession implements ContextOwner {
       },
       time,
     );
+  }
+
+  /** What the peer is told next may have to be asked for first. */
+  #admit(context: Context, key: KeyState, time: Time): void {
+    const asked = this.#host.login.ask((failure, at) => {
+      if (this.#context !== context) return;
+      if (failure === undefined) context.admit(key, at);
+      else this.#host.fatal(failure, at);
+    });
+    if (!asked) context.admit(key, time);
   }
 
   exchanged(key: KeyState, time: Time): void {
@@ -404,10 +414,12 @@ export class TunnelSession implements ContextOwner {
   #hello(connection: Connection) {
     const { options, product, abilities, crypto, hostFacts } = this.#settings;
     const { login } = this.#host;
+    const { username, password } = login;
+    login.sent();
     return {
       options: optionsStrings(options, connection, crypto).own,
-      username: login.username,
-      password: login.password,
+      username,
+      password,
       peerInfo: peerInfoText({ options, connection, product, abilities, crypto, hostFacts }),
     };
   }
@@ -415,7 +427,8 @@ export class TunnelSession implements ContextOwner {
   #pulled(pulled: PulledOptions, time: Time): void {
     const context = this.#context;
     const key = context?.session.active?.primary;
-    const agreement = agreeOnPush(this.#options, pulled, this.#settings.crypto);
+    const theirOptions = key?.peerHello?.options ?? '';
+    const agreement = agreeOnPush(this.#options, pulled, theirOptions, this.#settings.crypto);
     if (typeof agreement === 'string') {
       this.#log.error(agreement);
       this.#host.restart('soft', 'process-push-msg-failed', time);

@@ -55,7 +55,7 @@ export class ConfigError extends Error {
 
 /** Something that the configuration says and that is used, but should be known: a line for the log at start. */
 export interface ConfigWarning {
-  readonly level: 'info' | 'warning';
+  readonly level: 'detail' | 'info' | 'warning';
   readonly text: string;
   readonly at: ConfigSpan;
 }

@@ -39,7 +39,14 @@ export type PushOutcome =
   | { readonly outcome: 'more' }
   | { readonly outcome: 'done'; readonly pulled: PulledOptions }
   /** A filter says so, or the settings cannot work: the connection restarts. */
-  | { readonly outcome: 'rejected'; readonly reason: string }
+  | {
+      readonly outcome: 'rejected';
+      readonly reason: string;
+      /** What was said of the options before it. */
+      readonly warnings: readonly ConfigWarning[];
+      /** The user's own filter has rejected it. */
+      readonly byFilter: boolean;
+    }
   | { readonly outcome: 'not-a-reply' };
 
 /** Of all messages of one push together: some ten thousand routes. A server may not fill our memory. */
@@ -81,22 +88,24 @@ export class PushReader {
     if (message !== 'PUSH_REPLY' && !message.startsWith('PUSH_REPLY,')) return { outcome: 'not-a-reply' };
     this.#size += message.length;
     if (this.#size > maximumPush)
-      return { outcome: 'rejected', reason: `The server pushed more than ${maximumPush} characters of options` };
+      return this.#rejected(`The server pushed more than ${maximumPush} characters of options`);
     const draft = this.#draft;
     draft.pull.continuation = 0;
     for (const option of message.split(',').slice(1)) {
       const rejected = this.#readOption(option);
-      if (rejected !== undefined) return { outcome: 'rejected', reason: rejected };
+      if (rejected !== undefined) return this.#rejected(rejected, true);
     }
     if (draft.pull.continuation === 2) return { outcome: 'more' };
     const { compression } = draft.options.data;
     if (compression.allow === 'no' && compresses(compression))
-      return {
-        outcome: 'rejected',
-        reason:
-          'OPTIONS ERROR: server pushed compression settings that are not allowed and will result in a non-working connection. See also allow-compression in the manual.',
-      };
+      return this.#rejected(
+        'OPTIONS ERROR: server pushed compression settings that are not allowed and will result in a non-working connection. See also allow-compression in the manual.',
+      );
     return { outcome: 'done', pulled: this.#result() };
+  }
+
+  #rejected(reason: string, byFilter = false): PushOutcome {
+    return { outcome: 'rejected', reason, warnings: this.#draft.warnings, byFilter };
   }
 
   #readOption(option: string): string | undefined {
@@ -113,6 +122,8 @@ export class PushReader {
     const sizeIsFixed = name === 'cipher' && entry.settings.linkMtu === undefined;
     if (!volatileOptions.has(name) && !sizeIsFixed) this.#digestInput += `${option}\0`;
     const filter = options.pulling.filters.find(({ prefix }) => option.trimStart().startsWith(prefix));
+    if (filter?.action === 'accept')
+      warnings.push({ level: 'detail', text: `Pushed option accepted by filter: '${option}'`, at });
     if (filter?.action === 'reject') return `Pushed option rejected by filter: '${option}'. Restarting.`;
     if (filter?.action === 'ignore') {
       warnings.push({ level: 'info', text: `Pushed option removed by filter: '${option}'`, at });

@@ -99,10 +99,13 @@ test('pull-filter takes the first prefix that matches', () => {
     ['10.1.0.0'],
   );
   assert.equal(options.routing.metric, 5);
-  assert.deepEqual(reader(filters).read('PUSH_REPLY,dhcp-option PROXY_HTTP a'), {
-    outcome: 'rejected',
-    reason: "Pushed option rejected by filter: 'dhcp-option PROXY_HTTP a'. Restarting.",
-  });
+  const rejected = reader(filters).read('PUSH_REPLY,route 10.1.0.0,route 10.2.0.0,dhcp-option PROXY_HTTP a');
+  assert.ok(rejected.outcome === 'rejected');
+  assert.equal(rejected.reason, "Pushed option rejected by filter: 'dhcp-option PROXY_HTTP a'. Restarting.");
+  assert.deepEqual(
+    rejected.warnings.map(({ text }) => text),
+    ["Pushed option accepted by filter: 'route 10.1.0.0'", "Pushed option removed by filter: 'route 10.2.0.0'"],
+  );
 });
 
 test('route-nopull leaves out routes and DNS, nothing else', () => {
