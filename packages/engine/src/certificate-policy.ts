@@ -3,7 +3,7 @@
  * Called inside the handshake, from the root down to the leaf; a refusal becomes a TLS alert.
  * upstream: ssl_verify.c `verify_cert`, `verify_peer_cert`; ssl_verify_openssl.c `verify_callback` (2.6).
  */
-import type { PeerCertificate, VerifyError } from '@seikan/core';
+import { encodeText, type PeerCertificate, type VerifyError } from '@seikan/core';
 
 import type { VerifyOptions } from './options/options.js';
 
@@ -88,6 +88,11 @@ function judgeLeaf(
   subject: string,
   log: { verb: number; severity: 'error' | 'warning' | 'notice'; text: string }[],
 ): string | undefined {
+  const commonName = commonNameOf(certificate, verify.usernameFields);
+  if (commonName === undefined) {
+    const fields = verify.usernameFields.length > 0 ? verify.usernameFields.join(' ') : 'CN';
+    return `VERIFY ERROR: could not extract ${fields} from X509 subject string ('${subject}') -- note that the field length is limited to ${NAME_LIMIT} characters`;
+  }
   if (verify.peerFingerprints.length > 0 && !verify.peerFingerprints.includes(toHex(certificate.sha256))) {
     return (
       'TLS Error: --tls-verify/--peer-fingerprint certificate hash verification failed. (got certificate fingerprint: ' +
@@ -111,11 +116,8 @@ function judgeLeaf(
   }
   if (verify.x509Name !== undefined) {
     const { name, type } = verify.x509Name;
-    const commonName = commonNameOf(certificate, verify.usernameFields);
     const matches =
-      type === 'subject'
-        ? subject === name
-        : commonName !== undefined && (type === 'name' ? commonName === name : commonName.startsWith(name));
+      type === 'subject' ? subject === name : type === 'name' ? commonName === name : commonName.startsWith(name);
     if (!matches) return `VERIFY X509NAME ERROR: ${subject}, must be ${name}`;
     log.push({ verb: 2, severity: 'notice', text: `VERIFY X509NAME OK: ${subject}` });
   }
@@ -128,18 +130,18 @@ const EXTENDED_KEY_USAGES: Readonly<Record<string, string>> = {
   'TLS Web Client Authentication': '1.3.6.1.5.5.7.3.2',
 };
 
-/** Longest common name (upstream TLS_USERNAME_LEN). */
+/** Longest common name in bytes (upstream TLS_USERNAME_LEN). */
 const NAME_LIMIT = 64;
 
 /**
- * The name under which a peer is known: CN, or the fields of `x509-username-field` joined by `_`, with unsafe characters
- * replaced. `undefined`: the certificate has none, or it is longer than 64 characters.
+ * The name under which a peer is known: CN, or the fields of `x509-username-field` joined by `_`. `undefined`: the
+ * certificate has none, or it is longer than 64 bytes.
  */
 export function commonNameOf(certificate: PeerCertificate, fields: readonly string[]): string | undefined {
   const names = (fields.length > 0 ? fields : ['CN']).map((field) => usernameField(certificate, field));
   if (names.some((name) => name === undefined || name === '')) return undefined;
   const joined = names.join('_');
-  return joined.length > NAME_LIMIT ? undefined : sanitizeName(joined);
+  return encodeText(joined).length > NAME_LIMIT ? undefined : sanitizeSubject(joined);
 }
 
 function usernameField(certificate: PeerCertificate, field: string): string | undefined {
@@ -158,14 +160,13 @@ function serialName({ serialDecimal }: PeerCertificate): string {
   return `0x${digits.length % 2 === 0 ? '' : '0'}${digits}`;
 }
 
-/** upstream `string_mod_remap_name`: letters, digits, and `_ - . @ : / =` `,` spaces of a subject stay; others become `_`. */
+/**
+ * A subject or name as logs, scripts and files are shown it: no character that ends a line or moves a cursor. All else
+ * stays, since people look for it: `ada+vpn@example.com`. upstream: ssl_verify.c `string_mod_remap_name` (2.6), which knows
+ * no C1 control characters.
+ */
 export function sanitizeSubject(subject: string): string {
-  if (/^[\w.@:/=, ][\w\-.@:/=, ]*$/.test(subject)) return subject;
-  return subject.replace(/[^\p{L}\p{N}_\-.@:/=, ]/gu, '_').replace(/^-/, '_');
-}
-
-function sanitizeName(name: string): string {
-  return name.replace(/[^\p{L}\p{N}_\-.@:/= ]/gu, '_').replace(/^-/, '_');
+  return subject.replace(/[\u0000-\u001f\u007f-\u009f]/g, '_');
 }
 
 function toHex(bytes: Uint8Array): string {

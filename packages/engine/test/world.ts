@@ -31,6 +31,8 @@ export interface Host {
   readonly outputs: EngineOutput[];
   readonly commands: DataChannelCommand[];
   readonly log: string[];
+  /** What it shows in each handshake. */
+  readonly chain: PeerCertificate[];
   link: number;
 }
 
@@ -96,16 +98,16 @@ export class World {
   readonly #flying: Flight[] = [];
   readonly #connections = new Map<Host, Map<LinkId, Connection>>();
   #accepted = 0;
-  /** Decides the fate of each packet: how many copies arrive. */
   credentials = { username: 'user', password: 'secret' };
-  /** What the certificates of hosts added from now on have besides. */
-  certificate: Partial<PeerCertificate> = {};
+  /** What the certificates of hosts added from now on have besides; undefined: they have none. */
+  certificate: Partial<PeerCertificate> | undefined = {};
   /** What protects the control packets of hosts added from now on. */
   keys: ProtectionKeys = { tlsCrypt: staticKey };
   /** What hosts find when they read. */
   readonly files = new Map<string, { readonly text: string }>();
   /** Of the data channels of hosts added from now on. */
   abilities = { epoch: false, offload: false };
+  /** Decides the fate of each packet: how many copies arrive. */
   copies: (bytes: Uint8Array) => number = () => 1;
   delay: () => number = () => 5;
   corrupt: (bytes: Uint8Array) => void = () => undefined;
@@ -125,17 +127,18 @@ export class World {
   add(name: string, config: string, address: string, again = false): Host {
     const { options } = parseConfig(config, `${name}.conf`, { read: () => undefined });
     const role = options.tls.role === 'server' ? 'server' : 'client';
-    const tls = new ScriptedTls({
-      role,
-      seed: this.random.below(2 ** 31),
-      chain: [
-        fakeCertificate(name, {
-          ...this.certificate,
-          extendedKeyUsage: [role === 'server' ? '1.3.6.1.5.5.7.3.1' : '1.3.6.1.5.5.7.3.2'],
-          keyUsage: 0xa0,
-        }),
-      ],
-    });
+    const chain =
+      this.certificate === undefined
+        ? []
+        : [
+            fakeCertificate(name, {
+              ...this.certificate,
+              extendedKeyUsage: [role === 'server' ? '1.3.6.1.5.5.7.3.1' : '1.3.6.1.5.5.7.3.2'],
+              keyUsage: 0xa0,
+            }),
+          ];
+    const verifyPeer = options.verify.clientCertificate === 'require' ? 'require' : 'optional';
+    const tls = new ScriptedTls({ role, seed: this.random.below(2 ** 31), chain, verifyPeer });
     const { keys } = this;
     const protection = () => createProtection({ crypto, role, keys, replay: { size: 64, time: 15_000 } });
     const common = {
@@ -163,6 +166,7 @@ export class World {
       outputs: [],
       commands: [],
       log: [],
+      chain,
       link: 0,
     };
     this.hosts.push(host);

@@ -20,7 +20,8 @@ import {
 
 import type { Options } from '../options/options.js';
 import type { Time } from '../output.js';
-import { exportedEnvironment } from '../tunnel-environment.js';
+import { type Environment, exportedEnvironment } from '../tunnel-environment.js';
+import { addressEnvironment } from './client-environment.js';
 import type { Instance } from './instance.js';
 
 /** What tokens are made with. */
@@ -63,7 +64,8 @@ export class Authenticator {
       return;
     }
     if (username === undefined || password === undefined) {
-      if (auth.userPassOptional) this.#letIn(instance, key, time);
+      // Whoever checks passwords decides about those without, too.
+      if (auth.userPassOptional) this.#ask(instance, key, { username: username ?? '', password: password ?? '' }, {});
       else this.#refuse(instance, undefined, 'TLS Error: Auth Username/Password was not provided by peer', time);
       return;
     }
@@ -73,8 +75,7 @@ export class Authenticator {
 
   /** Nobody asks for a password. */
   #letIn(instance: Instance, key: KeyState, time: Time): void {
-    const nobody = { username: undefined, commonName: undefined };
-    const final = this.#finalCheck(instance, key, (at) => instance.authenticated(key, nobody, at));
+    const final = this.#finalCheck(instance, key, (at) => instance.authenticated(key, undefined, at));
     final.begin(time);
     final.granted(time);
   }
@@ -99,6 +100,7 @@ export class Authenticator {
     } else if (current) {
       instance.log.info(2, `TLS: Username/auth-token authentication succeeded for username '${login.username}'`);
       instance.setEnvironment(() => ({ username: login.username }));
+      this.#nameIt(instance, login.username);
       const final = this.#finalCheck(instance, key, (at) =>
         this.#succeed(instance, key, login.username, { sessionId: token.sessionId, token }, at),
       );
@@ -125,15 +127,12 @@ export class Authenticator {
       auth.genToken?.externalAuth === true && session['session_state'] === undefined
         ? { session_id: toBase64(sessionId), session_state: 'Initial' }
         : {};
-    instance.setEnvironment(() => ({ username, ...initial, ...session }));
+    const from = (): Environment => addressEnvironment('untrusted', instance.remote);
+    instance.setEnvironment(() => ({ username, ...from(), ...initial, ...session }));
     const env = { ...instance.environment, password };
     const final = this.#finalCheck(instance, key, (at) =>
       this.#succeed(instance, key, username, { sessionId, token }, at),
     );
-    // Upstream gives the name as soon as nobody has said no; who the client is is decided at the end.
-    const nameIt = (): void => {
-      if (auth.usernameAsCommonName) instance.setEnvironment(() => ({ common_name: username }));
-    };
     instance.ask({ event: 'auth-user-pass-verify', argv: [], env, deadline: 1000 * window }, (verdict, at) => {
       switch (verdict.result) {
         case 'pending':
@@ -144,7 +143,7 @@ export class Authenticator {
             const reason = `Authentication failed, required pending auth method '${verdict.method}' not supported`;
             this.#refuse(instance, reason, `TLS Auth Error: ${reason}`, at);
           } else {
-            nameIt();
+            this.#nameIt(instance, username);
             final.begin(at);
           }
           return;
@@ -162,7 +161,7 @@ export class Authenticator {
             `TLS: Username/Password authentication succeeded for username '${username}' ${this.#options.auth.usernameAsCommonName ? '[CN SET]' : ''}`,
           );
           instance.awaitLogin(undefined);
-          nameIt();
+          this.#nameIt(instance, username);
           final.begin(at);
           final.granted(at);
           return;
@@ -170,6 +169,11 @@ export class Authenticator {
           verdict satisfies never;
       }
     });
+  }
+
+  /** As upstream, as soon as nobody has said no. */
+  #nameIt(instance: Instance, username: string): void {
+    if (this.#options.auth.usernameAsCommonName) instance.nameAfter(username);
   }
 
   /** tls-final, once, while a deferred login goes on; `then` when both have said yes. */
@@ -219,7 +223,7 @@ export class Authenticator {
       const renewed = { sessionId, issued, renewed: time.wallClock };
       instance.token.give(signAuthToken(this.#mint.secret, username, renewed), token === undefined);
     }
-    instance.authenticated(key, { username, commonName: auth.usernameAsCommonName ? username : undefined }, time);
+    instance.authenticated(key, username, time);
   }
 
   #refuse(instance: Instance, reason: string | undefined, text: string, time: Time): void {

@@ -20,23 +20,19 @@ export interface ClientPapers {
   /** What its tls-crypt-v2 key was issued with; a renegotiation shows none. */
   readonly metadata: ClientKeyMetadata | undefined;
   readonly chain: readonly PeerCertificate[];
+  /** What the certificate says the client is called. */
+  readonly name: string | undefined;
 }
 
 export function verifyClient(
   top: Top,
   instance: Instance,
-  { metadata, chain }: ClientPapers,
+  { metadata, chain, name }: ClientPapers,
   then: Verdict,
   time: Time,
 ): void {
   const verifyChain = (at: Time): void =>
-    verifyCertificates(
-      top,
-      instance,
-      chain.toSorted((a, b) => a.depth - b.depth),
-      then,
-      at,
-    );
+    verifyCertificates(top, instance, { waiting: chain.toSorted((a, b) => a.depth - b.depth), name }, then, at);
   if (metadata === undefined || !top.asksFor('tls-crypt-v2-verify')) {
     verifyChain(time);
     return;
@@ -51,7 +47,13 @@ export function verifyClient(
 }
 
 /** The last of `waiting` is the next. */
-function verifyCertificates(top: Top, instance: Instance, waiting: PeerCertificate[], then: Verdict, time: Time): void {
+interface Certificates {
+  readonly waiting: PeerCertificate[];
+  readonly name: string | undefined;
+}
+
+function verifyCertificates(top: Top, instance: Instance, certificates: Certificates, then: Verdict, time: Time): void {
+  const { waiting, name } = certificates;
   const certificate = waiting.pop();
   if (certificate === undefined) {
     then(undefined, time);
@@ -60,10 +62,10 @@ function verifyCertificates(top: Top, instance: Instance, waiting: PeerCertifica
   const { depth, der } = certificate;
   instance.setEnvironment(() => ({
     ...certificateEnvironment([certificate], instance.remote, top.options.verify.track),
-    ...(depth === 0 && instance.commonName !== undefined ? { common_name: instance.commonName } : {}),
+    ...(depth === 0 && name !== undefined ? { common_name: name } : {}),
   }));
   if (!top.asksFor('tls-verify')) {
-    verifyCertificates(top, instance, waiting, then, time);
+    verifyCertificates(top, instance, certificates, then, time);
     return;
   }
   const subject = sanitizeSubject(certificate.subject);
@@ -71,7 +73,7 @@ function verifyCertificates(top: Top, instance: Instance, waiting: PeerCertifica
   instance.ask({ event: 'tls-verify', argv, env: instance.environment, certificate: { depth, der } }, (verdict, at) => {
     if (verdict.result === 'success') {
       instance.log.info(2, `VERIFY SCRIPT OK: depth=${depth}, ${subject}`);
-      verifyCertificates(top, instance, waiting, then, at);
+      verifyCertificates(top, instance, certificates, then, at);
     } else then(`VERIFY SCRIPT ERROR: depth=${depth}, ${subject}`, at);
   });
 }

@@ -12,11 +12,10 @@ import { logDataChannel } from '../log-lines.js';
 import { offloadRefusal } from '../offload.js';
 import { parseIpv4, parseIpv6, parseIpv6Prefix } from '../options/address.js';
 import { type ClientConfig, plainClientConfig } from '../options/client-config.js';
-import { ConfigError } from '../options/config-error.js';
-import { parseClientConfig } from '../options/parse.js';
 import type { Time } from '../output.js';
 import type { TunnelLog } from '../tunnel-log.js';
 import { clientAddresses, hasNetmask } from './client-addresses.js';
+import { type ReadClientConfig, readClientConfig } from './client-config-files.js';
 import { poolEnvironment } from './client-environment.js';
 import { firstClientConfig } from './compression-migration.js';
 import type { Instance } from './instance.js';
@@ -82,37 +81,29 @@ export class Connecting {
       } else this.#assign(instance, time);
       return;
     }
-    // The name came from a certificate: it stays inside the directory.
-    if (name.includes('/') || name === '.' || name === '..') {
+    if (name === '.' || name === '..') {
       this.#readClientConfig(instance, rest, directory, time);
       return;
     }
-    const path = `${directory}/${name}`;
+    // The name came from a certificate or a login: it stays inside the directory. upstream: `platform_gen_path`.
+    const path = `${directory}/${name.replaceAll('/', '_')}`;
     instance.asks.ask('read-file', { path }, (answer, at) => {
       if ('error' in answer) this.#readClientConfig(instance, rest, directory, at);
-      else if (this.#apply(instance, answer.text, path)) this.#assign(instance, at);
-      else instance.refuse(undefined, at);
+      else this.#apply(instance, answer.text, path, at, (then) => this.#assign(instance, then));
     });
   }
 
-  /** Adds what a file or a script says; false: it cannot be understood. */
-  #apply(instance: Instance, text: string, source: string): boolean {
-    try {
-      const base = instance.config ?? plainClientConfig(this.#top.options);
-      const { client, warnings } = parseClientConfig(text, source, {
-        options: this.#top.options,
-        base,
-        files: { read: () => undefined, crypto: this.#top.settings.crypto },
-      });
-      instance.log.info(3, `OPTIONS IMPORT: reading client specific options from: ${source}`);
+  /** Adds what a file or a script says. */
+  #apply(instance: Instance, text: string, source: string, time: Time, then: (time: Time) => void): void {
+    const { options, settings } = this.#top;
+    const base = instance.config ?? plainClientConfig(options);
+    instance.log.info(3, `OPTIONS IMPORT: reading client specific options from: ${source}`);
+    const added = ({ client, warnings }: ReadClientConfig, at: Time): void => {
       for (const warning of warnings) instance.log.warning(warning.text);
       instance.config = client;
-      return true;
-    } catch (error) {
-      if (!(error instanceof ConfigError)) throw error;
-      instance.log.error(error.message);
-      return false;
-    }
+      then(at);
+    };
+    readClientConfig({ text, source, base }, { options, crypto: settings.crypto, asks: instance.asks }, added, time);
   }
 
   #assign(instance: Instance, time: Time): void {
@@ -130,8 +121,14 @@ export class Connecting {
   #selectAddresses(instance: Instance, config: ClientConfig): void {
     const byHand = config.ifconfigPush;
     const byHandIpv6 = config.ifconfigIpv6Push;
-    if (this.#pool.size > 0 && instance.lease === undefined && (byHand === undefined || byHandIpv6 === undefined)) {
-      instance.lease = this.#pool.acquire(instance.commonName ?? 'UNDEF');
+    // Differs from OpenVPN 2.6: there the IPv6 address of a client with an IPv4 address of its own is given again.
+    const wanted = byHand === undefined || (byHandIpv6 === undefined && this.#pool.hasIpv6);
+    if (!wanted && instance.lease !== undefined) {
+      this.#pool.forget(instance.lease.handle);
+      instance.lease = undefined;
+    }
+    if (wanted && this.#pool.size > 0 && instance.lease === undefined) {
+      instance.lease = this.#pool.acquire(instance.commonName);
       if (instance.lease === undefined) instance.log.warning('MULTI: no free --ifconfig-pool addresses are available');
       else {
         const { ipv4, ipv6 } = instance.lease;
@@ -170,18 +167,18 @@ export class Connecting {
         return;
       }
       if (verdict.result !== 'success') return;
-      if (verdict.config !== undefined && !this.#apply(instance, verdict.config, event)) {
-        this.#refuse(instance, undefined, at);
-        return;
-      }
-      const { config } = instance;
-      if (config?.disable === true) {
-        instance.log.error("MULTI: client has been rejected due to 'disable' directive");
-        this.#refuse(instance, undefined, at);
-        return;
-      }
-      if (config !== undefined) this.#selectAddresses(instance, config);
-      this.#runConnectEvents(instance, next + 1, at);
+      const goOn = (when: Time): void => {
+        const { config } = instance;
+        if (config?.disable === true) {
+          instance.log.error("MULTI: client has been rejected due to 'disable' directive");
+          this.#refuse(instance, undefined, when);
+          return;
+        }
+        if (config !== undefined) this.#selectAddresses(instance, config);
+        this.#runConnectEvents(instance, next + 1, when);
+      };
+      if (verdict.config === undefined) goOn(at);
+      else this.#apply(instance, verdict.config, event, at, goOn);
     });
   }
 
@@ -210,7 +207,9 @@ export class Connecting {
       return;
     }
     if (typeof negotiated === 'string') {
-      instance.log.error(`MULTI: client has no shared data cipher: ${negotiated}`);
+      instance.log.error(
+        `PUSH: No common cipher between server and client. Server data-ciphers: '${config.dataCiphers.join(':')}', client supported ciphers '${negotiated}'`,
+      );
       instance.refuse('Data channel cipher negotiation failed (no shared cipher)', time);
       return;
     }
@@ -280,7 +279,8 @@ export class Connecting {
     }
     if (isTun && texts.length === 0)
       instance.log.warning(`MULTI: no dynamic or static remote --ifconfig address is available for ${instance.prefix}`);
-    const networks = [...config.iroutes, ...config.iroutesIpv6];
+    // In upstream's order, the last one first: it counts where not all find room.
+    const networks = [...config.iroutes.toReversed(), ...config.iroutesIpv6.toReversed()];
     if (!isTun && networks.length > 0)
       instance.log.error(
         `MULTI: --iroute options rejected for ${instance.prefix} -- iroute only works with tun-style tunnels`,

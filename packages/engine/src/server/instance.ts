@@ -101,6 +101,8 @@ export class Instance implements ContextOwner {
   readonly #identity = new ClientIdentity();
   #phase: InstancePhase = 'handshaking';
   #wasConnected = false;
+  /** Log lines bear its name. */
+  #isNamed = false;
   /** Bytes of control packets. */
   #controlRead = 0;
   #controlWritten = 0;
@@ -200,11 +202,10 @@ export class Instance implements ContextOwner {
     this.#environment.set(make);
   }
 
-  /** `CN/198.51.100.7:1194` (`CN/2001:db8::7`), or the address alone while nobody knows the name. */
+  /** `CN/198.51.100.7:1194` (`CN/2001:db8::7`), or the address alone until it connects under its name. */
   get prefix(): string {
     const address = realAddress(this.remote);
-    const { commonName } = this;
-    return commonName === undefined || this.#phase === 'handshaking' ? address : `${commonName}/${address}`;
+    return this.#isNamed && this.commonName !== undefined ? `${this.commonName}/${address}` : address;
   }
 
   /** A control packet of `size` bytes has come. */
@@ -327,23 +328,13 @@ export class Instance implements ContextOwner {
     const { chain } = key;
     const leaf = chain.find(({ depth }) => depth === 0);
     const { verify } = this.#host.top.options;
-    if (leaf !== undefined) {
-      const name = commonNameOf(leaf, verify.usernameFields);
-      if (name === undefined) {
-        this.#fail(
-          key,
-          'VERIFY ERROR: could not extract the common name (or x509-username-field) from the certificate',
-          time,
-        );
-        return;
-      }
-      const changed = this.#identity.certified(name, toHex(leaf.sha256));
-      if (changed !== undefined) {
-        this.#fail(key, changed, time);
-        return;
-      }
+    const name = leaf === undefined ? undefined : commonNameOf(leaf, verify.usernameFields);
+    const changed = this.#identity.certified(name, leaf === undefined ? undefined : toHex(leaf.sha256));
+    if (changed !== undefined) {
+      this.#fail(key, changed, time);
+      return;
     }
-    const papers = { metadata: key.keyId === 0 ? this.#protection.clientMetadata : undefined, chain };
+    const papers = { metadata: key.keyId === 0 ? this.#protection.clientMetadata : undefined, chain, name };
     const then = (refusal: string | undefined, at: Time): void => {
       if (refusal === undefined) this.context.admit(key, at);
       else this.#fail(key, refusal, at);
@@ -365,21 +356,19 @@ export class Instance implements ContextOwner {
     this.#host.top.authenticator.authenticate(this, key, time);
   }
 
-  /** The authenticator's word. `username` replaces the common name with username-as-common-name. */
-  authenticated(
-    key: KeyState,
-    result: { readonly username: string | undefined; readonly commonName: string | undefined },
-    time: Time,
-  ): void {
+  /** The user's name takes the place of the certificate's (username-as-common-name). */
+  nameAfter(username: string): void {
+    this.#identity.named(username);
+    this.setEnvironment(() => ({ common_name: username }));
+  }
+
+  /** The authenticator's word. */
+  authenticated(key: KeyState, username: string | undefined, time: Time): void {
     if (this.#phase === 'refused' || this.#phase === 'closed') return;
-    const changed = this.#identity.loggedIn(result.username, result.commonName);
+    const changed = this.#identity.loggedIn(username);
     if (changed !== undefined) {
       this.#fail(key, changed, time);
       return;
-    }
-    if (result.commonName !== undefined) {
-      const name = result.commonName;
-      this.setEnvironment(() => ({ common_name: name }));
     }
     this.context.grant(key, time);
     if (this.#phase === 'authenticating') {
@@ -393,6 +382,7 @@ export class Instance implements ContextOwner {
   #connect(time: Time): void {
     if (this.#phase !== 'authenticated' || this.#initiated !== 'told') return;
     this.#phase = 'connecting';
+    this.#isNamed = true;
     this.#host.connect(this, time);
   }
 

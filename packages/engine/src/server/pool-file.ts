@@ -33,7 +33,7 @@ export class PoolFile {
     }
     asks.ask('read-file', { path: persist.file }, (answer, at) => {
       if ('text' in answer) {
-        for (const line of pool.restore(answer.text))
+        for (const line of pool.restore(answer.text, !this.#isWritten))
           log.warning(`WARNING: ifconfig-pool-persist file ${persist.file}: cannot use line '${line}'`);
       }
       this.#restored = true;
@@ -60,7 +60,7 @@ export class PoolFile {
       emit({ output: 'write-file', path: persist.file, text: pool.encode() });
   }
 
-  /** A refresh of 0 seconds means that the file is only read. */
+  /** A refresh of 0 seconds means that the file is only read: its addresses are for those whom it names alone. */
   get #isWritten(): boolean {
     return (this.#settings.persist?.refresh ?? 0) > 0;
   }

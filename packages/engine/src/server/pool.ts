@@ -33,6 +33,8 @@ export interface Lease {
 interface Place {
   commonName: string | undefined;
   taken: boolean;
+  /** For nobody but its name. */
+  reserved: boolean;
   /** Undefined while nobody has left it. */
   releasedAt: Millis | undefined;
 }
@@ -72,6 +74,7 @@ export class AddressPool {
     this.#places = Array.from({ length: size }, () => ({
       commonName: undefined,
       taken: false,
+      reserved: false,
       releasedAt: undefined,
     }));
   }
@@ -94,27 +97,32 @@ export class AddressPool {
     return this.#places.length;
   }
 
+  get hasIpv6(): boolean {
+    return this.#ipv6Base !== undefined;
+  }
+
   get taken(): number {
     return this.#places.reduce((count, place) => count + (place.taken ? 1 : 0), 0);
   }
 
-  /** A place for a client; `undefined` when all are taken. */
-  acquire(commonName: string): Lease | undefined {
+  /** A place for a client; `undefined` when all are taken. Who has no name is not remembered. */
+  acquire(commonName: string | undefined): Lease | undefined {
     const places = this.#places;
-    let handle = this.#duplicateCn ? -1 : places.findIndex((place) => !place.taken && place.commonName === commonName);
+    const name = this.#duplicateCn ? undefined : commonName;
+    let handle = name === undefined ? -1 : places.findIndex((place) => !place.taken && place.commonName === name);
     if (handle < 0) handle = this.#firstUnnamed();
     if (handle < 0) {
       // Full of memories: the one whose owner left longest ago.
       let oldest = Number.POSITIVE_INFINITY;
       for (const [index, place] of places.entries()) {
         const released = place.releasedAt ?? 0;
-        if (!place.taken && released < oldest) [handle, oldest] = [index, released];
+        if (!place.taken && !place.reserved && released < oldest) [handle, oldest] = [index, released];
       }
     }
     const place = places[handle];
     if (place === undefined) return undefined;
     place.taken = true;
-    place.commonName = this.#duplicateCn ? undefined : commonName;
+    place.commonName = name;
     return this.#lease(handle);
   }
 
@@ -136,6 +144,15 @@ export class AddressPool {
     place.releasedAt = now;
   }
 
+  /** The place was not needed after all: nobody's name stays with it. */
+  forget(handle: number): void {
+    const place = this.#places[handle];
+    if (place === undefined) return;
+    this.#unnamedFrom = Math.min(this.#unnamedFrom, handle);
+    place.taken = false;
+    place.commonName = undefined;
+  }
+
   /** The lines of `ifconfig-pool-persist`: `common name,ipv4,ipv6`. */
   encode(): string {
     const lines: string[] = [];
@@ -148,8 +165,8 @@ export class AddressPool {
     return lines.join('');
   }
 
-  /** Takes what an earlier run wrote down; says which lines it could not use. */
-  restore(text: string): readonly string[] {
+  /** Takes what an earlier run wrote down, or what the user did, who reserves it; says which lines it could not use. */
+  restore(text: string, reserved = false): readonly string[] {
     const unusable: string[] = [];
     for (const line of text.split('\n')) {
       if (line.trim() === '' || line.startsWith('#') || line.startsWith(';')) continue;
@@ -157,7 +174,10 @@ export class AddressPool {
       const handle = this.#handleOf(ipv4?.trim() ?? '', ipv6?.trim() ?? '');
       const place = handle === undefined ? undefined : this.#places[handle];
       if (commonName === undefined || commonName === '' || place === undefined) unusable.push(line);
-      else place.commonName = commonName;
+      else {
+        place.commonName = commonName;
+        place.reserved = reserved;
+      }
     }
     return unusable;
   }

@@ -89,3 +89,26 @@ test('its log lines are those of OpenVPN', () => {
     'IFCONFIG POOL IPv6: base=fd98::1000 size=65536 netbits=64',
   ]);
 });
+
+test('who has no name is not remembered, and a place that was not needed is forgotten', () => {
+  const pool = new AddressPool(subnet);
+  const [nameless, ada] = [pool.acquire(undefined), pool.acquire('ada')];
+  pool.forget(ada?.handle ?? -1);
+  assert.equal(pool.encode(), '');
+  assert.equal(pool.acquire('bob')?.ipv4, '10.8.0.3');
+  pool.release(nameless?.handle ?? -1, 1_000);
+  assert.equal(pool.acquire(undefined)?.ipv4, '10.8.0.2');
+});
+
+test('what a file reserves is given to nobody else, as by openvpn where the file is only read', () => {
+  const pool = new AddressPool(subnet);
+  pool.restore('ada,10.8.0.2,\nbob,10.8.0.3,\n', true);
+  assert.equal(pool.acquire('eve')?.ipv4, '10.8.0.4');
+  assert.equal(pool.acquire('dan'), undefined);
+  assert.equal(pool.acquire('bob')?.ipv4, '10.8.0.3');
+  pool.release(1, 1_000);
+  assert.equal(pool.acquire('dan'), undefined);
+  const remembered = new AddressPool(subnet);
+  remembered.restore('ada,10.8.0.2,\nbob,10.8.0.3,\n');
+  for (const name of ['eve', 'dan']) assert.notEqual(remembered.acquire(name), undefined);
+});
