@@ -11,6 +11,9 @@ export interface Pair {
   readonly server: Implementation;
   readonly cipher: string;
   readonly mtu: number;
+  readonly transport?: 'udp' | 'tcp';
+  /** More options, of both ends. */
+  readonly options?: string;
 }
 
 export interface Host {
@@ -40,21 +43,26 @@ export async function startPair(pair: Pair, folder: string, teardown: Teardown):
     // TCP connections agree on ECN.
     await execute(inNamespace(namespaces[end], ['sysctl', '-qw', 'net.ipv4.tcp_ecn=1']));
   }
-  const common = `--dev tun0 --dev-type tun --tun-mtu ${pair.mtu} --data-ciphers ${pair.cipher} --verb 3 --ca ${folder}/ca.crt`;
+  const { mtu, cipher, transport = 'udp', options = '' } = pair;
+  const common = `--dev tun0 --dev-type tun --tun-mtu ${mtu} --data-ciphers ${cipher} --verb 3 --ca ${folder}/ca.crt`;
   const start = async (end: 'server' | 'client', words: string): Promise<void> => {
     const keys = `--cert ${join(folder, end)}.crt --key ${join(folder, end)}.key`;
     const program =
       pair[end] === 'ours' ? [process.execPath, join(house, 'packages/cli/dist/bundle/openvpn.cjs')] : ['openvpn'];
-    const command = [...program, ...`${common} ${keys} ${words} --disable-dco`.split(' ')] as [string, ...string[]];
+    const all = `${common} ${keys} ${words} ${options} --disable-dco`;
+    const command = [...program, ...all.trim().split(/\s+/)] as [string, ...string[]];
     const started = new Program({ name: `${pair[end]} (${end})`, command, namespace: namespaces[end], teardown });
     await started.waitFor(/Initialization Sequence Completed/, { timeout: START_LIMIT_MS });
   };
   await start(
     'server',
-    `--proto udp4 --local ${wire.server} --port 1194 --dh none --topology subnet --server 10.8.0.0 255.255.255.0
-     --server-ipv6 fd00:8::/64 --keepalive 600 3600`.replace(/\s+/g, ' '),
+    `--proto ${transport === 'udp' ? 'udp4' : 'tcp4-server'} --local ${wire.server} --port 1194 --dh none --topology subnet
+     --server 10.8.0.0 255.255.255.0 --server-ipv6 fd00:8::/64 --keepalive 600 3600`,
   );
-  await start('client', `--proto udp4 --remote ${wire.server} 1194 --nobind --client --remote-cert-tls server`);
+  await start(
+    'client',
+    `--proto ${transport === 'udp' ? 'udp4' : 'tcp4-client'} --remote ${wire.server} 1194 --nobind --client --remote-cert-tls server`,
+  );
   return [
     { namespace: namespaces.client, device: 'tun0', v4: '10.8.0.2', v6: 'fd00:8::1000' },
     { namespace: namespaces.server, device: 'tun0', v4: '10.8.0.1', v6: 'fd00:8::1' },
