@@ -12,7 +12,7 @@ import type { Endpoint, Millis, RandomFill } from '@seikan/core';
 
 import type { Connection } from '../options/options.js';
 
-/** Where the next attempt goes: nowhere else, to the next address, or past this remote's other addresses. */
+/** Where the next attempt goes: nowhere else, to the next address, or past this remote's other addresses; where nobody has said so, on unless it was up. */
 export type Advance = 'no' | 'address' | 'remote';
 
 /** Rounds at the configured pause before it starts to double: the fifth failure waits twice as long. */
@@ -60,11 +60,11 @@ export class ConnectionList {
   }
 
   /** An attempt, or the tunnel that it became, is over. */
-  ended(advance: Advance = 'address'): void {
-    const stays = advance === 'no' || (this.#wasUp && advance === 'address');
+  ended(advance?: Advance): void {
+    const stays = advance === 'no' || (this.#wasUp && advance === undefined);
     this.#wasUp = false;
     if (stays) return;
-    if (advance === 'address' && this.#addressIndex + 1 < this.#addresses.length) {
+    if (advance !== 'remote' && this.#addressIndex + 1 < this.#addresses.length) {
       this.#addressIndex += 1;
       return;
     }

@@ -71,6 +71,12 @@ export class Login {
     if (this.#auth.noCache) this.#credentials = undefined;
   }
 
+  /** What the user has said is to be asked for again; a token holds on. */
+  forget(): void {
+    this.#credentials = undefined;
+    this.#challenge = undefined;
+  }
+
   /** The session is over; with `auth-nocache` the next one asks again. */
   sessionEnded(): void {
     if (this.#auth.noCache) this.#credentials = undefined;

@@ -56,11 +56,12 @@ export class ServerMessages {
       case 'RESTART':
         log.notice(`Connection reset command was pushed by server ('${argument}')`);
         return this.#host.restart('server-pushed-connection-reset', time, {
-          advance: /^\[[^\]]*N/.test(argument) ? 'remote' : undefined,
+          advance: this.#flagsOf(argument).includes('N') ? 'address' : undefined,
         });
       case 'HALT':
         log.notice(`Halt command was pushed by server ('${argument}')`);
-        return this.#host.leave('soft', '', time);
+        this.#flagsOf(argument);
+        return this.#host.leave('soft', 'server-pushed-halt', time);
       case 'EXIT':
         log.notice('CC-EEN exit message received by peer');
         return this.#host.restart('remote-exit', time);
@@ -110,6 +111,13 @@ export class ServerMessages {
       if (level === 'warning') log.warning(text);
       else log.info(level === 'info' ? 3 : 4, text);
     }
+  }
+
+  /** The letters in front of a RESTART's or HALT's text, `[PN]text`: without P the login is asked for, or read, again. */
+  #flagsOf(argument: string): string {
+    const flags = /^\[([^\]]*)/.exec(argument)?.[1] ?? '';
+    if (!flags.includes('P')) this.#host.login.forget();
+    return flags;
   }
 
   #authFailed(reason: string, time: Time): void {
