@@ -25,8 +25,6 @@ export interface ContextInput {
   readonly remote: Endpoint;
   /** What the data channel has counted for the peer. */
   readonly counters: () => PeerCounters | undefined;
-  /** Seconds from one key to the next; 0 is never. */
-  readonly renegotiateAfter: number;
   readonly hello: SessionSettings['hello'];
   readonly verify: SessionSettings['verify'];
 }
@@ -42,7 +40,7 @@ export function contextSettings(input: ContextInput): ContextSettings {
     replayWindow: options.data.replayWindow,
     replayTime: options.data.replayTime * 1000,
     renegotiation: {
-      after: input.renegotiateAfter * 1000,
+      after: renegotiationTime(options, random) * 1000,
       bytes: options.tls.renegBytes ?? 0,
       packets: options.tls.renegPackets,
     },
@@ -62,4 +60,16 @@ export function contextSettings(input: ContextInput): ContextSettings {
       verify: input.verify,
     },
   };
+}
+
+/**
+ * Seconds from one key to the next, drawn for each peer from the range of `reneg-sec max min`; 0 is never. A server draws
+ * from the last tenth when it has no minimum, so that its clients do not all come at once (6.1).
+ */
+function renegotiationTime({ tls, mode }: Options, random: RandomFill): number {
+  const { renegSec, renegSecMin = renegSec * (mode === 'server' ? 0.9 : 1) } = tls;
+  const bytes = new Uint8Array(2);
+  random(bytes);
+  const share = (((bytes[0] ?? 0) << 8) | (bytes[1] ?? 0)) / 0xffff;
+  return renegSecMin + (renegSec - renegSecMin) * share;
 }

@@ -2,7 +2,7 @@
  * What we say of ourselves in the key method 2 message: the options string, and as client the peer info.
  * upstream: ssl.c `push_peer_info` (2.6).
  */
-import type { Crypto } from '@seikan/core';
+import { type Crypto, encodeText } from '@seikan/core';
 
 import { Capability } from './negotiation.js';
 import type { Connection, Options } from './options/options.js';
@@ -65,26 +65,38 @@ export interface PeerInfoInput {
   readonly hostFacts: () => HostFacts;
 }
 
-/** The peer info of a client or a p2p peer: lines `KEY=value`. */
+/** Bytes, with a NUL. */
+const MAX_PEER_INFO = 1_536;
+
+/**
+ * The peer info of a client, or of a p2p peer, which tells no more than what is negotiated unless `push-peer-info` is set:
+ * lines `KEY=value`.
+ */
 export function peerInfoText({ options, connection, product, abilities, crypto, hostFacts }: PeerInfoInput): string {
   const ciphers = dataCiphers(options.data, crypto);
-  const lines = [`IV_VER=${product.openvpnVersion}`, `IV_PLAT=${product.platform}`, 'IV_TCPNL=1'];
-  lines.push(`IV_MTU=${largestTunMtu(connection)}`);
-  if (ciphers.includes('AES-128-GCM') && ciphers.includes('AES-256-GCM')) lines.push('IV_NCP=2');
-  lines.push(`IV_CIPHERS=${ciphers.join(':')}`, `IV_PROTO=${localCapabilities(options, abilities, crypto)}`);
-  if (!abilities.offload) lines.push('IV_LZO_STUB=1', 'IV_COMP_STUB=1', 'IV_COMP_STUBv2=1');
   const { pushPeerInfo } = options.tls;
+  const { pull } = options;
+  const isTalkative = pull || pushPeerInfo;
+  const lines: string[] = [];
+  if (isTalkative) lines.push(`IV_VER=${product.openvpnVersion}`, `IV_PLAT=${product.platform}`, 'IV_TCPNL=1');
+  if (pull) lines.push(`IV_MTU=${largestTunMtu(connection)}`);
+  if (pull && ciphers.includes('AES-128-GCM') && ciphers.includes('AES-256-GCM')) lines.push('IV_NCP=2');
+  lines.push(`IV_CIPHERS=${ciphers.join(':')}`, `IV_PROTO=${localCapabilities(options, abilities, crypto)}`);
+  if (isTalkative && !abilities.offload) lines.push('IV_LZO_STUB=1', 'IV_COMP_STUB=1', 'IV_COMP_STUBv2=1');
   if (pushPeerInfo) {
     const { hardwareAddress, tlsLibrary, platformVersion } = hostFacts();
     if (hardwareAddress !== undefined) lines.push(`IV_HWADDR=${hardwareAddress}`);
     lines.push(`IV_SSL=${tlsLibrary}`, `IV_PLAT_VER=${platformVersion}`);
   }
-  lines.push(`IV_GUI_VER=${product.name}_${product.version}`);
+  if (isTalkative) lines.push(`IV_GUI_VER=${product.name}_${product.version}`);
   // What the configuration sets comes last and wins: a front end's own name, the user's own variables.
   for (const { name, value } of options.environment) {
     const isPrivate = name.startsWith('UV_') || name === 'IV_PLAT_VER';
     const isFrontEnd = name === 'IV_GUI_VER' || name === 'IV_SSO';
-    if (isPrivate ? pushPeerInfo : isFrontEnd && options.pull) lines.push(`${name}=${value}`);
+    if (!(isPrivate ? pushPeerInfo : isFrontEnd && isTalkative)) continue;
+    // As upstream does: a message that is longer than a peer's buffer ends the session.
+    const line = `${name}=${value}`;
+    if (encodeText(`${[...lines, line].join('\n')}\n`).length < MAX_PEER_INFO) lines.push(line);
   }
   return `${lines.join('\n')}\n`;
 }

@@ -20,7 +20,7 @@ export function optionsStrings(
     tunMtu: connection.occMtu === 0 ? connection.tunMtu : connection.occMtu,
     tunMtuExtra: connection.tunMtuExtra,
     protocol: connection.protocol,
-    socks: false,
+    socks: connection.proxy?.kind === 'socks',
     pointToPoint:
       options.mode === 'p2p' && !options.pull
         ? { tunIpv6: options.addresses.ipv6 !== undefined, ifconfig: ifconfigWords(options) }

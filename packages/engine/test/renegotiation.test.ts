@@ -24,6 +24,9 @@ function keyIds(host: Host): (number | undefined)[] {
     .filter((id) => id !== undefined);
 }
 
+const sendingKey = ({ commands }: Host): number | undefined =>
+  commands.findLast((command) => command.verb === 'swapKeys')?.primary;
+
 for (const who of ['client', 'server'] as const) {
   test(`the old key goes on when the ${who}'s renegotiation fails, and the next attempt replaces it`, () => {
     const { world, server, client } = blocked(who, 100_000);
@@ -80,4 +83,83 @@ test('reneg-bytes and reneg-pkts replace a key that has carried enough', () => {
     world.run(60_000);
     assert.deepEqual(keyIds(client), [0, 1], `${limit}: the same bytes count once`);
   }
+});
+
+test('the time between keys is drawn from the range of reneg-sec; without one a server draws from the last tenth', () => {
+  for (const [who, range, from, to] of [
+    ['server', '200', 180, 200],
+    ['server', '200 100', 100, 200],
+    ['client', '200 100', 100, 200],
+    ['client', '200', 200, 200],
+  ] as const) {
+    const ages = Array.from({ length: 12 }, (_, seed) => {
+      const world = new World(200 + seed);
+      const timers = (name: string): string => `reneg-sec ${name === who ? range : '0'}\n`;
+      const server = world.add('server', PLAIN_SERVER + timers('server'), '198.51.100.1');
+      const client = world.add('client', PLAIN_CLIENT + timers('client'), '198.51.100.2');
+      world.run(210_000);
+      const said = (who === 'server' ? server : client).log.find((line) => line.startsWith('TLS: soft reset'));
+      return Number(/sec=(\d+)/.exec(said ?? '')?.[1]);
+    });
+    assert.ok(Math.min(...ages) >= from && Math.max(...ages) <= to, `${who} ${range}: ${ages.join(' ')}`);
+    // Twelve draws lie within half of the range once in some hundreds of times; the seeds are fixed.
+    assert.ok(Math.max(...ages) - Math.min(...ages) >= (to - from) / 2, `${who} ${range}: ${ages.join(' ')}`);
+  }
+});
+
+for (const who of ['client', 'server'] as const) {
+  test(`a key that has come near its limit in the data channel is replaced by the ${who}`, () => {
+    const world = new World(31);
+    const server = world.add('server', `${SERVER}reneg-sec 0\n`, '198.51.100.1');
+    const client = world.add('client', `${CLIENT}reneg-sec 0\n`, '198.51.100.2');
+    world.run(10_000);
+    const host = who === 'server' ? server : client;
+    const peer = host.commands.findLast((command) => command.verb === 'newPeer')?.peer;
+    assert.ok(peer !== undefined);
+    host.machine.handleEvent({ event: 'keyLimit', peer, keyId: 0, limit: 'packet-id', hard: false }, world.time);
+    world.drain(host);
+    world.run(12_000);
+    assert.deepEqual(
+      [keyIds(server), keyIds(client)],
+      [
+        [0, 1],
+        [0, 1],
+      ],
+    );
+  });
+}
+
+test('the eighth key of a session has the id of the second: 0 is never used again', () => {
+  const world = new World(32);
+  world.add('server', `${SERVER}reneg-sec 0\n`, '198.51.100.1');
+  const client = world.add('client', `${CLIENT}reneg-sec 20\n`, '198.51.100.2');
+  world.run(200_000);
+  assert.deepEqual(keyIds(client).slice(0, 10), [0, 1, 2, 3, 4, 5, 6, 7, 1, 2]);
+});
+
+test('a new key sends when the peer uses it, or after the time that a login may take', () => {
+  for (const [options, seconds] of [
+    ['reneg-sec 100 100\nhand-window 60\n', 50],
+    ['reneg-sec 100 100\nhand-window 20\n', 20],
+  ] as const) {
+    const world = new World(33);
+    world.add('server', `${PLAIN_SERVER}reneg-sec 0\n`, '198.51.100.1');
+    const client = world.add('client', PLAIN_CLIENT + options, '198.51.100.2');
+    while (keyIds(client).length < 2) world.run(world.now + 100);
+    const installed = world.now;
+    assert.equal(sendingKey(client), 0);
+    world.run(installed + seconds * 1000 - 500);
+    assert.equal(sendingKey(client), 0, options);
+    world.run(installed + seconds * 1000 + 100);
+    assert.equal(sendingKey(client), 1, options);
+  }
+  const world = new World(34);
+  world.add('server', `${PLAIN_SERVER}reneg-sec 0\n`, '198.51.100.1');
+  const client = world.add('client', `${PLAIN_CLIENT}reneg-sec 100\n`, '198.51.100.2');
+  while (keyIds(client).length < 2) world.run(world.now + 100);
+  const peer = client.commands.findLast((command) => command.verb === 'newPeer')?.peer;
+  assert.ok(peer !== undefined);
+  client.machine.handleEvent({ event: 'keyConfirmed', peer, keyId: 1 }, world.time);
+  world.drain(client);
+  assert.equal(sendingKey(client), 1);
 });

@@ -129,7 +129,6 @@ export class TunnelSession implements ContextOwner {
         link,
         remote,
         counters: () => this.counters(),
-        renegotiateAfter: options.tls.renegSec,
         hello: () => this.#hello(connection),
         verify: (_key, certificate, error) => chains.verify(certificate, error),
       }),

@@ -335,7 +335,7 @@ export interface TlsOptions {
   readonly handWindow: number;
   readonly tranWindow: number;
   readonly renegSec: number;
-  /** The lower end of the random range; undefined: 90 % of renegSec on a server, renegSec elsewhere. */
+  /** The lower end of the random range; undefined: 90 % of renegSec on a server, renegSec elsewhere (context-settings.ts). */
   readonly renegSecMin: number | undefined;
   /** Undefined: 64 MB for ciphers with 64-bit blocks, otherwise no limit. 0 is no limit. */
   readonly renegBytes: number | undefined;

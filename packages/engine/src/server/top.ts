@@ -124,7 +124,6 @@ export class Top {
       link: child.link,
       remote: child.remote,
       counters: () => this.settings.readCounters(instance.peer),
-      renegotiateAfter: this.#renegotiateAfter(),
       hello: () => ({ options: this.#stringsOf(child.connection).own }),
       verify: (_key, certificate, error) => instance.chains.verify(certificate, error),
     });
@@ -137,15 +136,5 @@ export class Top {
       this.#optionsStrings = { connection, ...optionsStrings(options, connection, crypto) };
     }
     return this.#optionsStrings;
-  }
-
-  /** A server draws from the last tenth, so that its clients do not all come at once (6.1). */
-  #renegotiateAfter(): number {
-    const { renegSec, renegSecMin } = this.options.tls;
-    const least = renegSecMin ?? renegSec * 0.9;
-    const bytes = new Uint8Array(2);
-    this.settings.random(bytes);
-    const share = (((bytes[0] ?? 0) << 8) | (bytes[1] ?? 0)) / 0xffff;
-    return least + (renegSec - least) * share;
   }
 }
