@@ -156,6 +156,30 @@ inNetworkNamespace(import.meta.filename, () => {
     await end(silent, peer);
   });
 
+  test('a peer with a static key is told that we leave once a second, as it may not have heard it', { skip }, async () => {
+    writeFileSync(file('static.key'), staticKey());
+    const peer = start(stock, 'leave-stock.log', [...left, '--float']);
+    const leaving = start(ours, 'leave-ours.log', [
+      ...secret,
+      '--remote',
+      '127.0.0.1',
+      ...right,
+      '--explicit-exit-notify',
+      '8',
+    ]);
+    await leaving.logged(UP);
+    nft('add table inet deaf');
+    nft('add chain inet deaf in { type filter hook input priority 0; }');
+    nft('add rule inet deaf in udp dport 11950 drop');
+    leaving.kill('SIGTERM');
+    await leaving.logged('SIGTERM received, sending exit notification to peer');
+    nft('delete table inet deaf');
+    await peer.logged('OCC exit message received by peer');
+    assert.equal(await leaving.exit(), 0);
+    assert.match(leaving.log, /SIGTERM\[soft,exit-with-notification\] received, process exiting/);
+    await end(peer);
+  });
+
   test('a tun is opened before the peer is heard, with up-delay after', { skip }, async () => {
     writeFileSync(file('static.key'), staticKey());
     for (const [option, order] of [

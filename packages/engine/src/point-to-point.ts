@@ -144,6 +144,7 @@ export class PointToPoint {
         for (const line of this.#statistics.text(time).trimEnd().split('\n')) this.#log.write('notice', 0, line);
         return undefined;
       case 'SIGHUP':
+        if (this.#phase.name === 'leaving') return this.#restartWhileLeaving(signal, 'hard', time);
         return this.#end(signal, 'hard', time);
       case 'SIGTERM':
       case 'SIGINT':
@@ -221,8 +222,7 @@ export class PointToPoint {
     const phase = this.#phase;
     if (phase.name === 'pausing' && now >= phase.until) this.#begin(time);
     else if (phase.name === 'settling' && now >= phase.until) this.#completed(phase.routeErrors);
-    else if (phase.name === 'leaving' && now >= phase.until)
-      this.#end('SIGTERM', 'soft', time, 'exit-with-notification');
+    else if (phase.name === 'leaving' && now >= phase.until) this.#leaveOn(phase.left - 1, time);
     else if (phase.name === 'calling' && now >= phase.until && phase.missed) this.#peerTimeout(time);
     else if (phase.name === 'calling' && now >= phase.until) {
       this.#log.error('Server poll timeout, restarting');
@@ -362,7 +362,11 @@ export class PointToPoint {
   // Coming down.
 
   #restart(source: SignalSource, reason: string, time: Time, manner: RestartManner = {}): void {
-    if (['ended', 'leaving', 'closing'].includes(this.#phase.name)) return;
+    if (this.#phase.name === 'ended' || this.#phase.name === 'closing') return;
+    if (this.#phase.name === 'leaving') {
+      this.#restartWhileLeaving('SIGUSR1', source, time);
+      return;
+    }
     const { remapUsr1 } = this.#options.process;
     if (manner.message !== undefined) this.#log.write('notice', 0, manner.message);
     if (remapUsr1 === 'SIGHUP') {
@@ -409,13 +413,32 @@ export class PointToPoint {
       return;
     }
     const notify = (this.#session.agreement?.connection ?? this.#connections.current).explicitExitNotify;
-    if (notify > 0 && this.#connections.current.protocol === 'udp' && this.#session.sayGoodbye(time)) {
-      this.#phase = { name: 'leaving', until: time.now + EXIT_NOTICE * notify };
+    if (notify > 0 && this.#connections.current.protocol === 'udp' && this.#session.hasPeer) {
       // Upstream turns a SIGINT into a SIGTERM here.
       this.#log.notice('SIGTERM received, sending exit notification to peer');
+      this.#leaveOn(notify, time, false);
       return;
     }
     this.#end(signal, source, time, reason);
+  }
+
+  #leaveOn(left: number, time: Time, again = true): void {
+    if (left === 0) {
+      this.#end('SIGTERM', 'soft', time, 'exit-with-notification');
+      return;
+    }
+    this.#session.sayGoodbye(again, time);
+    this.#phase = { name: 'leaving', until: time.now + EXIT_NOTICE, left };
+  }
+
+  /** Who was told to end does not begin anew. upstream: sig.c `ignore_restart_signals`. */
+  #restartWhileLeaving(signal: 'SIGUSR1' | 'SIGHUP', source: SignalSource, time: Time): void {
+    if (source === 'hard') {
+      this.#log.notice(`Ignoring ${signal} received during exit notification`);
+      return;
+    }
+    this.#log.notice(`Converting soft ${signal} received during exit notification to SIGTERM`);
+    this.#end('SIGTERM', 'soft', time, 'exit-with-notification');
   }
 
   #end(signal: 'SIGTERM' | 'SIGINT' | 'SIGHUP', source: SignalSource, time: Time, reason = ''): void {

@@ -2,6 +2,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
+import type { TunnelSignal } from '@seikan/engine';
+
 import { type Host, PLAIN_CLIENT, PLAIN_SERVER, World } from './world.js';
 
 const FAILOVER = `${PLAIN_CLIENT}remote 198.51.100.3 1194\n`;
@@ -126,6 +128,31 @@ test('who is told twice to end does not wait until everybody has been told', () 
     world.drain(host);
     assert.equal(host.log.at(-1), 'SIGTERM[hard,] received, process exiting');
   }
+});
+
+test('who is saying goodbye does not begin anew: a signal is ignored, a restart by the server ends it', () => {
+  const world = new World(11);
+  const server = world.add('server', `${PLAIN_SERVER}explicit-exit-notify 1\n`, '198.51.100.1');
+  const client = world.add('client', `${PLAIN_CLIENT}explicit-exit-notify 8\n`, '198.51.100.2');
+  world.run(5_000);
+  const signal = (host: Host, name: TunnelSignal): void => {
+    host.machine.handleSignal(name, world.time);
+    world.drain(host);
+  };
+  const before = client.log.length;
+  for (const name of ['SIGTERM', 'SIGUSR1', 'SIGHUP'] as const) signal(client, name);
+  world.run(8_000);
+  signal(server, 'SIGTERM');
+  world.run(9_000);
+  assert.deepEqual(client.log.slice(before), [
+    'SIGTERM received, sending exit notification to peer',
+    "SENT CONTROL [server]: 'EXIT' (status=1)",
+    'Ignoring SIGUSR1 received during exit notification',
+    'Ignoring SIGHUP received during exit notification',
+    "Connection reset command was pushed by server ('')",
+    'Converting soft SIGUSR1 received during exit notification to SIGTERM',
+    'SIGTERM[soft,exit-with-notification] received, process exiting',
+  ]);
 });
 
 test('an address that there is no route for is left at once', () => {

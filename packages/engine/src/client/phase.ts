@@ -12,12 +12,12 @@ export type Phase =
   /** p2p: everything is up here; the peer may take until `until`. */
   | { readonly name: 'settling'; readonly until: Millis; readonly routeErrors: readonly string[] }
   | { readonly name: 'pausing'; readonly until: Millis }
-  /** EXIT was sent; at `until` the tunnel is closed and the process ends. */
-  | { readonly name: 'leaving'; readonly until: Millis };
+  /** EXIT was sent; it is said again at `until`, or, with none `left`, the process ends. */
+  | { readonly name: 'leaving'; readonly until: Millis; readonly left: number };
 
 /** Stock peers look at their state once a second. */
 export const SETTLING: Millis = 1_500;
 /** The least pause with `auth-retry nointeract`, whatever ended: nobody is there to stop a wrong password. */
 export const UNATTENDED_PAUSE: Millis = 10_000;
-/** How long EXIT is given to leave before everything is closed. */
+/** From one EXIT to the next, and from the last to the end. */
 export const EXIT_NOTICE: Millis = 1_000;

@@ -16,6 +16,7 @@ import {
   type Millis,
   OccType,
   type PeerCounters,
+  type PeerRef,
   parsePeerInfo,
   sameEndpoint,
 } from '@seikan/core';
@@ -104,8 +105,12 @@ export class TunnelSession implements ContextOwner {
     return this.#context?.link === link || this.#staticPeer?.link === link;
   }
 
+  get #peer(): PeerRef | undefined {
+    return this.#staticPeer?.peer ?? this.#context?.peer;
+  }
+
   counters(): PeerCounters | undefined {
-    const peer = this.#staticPeer?.peer ?? this.#context?.peer;
+    const peer = this.#peer;
     return peer === undefined ? undefined : this.#settings.readCounters(peer);
   }
 
@@ -242,15 +247,22 @@ export class TunnelSession implements ContextOwner {
     );
   }
 
-  /** Tells the peer that we leave; false: nobody is there who would understand it. */
-  sayGoodbye(time: Time): boolean {
+  /** Whether a peer is there that would understand a farewell. */
+  get hasPeer(): boolean {
+    return this.#staticPeer?.isHeard ?? this.#context?.peer !== undefined;
+  }
+
+  /** Tells the peer that we leave; a control message is not said `again`, it arrives. */
+  sayGoodbye(again: boolean, time: Time): void {
     const context = this.#context;
-    if (context?.peer === undefined) return false;
-    if (context.negotiated?.exitNotify === true) {
+    if (context?.negotiated?.exitNotify === true) {
+      if (again) return;
       this.#log.info(3, `SENT CONTROL [${this.peerName ?? 'UNDEF'}]: 'EXIT' (status=1)`);
       context.send('EXIT', time);
-    } else this.command({ verb: 'sendMessage', peer: context.peer, plaintext: Uint8Array.of(OccType.exit) });
-    return true;
+      return;
+    }
+    const peer = this.#peer;
+    if (peer !== undefined) this.command({ verb: 'sendMessage', peer, plaintext: Uint8Array.of(OccType.exit) });
   }
 
   /** Gives back the link, for whoever opened it to close. */
