@@ -74,6 +74,8 @@ export async function openvpnMain(argv: readonly string[], network?: NetcfgClien
   }
 }
 
+const EXITING: LogLine = { verb: 1, severity: 'notice', prefix: undefined, text: 'Exiting due to fatal error' };
+
 /** A configuration with its plugins, which are loaded and, where they have a say in it, open. */
 interface Read {
   readonly configuration: Configuration;
@@ -204,7 +206,8 @@ class OpenvpnProcess {
     const quiet = this.#first && this.#daemon !== undefined;
     const warn = (warnings: readonly ConfigWarning[]): void => {
       for (const { level, text } of warnings)
-        if (!quiet) write({ verb: 1, severity: level === 'warning' ? 'warning' : 'notice', prefix: undefined, text });
+        if (!quiet && level === 'warning') write({ verb: 0, severity: 'warning', prefix: undefined, text });
+        else if (!quiet) write({ verb: 1, severity: 'notice', prefix: undefined, text });
     };
     warn(configuration.warnings);
     this.#changeFolder(options.process.cd);
@@ -320,7 +323,7 @@ class OpenvpnProcess {
     release();
     if (failure !== undefined) throw failure;
     if (cause.why === 'fatal') {
-      write({ verb: 0, severity: 'error', prefix: undefined, text: 'Exiting due to fatal error' });
+      write(EXITING);
       await events.plugins.abort();
       return EXIT_ERROR;
     }
@@ -364,7 +367,7 @@ class OpenvpnProcess {
       this.#credentials = answer;
       if (!options.auth.noCache)
         write({
-          verb: 1,
+          verb: 0,
           severity: 'warning',
           prefix: undefined,
           text: 'WARNING: this configuration may cache passwords in memory -- use the auth-nocache option to prevent this',
@@ -418,8 +421,8 @@ function writePid({ options }: Configuration, write: (line: LogLine) => void): v
 }
 
 function fatal(log: LineLog, message: string): void {
-  for (const text of [...message.split('\n'), 'Exiting due to fatal error'])
-    log.write({ verb: 0, severity: 'error', prefix: undefined, text });
+  for (const text of message.split('\n')) log.write({ verb: 0, severity: 'error', prefix: undefined, text });
+  log.write(EXITING);
 }
 
 /** Upstream's lines about a configuration go to standard output without a time. */

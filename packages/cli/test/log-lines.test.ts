@@ -119,4 +119,25 @@ inNetworkNamespace(import.meta.filename, () => {
       assert.ok(first.size > 25, [...first.keys()].join('\n'));
     });
   }
+
+  test('at verb 0 only warnings and what is fatal are logged, as by OpenVPN', { skip: !hasStock }, async () => {
+    const told = async (program: string): Promise<string[][]> => {
+      const start = (text: string, name: string): Running =>
+        new Running(`${text} --verb 0`.split(' '), { program, cwd: folder, logFile: join(folder, `zero-${name}.log`) });
+      const server = start(SERVER, 'server');
+      // The last line that there is of a server: it comes with the socket.
+      await server.logged('Could not determine IPv4/IPv6 protocol');
+      const lost = start(
+        `${CLIENT.replace(' --auth-user-pass login', '')} --remote 127.0.0.1 9 --connect-timeout 1 --connect-retry-max 1`,
+        'lost',
+      );
+      assert.equal(await lost.exit(), 1);
+      server.kill('SIGTERM');
+      assert.equal(await server.exit(), 0);
+      return [server, lost].map(({ log }) => log.trimEnd().split('\n').map(shape).toSorted());
+    };
+    const theirs = await told(stock);
+    assert.ok(theirs.flat().some((line) => line.startsWith('All connections have been connect-retry-max')));
+    assert.deepEqual(await told(ours), theirs);
+  });
 });

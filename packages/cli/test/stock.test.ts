@@ -156,7 +156,9 @@ inNetworkNamespace(import.meta.filename, () => {
     await end(silent, peer);
   });
 
-  test('a peer with a static key is told that we leave once a second, as it may not have heard it', { skip }, async () => {
+  test('a peer with a static key is told that we leave once a second, as it may not have heard it', {
+    skip,
+  }, async () => {
     writeFileSync(file('static.key'), staticKey());
     const peer = start(stock, 'leave-stock.log', [...left, '--float']);
     const leaving = start(ours, 'leave-ours.log', [

@@ -141,7 +141,7 @@ export class PointToPoint {
       case 'SIGUSR1':
         return this.#restart('hard', '', time);
       case 'SIGUSR2':
-        for (const line of this.#statistics.text(time).trimEnd().split('\n')) this.#log.write('notice', 0, line);
+        for (const line of this.#statistics.text(time).trimEnd().split('\n')) this.#log.notice(line);
         return undefined;
       case 'SIGHUP':
         if (this.#phase.name === 'leaving') return this.#restartWhileLeaving(signal, 'hard', time);
@@ -332,7 +332,7 @@ export class PointToPoint {
 
   #completed(routeErrors: readonly string[]): void {
     this.#phase = { name: 'connected' };
-    this.#log.write('notice', 0, 'Initialization Sequence Completed');
+    this.#log.notice('Initialization Sequence Completed');
     const { addresses } = this.#session.agreement?.options ?? this.#options;
     this.#outputs.push({
       output: 'state',
@@ -350,7 +350,7 @@ export class PointToPoint {
     const { timers } = this.#session.agreement?.options ?? this.#options;
     const name = this.#session.peerName ?? 'UNDEF';
     if (timers.pingAction === 'exit') {
-      this.#log.write('notice', 0, `[${name}] Inactivity timeout (--ping-exit), exiting`);
+      this.#log.notice(`[${name}] Inactivity timeout (--ping-exit), exiting`);
       this.#leave('SIGTERM', 'soft', time, 'ping-exit');
       return;
     }
@@ -368,7 +368,7 @@ export class PointToPoint {
       return;
     }
     const { remapUsr1 } = this.#options.process;
-    if (manner.message !== undefined) this.#log.write('notice', 0, manner.message);
+    if (manner.message !== undefined) this.#log.notice(manner.message);
     if (remapUsr1 === 'SIGHUP') {
       this.#end('SIGHUP', 'soft', time, reason);
       return;
@@ -389,7 +389,7 @@ export class PointToPoint {
         this.#fatal(refusal, at);
         return;
       }
-      this.#log.write('notice', 0, `SIGUSR1[${source},${reason}] received, process restarting`);
+      this.#log.notice(`SIGUSR1[${source},${reason}] received, process restarting`);
       this.#scripts.reset();
       this.#pause(manner.pause ?? 0, at);
       this.#state('RECONNECTING', reason);
@@ -466,7 +466,7 @@ export class PointToPoint {
       if (refusal !== undefined) this.#log.write('error', 0, refusal);
       this.#closeSession();
       this.#phase = { name: 'ended' };
-      if (cause.why === 'signal') this.#log.write('notice', 0, cause.text);
+      if (cause.why === 'signal') this.#log.notice(cause.text);
       this.#outputs.push({ output: 'end', cause });
     };
     if (!this.#tun.isOpen) {

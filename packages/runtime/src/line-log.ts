@@ -101,23 +101,24 @@ export class LineLog {
     this.#syslog = undefined;
   }
 
-  /** `mute n`: of lines of one kind in a row only the first n. */
-  #muted({ verb }: LogLine): boolean {
+  /** `mute n`: of lines of one level in a row only the first n. What is for everybody has no level to be muted with. */
+  #muted({ verb, severity }: LogLine): boolean {
     const mute = this.#mute;
     if (mute === 0) return false;
-    if (this.#last?.verb !== verb) {
+    const kind = verb > 1 || (verb === 1 && severity === 'error') ? verb : undefined;
+    if (kind === undefined || this.#last?.verb !== kind) {
       const suppressed = (this.#last?.count ?? 0) - mute;
-      this.#last = { verb, count: 0 };
-      if (suppressed > 0)
-        this.#put({
-          verb: 0,
-          severity: 'notice',
-          prefix: undefined,
-          text: `${suppressed} variation(s) on previous ${mute} message(s) suppressed by --mute`,
-        });
+      this.#last = kind === undefined ? undefined : { verb: kind, count: 0 };
+      if (suppressed > 0) this.#note(`${suppressed} variation(s) on previous ${mute} message(s) suppressed by --mute`);
     }
+    if (this.#last === undefined) return false;
     this.#last.count += 1;
+    if (this.#last.count === mute + 1) this.#note('NOTE: --mute triggered...');
     return this.#last.count > mute;
+  }
+
+  #note(text: string): void {
+    this.#put({ verb: 1, severity: 'notice', prefix: undefined, text });
   }
 
   #put(line: LogLine): void {

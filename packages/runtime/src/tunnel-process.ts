@@ -182,7 +182,7 @@ export class TunnelProcess {
     this.#pump();
     if (signal !== 'SIGUSR2') return;
     for (const text of this.#settings.events?.stats.describe() ?? [])
-      this.#settings.log({ verb: 0, severity: 'notice', prefix: undefined, text });
+      this.#settings.log({ verb: 1, severity: 'notice', prefix: undefined, text });
   }
 
   get #time(): Time {

@@ -58,12 +58,17 @@ test('lines above verb are left out, and errors-to-stderr moves fatal ones', () 
   assert.deepEqual(write(plain, fatal), { output: 'bad\n', errors: '' });
 });
 
-test('mute counts lines of one kind in a row and says how many it kept back', () => {
-  const many = [1, 2, 3, 4].map((n) => line(`same ${n}`, { verb: 3 }));
-  assert.equal(
-    write({ suppressTimestamps: true, mute: 2 }, ...many, line('other')).output,
-    'same 1\nsame 2\n2 variation(s) on previous 2 message(s) suppressed by --mute\nother\n',
-  );
+test('mute counts lines of one level in a row and says how many it kept back; what is for everybody is never kept back', () => {
+  const muted = (...lines: LogLine[]): string[] =>
+    write({ suppressTimestamps: true, mute: 2 }, ...lines)
+      .output.trimEnd()
+      .split('\n');
+  const four = (fields: Partial<LogLine>): LogLine[] => [1, 2, 3, 4].map((n) => line(`${n}`, fields));
+  const kept = ['1', '2', 'NOTE: --mute triggered...', '2 variation(s) on previous 2 message(s) suppressed by --mute'];
+  assert.deepEqual(muted(...four({ verb: 3 }), line('other')), [...kept, 'other']);
+  assert.deepEqual(muted(...four({ verb: 1, severity: 'error' }), line('other')), [...kept, 'other']);
+  for (const fields of [{ verb: 1 }, { verb: 0, severity: 'error' }, { verb: 1, severity: 'warning' }] as const)
+    assert.deepEqual(muted(...four(fields)), ['1', '2', '3', '4']);
 });
 
 test('a log file is emptied by log, kept by log-append, and kept by a daemon that goes on writing it', () => {

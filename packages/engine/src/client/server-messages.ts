@@ -122,7 +122,7 @@ export class ServerMessages {
 
   #authFailed(reason: string, time: Time): void {
     const { log, login, options } = this.#host;
-    log.write('error', 0, `AUTH: Received control message: AUTH_FAILED${reason === '' ? '' : `,${reason}`}`);
+    log.error(`AUTH: Received control message: AUTH_FAILED${reason === '' ? '' : `,${reason}`}`);
     const refusal = login.refused(reason, (text) => log.warning(text));
     if (reason.startsWith('CRV1:') && options.auth.retry !== 'interact')
       log.warning('The server asks a question (dynamic challenge), which is answered with auth-retry interact only');

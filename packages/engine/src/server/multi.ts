@@ -176,7 +176,7 @@ export class Multi implements InstanceHost {
   handleSignal(signal: 'SIGUSR1' | 'SIGUSR2' | 'SIGHUP' | 'SIGTERM' | 'SIGINT', time: Time): void {
     switch (signal) {
       case 'SIGUSR2':
-        for (const line of this.#status.text(1, time).split('\n')) if (line !== '') this.#log.write('notice', 0, line);
+        for (const line of this.#status.text(1, time).split('\n')) if (line !== '') this.#log.notice(line);
         return;
       case 'SIGTERM':
       case 'SIGINT':
@@ -223,7 +223,7 @@ export class Multi implements InstanceHost {
         const { pingAction } = instance.timers;
         const [signal, does] = pingAction === 'exit' ? ['SIGTERM', 'exiting'] : ['SIGUSR1', 'restarting'];
         const name = instance.commonName ?? 'UNDEF';
-        instance.log.write('notice', 0, `[${name}] Inactivity timeout (--ping-${pingAction}), ${does}`);
+        instance.log.notice(`[${name}] Inactivity timeout (--ping-${pingAction}), ${does}`);
         return this.close(instance, `${signal}[soft,ping-${pingAction}] received, client-instance ${does}`, time);
       }
       case 'peerLost': {
@@ -295,7 +295,7 @@ export class Multi implements InstanceHost {
 
   close(instance: Instance, why: string, time: Time): void {
     if (!this.#instances.remove(instance)) return;
-    instance.log.write('notice', 0, why);
+    instance.log.notice(why);
     const was = { connected: instance.wasConnected, hadPeer: instance.context.peer !== undefined };
     this.#reception.forget(instance);
     const { link } = instance.context;
@@ -315,7 +315,7 @@ export class Multi implements InstanceHost {
     this.#log.info(3, `MULTI: multi_init called, r=256 v=256`);
     this.#pool.describe(this.#log);
     this.#log.info(4, `MULTI: room for ${maxClients} clients`);
-    this.#log.write('notice', 0, 'Initialization Sequence Completed');
+    this.#log.notice('Initialization Sequence Completed');
     this.#status.start(time.now);
     this.emit({
       output: 'state',
@@ -408,7 +408,7 @@ export class Multi implements InstanceHost {
         return;
       }
       const text = `${signal}[${source},] received, process ${signal === 'SIGHUP' || signal === 'SIGUSR1' ? 'restarting' : 'exiting'}`;
-      this.#log.write('notice', 0, text);
+      this.#log.notice(text);
       this.emit({ output: 'end', cause: { why: 'signal', signal, source, text } });
     });
   }

@@ -73,7 +73,7 @@ export class Opening {
     const transport = protocol === 'udp' ? 'udp' : 'tcp';
     const family = connection.family ?? (localAddress?.includes(':') === true ? 6 : 4);
     if (connection.family === undefined && localAddress === undefined)
-      log.notice(`Could not determine IPv4/IPv6 protocol. Using AF_INET${family === 6 ? '6' : ''}`);
+      log.write('warning', 0, `Could not determine IPv4/IPv6 protocol. Using AF_INET${family === 6 ? '6' : ''}`);
     const bind = { address: localAddress, port: localPort, family, ipv6Only } as const;
     asks.ask('open-link', { link: LINK, protocol, bind, remote: undefined, mtuDiscover }, (answer, time) => {
       if ('error' in answer) {
