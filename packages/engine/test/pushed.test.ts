@@ -27,7 +27,10 @@ function asks({ outputs }: Host, name: string): number {
 test('explicit-exit-notify: a client that leaves says so', () => {
   const { world, client } = connected(['explicit-exit-notify 2']);
   signal(world, client, 'SIGTERM');
-  assert.equal(client.log.at(-1), 'SIGTERM received, sending exit notification to peer');
+  assert.deepEqual(client.log.slice(-2), [
+    'SIGTERM received, sending exit notification to peer',
+    "SENT CONTROL [server]: 'EXIT' (status=1)",
+  ]);
   world.run(world.now + 3_000);
   assert.equal(client.log.at(-1), 'SIGTERM[soft,exit-with-notification] received, process exiting');
 });

@@ -176,7 +176,7 @@ export class Multi implements InstanceHost {
   handleSignal(signal: 'SIGUSR1' | 'SIGUSR2' | 'SIGHUP' | 'SIGTERM' | 'SIGINT', time: Time): void {
     switch (signal) {
       case 'SIGUSR2':
-        for (const line of this.#status.text(1, time).split('\n')) if (line !== '') this.#log.notice(line);
+        for (const line of this.#status.text(time).split('\n')) if (line !== '') this.#log.notice(line);
         return;
       case 'SIGTERM':
       case 'SIGINT':

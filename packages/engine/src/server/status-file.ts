@@ -4,6 +4,7 @@
  */
 import type { UnixSeconds } from '@seikan/core';
 
+/** Also of one that is not let in yet: `UNDEF`, without addresses, with the cipher that nobody has negotiated. */
 export interface ClientStatus {
   readonly commonName: string;
   readonly realAddress: string;
@@ -15,7 +16,7 @@ export interface ClientStatus {
   readonly username: string | undefined;
   readonly clientId: number;
   readonly peerId: number;
-  readonly cipher: string | undefined;
+  readonly cipher: string;
 }
 
 export interface RouteStatus {
@@ -111,7 +112,7 @@ function formatTable(
       client.username ?? 'UNDEF',
       client.clientId,
       client.peerId,
-      client.cipher ?? '',
+      client.cipher,
     ]),
     ['HEADER', 'ROUTING_TABLE', ...ROUTE_COLUMNS],
     ...status.routes.map((route) => [

@@ -42,20 +42,17 @@ export class Status {
     return this.#writeAt;
   }
 
-  text(version: 1 | 2 | 3, time: Time): string {
-    return formatServerStatus(
-      this.#status(time.wallClock),
-      version,
-      time.wallClock,
-      this.#settings.top.settings.formatTime,
-    );
+  /** In the version that is configured, for the log too. */
+  text({ wallClock }: Time): string {
+    const { options, settings } = this.#settings.top;
+    return formatServerStatus(this.#status(wallClock), options.log.statusVersion, wallClock, settings.formatTime);
   }
 
   #write(time: Time): void {
-    const { status, statusVersion } = this.#settings.top.options.log;
+    const { status } = this.#settings.top.options.log;
     if (status === undefined) return;
     this.#writeAt = time.now + Math.max(1, status.interval) * 1000;
-    this.#settings.emit({ output: 'write-file', path: status.file, text: this.text(statusVersion, time) });
+    this.#settings.emit({ output: 'write-file', path: status.file, text: this.text(time) });
   }
 
   /** When something was last sent to a client, as exactly as this is looked at. */
@@ -69,10 +66,10 @@ export class Status {
   #status(now: UnixSeconds): ServerStatus {
     const { top, instances } = this.#settings;
     const { product, readCounters } = top.settings;
-    const connected = instances.established().map((instance) => ({ instance, counters: readCounters(instance.peer) }));
+    const present = instances.all().map((instance) => ({ instance, counters: readCounters(instance.peer) }));
     return {
       title: `OpenVPN ${product.openvpnVersion} ${product.platform} ${product.name} ${product.version}`,
-      clients: connected.map(({ instance, counters }) => {
+      clients: present.map(({ instance, counters }) => {
         const { received, sent } = instance.traffic(counters);
         return {
           commonName: instance.commonName ?? 'UNDEF',
@@ -85,10 +82,10 @@ export class Status {
           username: instance.username,
           clientId: instance.clientId,
           peerId: instance.peer.index,
-          cipher: instance.context.negotiated?.cipher,
+          cipher: instance.context.negotiated?.cipher ?? top.options.data.cipher,
         };
       }),
-      routes: connected.flatMap(({ instance, counters }) => {
+      routes: present.flatMap(({ instance, counters }) => {
         const lastReference = this.#lastUse(instance, counters?.tunRead ?? 0, now);
         return instance.routes.map((virtualAddress) => ({
           virtualAddress,
