@@ -7,15 +7,16 @@ export { type Endpoint, formatEndpoint, sameEndpoint } from './bytes/endpoint.js
 export { fromHex, toHex } from './bytes/hex.js';
 export { earlier, type Millis, type UnixSeconds } from './bytes/millis.js';
 export { decodeText, encodeText } from './bytes/text.js';
-export type {
-  AeadKey,
-  BlockKey,
-  CbcForm,
-  CipherTraits,
-  Crypto,
-  PacketForm,
-  PacketLayout,
-  RandomFill,
+export {
+  type AeadKey,
+  type BlockKey,
+  type CbcForm,
+  type CipherTraits,
+  type Crypto,
+  cipherOrNone,
+  type PacketForm,
+  type PacketLayout,
+  type RandomFill,
 } from './crypto/crypto.js';
 export { AEAD_PACKET_ID_SIZE, AeadOpener, AeadSealer } from './data/aead-format.js';
 export { BlockOpener, type BlockOptions, BlockSealer } from './data/block-format.js';

@@ -48,7 +48,7 @@ function dataKeys(bytes: Uint8Array, cipher: string, epoch = false): Record<'cli
   const options = {
     crypto,
     material: bytes,
-    cipher: crypto.cipher(cipher),
+    cipher: crypto.cipher(cipher) ?? assert.fail(cipher),
     digest: 'SHA256',
     epoch,
     replayWindow: 64,

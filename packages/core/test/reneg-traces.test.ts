@@ -62,7 +62,7 @@ function assertDataOpens(
       crypto,
       material: exportDataKeys(exporter),
       direction: 'normal',
-      cipher: crypto.cipher('AES-256-GCM'),
+      cipher: crypto.cipher('AES-256-GCM') ?? assert.fail(),
       digest: 'SHA1',
       epoch: false,
       replayWindow: 64,

@@ -5,6 +5,7 @@ import {
   BlockOpener,
   BlockSealer,
   type Crypto,
+  cipherOrNone,
   type DataKey,
   type DataOpener,
   type DataSealer,
@@ -94,9 +95,10 @@ function directions(key: DataKey, ports: KeyPorts): { sealer: DataSealer; opener
       return { sealer, opener: new EpochOpener(crypto, cipher, key.receive.cipher, replay, sealer) };
     }
     case 'block': {
-      const plain = key.cipher.toLowerCase() === 'none';
-      if (!plain && (cipher === undefined || cipher.mode === 'aead')) throw new Error(`no cipher ${key.cipher}`);
-      const common = { crypto, cipher: plain ? undefined : cipher, digest: key.digest, longPacketId: key.longPacketId };
+      const block = cipherOrNone(crypto, key.cipher);
+      if (block === undefined || (block !== 'none' && block.mode === 'aead'))
+        throw new Error(`no cipher ${key.cipher}`);
+      const common = { crypto, cipher: block, digest: key.digest, longPacketId: key.longPacketId };
       return {
         sealer: new BlockSealer({ ...common, key: key.send }, random, unixTime),
         opener: new BlockOpener({ ...common, key: key.receive }, replay),

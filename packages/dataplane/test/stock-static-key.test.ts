@@ -138,7 +138,7 @@ async function exchange(setup: Case): Promise<void> {
       crypto,
       material,
       direction: 'normal',
-      cipher: traits,
+      cipher: traits ?? 'none',
       digest: setup.digest,
       epoch: false,
       replayWindow: 64,

@@ -78,8 +78,8 @@ const formats: readonly (() => Ends)[] = [
   () => block(3, {}),
   () => block(4, { longPacketId: true }),
   () => block(5, { cipher: cipherOf('AES-256-CFB') }),
-  () => block(6, { cipher: undefined }),
-  () => block(7, { cipher: undefined, digest: 'none' }),
+  () => block(6, { cipher: 'none' }),
+  () => block(7, { cipher: 'none', digest: 'none' }),
 ];
 
 const plaintext = Uint8Array.from({ length: 40 }, (_, i) => i);

@@ -9,6 +9,7 @@ import {
   AeadSealer,
   BlockOpener,
   BlockSealer,
+  cipherOrNone,
   type DataOpener,
   type DataSealer,
   deriveDataKey,
@@ -45,9 +46,8 @@ export function testCrypto(options: Options, say: (line: string) => void): void 
 function directions({ data }: Options): { seal: DataSealer; open: DataOpener } {
   if (data.secret === undefined) throw new TypeError('a self-test without a key');
   const crypto = createCrypto();
-  const cipher = crypto.cipher(data.cipher);
-  if (cipher === undefined && data.cipher.toLowerCase() !== 'none')
-    throw new MaterialError(`Cipher ${data.cipher} not supported`);
+  const cipher = cipherOrNone(crypto, data.cipher);
+  if (cipher === undefined) throw new MaterialError(`Cipher ${data.cipher} not supported`);
   const material = readStaticKey(data.secret.key, 'secret');
   const replay = { size: data.replayWindow, time: data.replayTime * 1000 };
   const key = deriveDataKey({
@@ -63,13 +63,13 @@ function directions({ data }: Options): { seal: DataSealer; open: DataOpener } {
     longPacketId: false,
   });
   material.fill(0);
-  const common = { crypto, cipher, digest: data.auth, longPacketId: false };
+  const block = { crypto, cipher, digest: data.auth, longPacketId: false };
   const pair =
-    cipher?.mode === 'aead'
+    cipher !== 'none' && cipher.mode === 'aead'
       ? { seal: new AeadSealer(crypto, cipher, key.send), open: new AeadOpener(crypto, cipher, key.receive, replay) }
       : {
-          seal: new BlockSealer({ ...common, key: key.send }, randomFillSync, () => Math.floor(Date.now() / 1000)),
-          open: new BlockOpener({ ...common, key: key.receive }, replay),
+          seal: new BlockSealer({ ...block, key: key.send }, randomFillSync, () => Math.floor(Date.now() / 1000)),
+          open: new BlockOpener({ ...block, key: key.receive }, replay),
         };
   wipeDataKey(key);
   return pair;

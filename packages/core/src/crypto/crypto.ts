@@ -38,13 +38,18 @@ export interface Crypto {
 export interface CipherTraits {
   /** OpenVPN's spelling, as it stands in `data-ciphers` and in a push reply: `AES-256-GCM`, `CHACHA20-POLY1305`, `AES-256-CBC`. */
   readonly name: string;
-  readonly mode: 'aead' | 'cbc' | 'cfb' | 'ofb' | 'none';
+  readonly mode: 'aead' | 'cbc' | 'cfb' | 'ofb';
   /** Bytes of key material. */
   readonly keySize: number;
   /** Bytes of the IV or nonce. */
   readonly ivSize: number;
   /** Bytes of one block: 16 for AES, 8 for Blowfish and 3DES, 1 for a stream. */
   readonly blockSize: number;
+}
+
+/** By name, where `none` is allowed but has to be said. Undefined: it does not exist here. */
+export function cipherOrNone(crypto: Crypto, name: string): CipherTraits | 'none' | undefined {
+  return name === 'none' ? name : crypto.cipher(name);
 }
 
 /** An AEAD key with a 12-byte nonce and a 16-byte tag. The caller never uses a nonce twice. */

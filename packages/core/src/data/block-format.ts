@@ -31,8 +31,7 @@ import type { Packet } from './packet.js';
 
 export interface BlockOptions {
   readonly crypto: Crypto;
-  /** `undefined` is `cipher none`. */
-  readonly cipher: CipherTraits | undefined;
+  readonly cipher: CipherTraits | 'none';
   /** `none` is `auth none`. */
   readonly digest: string;
   readonly key: DirectionKey;
@@ -47,7 +46,7 @@ const HEADER_SIZES = [4, 1, 0];
 /** What both directions know of the layout. */
 class BlockLayout {
   readonly crypto: Crypto;
-  readonly mode: CipherTraits['mode'];
+  readonly mode: CipherTraits['mode'] | 'none';
   readonly blockKey: BlockKey | undefined;
   readonly ivSize: number;
   readonly digest: string | undefined;
@@ -59,7 +58,7 @@ class BlockLayout {
 
   constructor({ crypto, cipher, digest, key, longPacketId }: BlockOptions) {
     this.crypto = crypto;
-    this.mode = cipher?.mode ?? 'none';
+    this.mode = cipher === 'none' ? cipher : cipher.mode;
     this.digest = digest.toLowerCase() === 'none' ? undefined : digest;
     this.digestSize = this.digest === undefined ? 0 : (crypto.digestSize(this.digest) ?? 0);
     this.hmacKey = key.auth.slice();
@@ -67,9 +66,9 @@ class BlockLayout {
     const idSize = this.longId ? LONG_ID : SHORT_ID;
     this.idSize = this.idInIv ? 0 : idSize;
     const form: CbcForm = { digest: this.digest, macKey: this.hmacKey, idSize, headerSizes: HEADER_SIZES };
-    const plain = cipher === undefined || cipher.mode === 'none';
-    this.blockKey = plain ? undefined : crypto.blockKey(cipher, key.cipher, this.mode === 'cbc' ? form : undefined);
-    this.ivSize = this.blockKey === undefined ? 0 : (cipher?.ivSize ?? 0);
+    this.blockKey =
+      cipher === 'none' ? undefined : crypto.blockKey(cipher, key.cipher, this.mode === 'cbc' ? form : undefined);
+    this.ivSize = cipher === 'none' ? 0 : cipher.ivSize;
   }
 
   get slots(): readonly number[] | undefined {

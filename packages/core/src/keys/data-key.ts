@@ -35,8 +35,8 @@ export interface DataKeyOptions {
   readonly material: Uint8Array;
   /** A TLS client is `normal` (it sends with key 0), a TLS server `inverse`; static keys as configured. */
   readonly direction: KeyDirection;
-  /** `undefined`: `cipher none`. */
-  readonly cipher: CipherTraits | undefined;
+  /** `none` has to be said: a cipher that does not exist is no reason to send plain text. */
+  readonly cipher: CipherTraits | 'none';
   /** `auth`, for ciphers that are not AEAD; `none` is without an HMAC. The options have made sure that it exists. */
   readonly digest: string;
   /** Both ends agreed on `aead-epoch`. AEAD only. */
@@ -51,8 +51,10 @@ const IMPLICIT_IV_SIZE = 8;
 /** Cuts the material to what the cipher needs, into copies that the caller wipes (`wipeDataKey`) once they are installed. */
 export function deriveDataKey(options: DataKeyOptions): DataKey {
   const { crypto, material, direction, cipher, digest, epoch, replayWindow, replayTime, longPacketId } = options;
-  const format = cipher?.mode !== 'aead' ? 'block' : epoch ? 'epoch' : 'aead';
-  const cipherSize = format === 'epoch' ? EPOCH_SECRET_SIZE : (cipher?.keySize ?? 0);
+  const plain = cipher === 'none';
+  const format = plain || cipher.mode !== 'aead' ? 'block' : epoch ? 'epoch' : 'aead';
+  const keySize = plain ? 0 : cipher.keySize;
+  const cipherSize = format === 'epoch' ? EPOCH_SECRET_SIZE : keySize;
   const authSizes = {
     aead: IMPLICIT_IV_SIZE,
     epoch: 0,
@@ -65,7 +67,7 @@ export function deriveDataKey(options: DataKeyOptions): DataKey {
   const { send, receive } = keyHalves(material, direction);
   return {
     format,
-    cipher: cipher?.name ?? 'none',
+    cipher: plain ? cipher : cipher.name,
     digest,
     send: cut(send),
     receive: cut(receive),

@@ -6,6 +6,7 @@
  */
 import {
   type Crypto,
+  cipherOrNone,
   type DataKey,
   deriveDataKey,
   exportP2pPeerId,
@@ -141,11 +142,14 @@ export function agreeOnStaticKey(options: Options, connection: Connection): Agre
 /** The data key of static key mode; its packet ids carry the time, since the key outlives every process. */
 export function staticDataKey({ data }: Options, material: StaticKey, crypto: Crypto): DataKey {
   const direction = data.secret?.direction;
+  const cipher = cipherOrNone(crypto, data.cipher);
+  if (cipher === undefined)
+    throw new Error(`the configuration names a cipher that does not exist here: ${data.cipher}`);
   return deriveDataKey({
     crypto,
     material,
     direction: direction === undefined ? 'bidirectional' : direction === 0 ? 'normal' : 'inverse',
-    cipher: crypto.cipher(data.cipher),
+    cipher,
     digest: data.auth,
     epoch: false,
     replayWindow: data.replayWindow,
