@@ -3,7 +3,8 @@
  * `npm run build` runs it after the compiler.
  *
  *   openvpn, worker-main                    one CommonJS script each, with the code that V8 has compiled of it (start-cached.cjs)
- *   seikan, seikan-netcfg, plugin-worker    ES modules, and chunks that they share
+ *   seikan, seikan-netcfg, plugin-worker,
+ *   port-share-worker                       ES modules, and chunks that they share
  *
  * `import.meta.url` keeps meaning the compiled file where it was written: what lies beside that (the addon, workers,
  * helper programs) is found from there.
@@ -18,7 +19,11 @@ const root = resolve(import.meta.dirname, '..');
 const outdir = join(root, 'packages/cli/dist/bundle');
 
 /** Threads are programs of their own: they stand beside the bundle that starts them. */
-const threads = { 'worker-main.js': 'worker-main.cjs', 'plugin-worker.js': 'plugin-worker.mjs' };
+const threads = {
+  'worker-main.js': 'worker-main.cjs',
+  'plugin-worker.js': 'plugin-worker.mjs',
+  'port-share-worker.js': 'port-share-worker.mjs',
+};
 
 /** `here`: what a bundle's own URL is called in it. */
 function ownPlace(here) {
@@ -66,6 +71,7 @@ await build({
     'cli/dist/bin/seikan.js',
     'netcfg/dist/bin/seikan-netcfg.js',
     'plugin-host/dist/plugin-worker.js',
+    'runtime/dist/port-share-worker.js',
   ]),
   entryNames: '[name]',
   splitting: true,

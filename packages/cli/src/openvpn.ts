@@ -40,6 +40,7 @@ import {
   loadProviders,
   MaterialError,
   type Materials,
+  PortShare,
   ProcessPrivileges,
   readCredentials,
   readMaterials,
@@ -107,6 +108,7 @@ class OpenvpnProcess {
   readonly #folder = process.cwd();
   /** Kept over every restart: after `chroot` no new one could be started. */
   readonly #thread = new DataThread();
+  readonly #portShare = new PortShare();
   #privileges: ProcessPrivileges | undefined;
   #passphrase: string | undefined;
   #credentials: UserPass | undefined;
@@ -136,6 +138,7 @@ class OpenvpnProcess {
       return await this.#runUntilEnd();
     } finally {
       await this.#thread.end();
+      await this.#portShare.end();
     }
   }
 
@@ -240,6 +243,8 @@ class OpenvpnProcess {
       startTime: Math.floor(Date.now() / 1000 - process.uptime()),
       daemon: this.#daemon !== undefined,
     });
+    const { portShare } = options.server;
+    if (portShare !== undefined) await this.#portShare.open(portShare, write);
     await plugins.open(2, environment);
     // A client's tun and the end of its privileges come with its connection, which its plugins are to see.
     if (options.mode !== 'server') for (const point of [3, 4] as const) await plugins.open(point, environment);
@@ -311,6 +316,7 @@ class OpenvpnProcess {
       materials,
       files,
       thread: this.#thread,
+      portShare: this.#portShare,
       network: this.#network,
       offload,
       events,

@@ -80,6 +80,18 @@ export class ControlLinks {
         report({ event: 'linkUp', link: accepted, listener: id, remote });
         if (this.#links.get(accepted) === connection) this.#start(accepted, connection);
       },
+      became: (other) => {
+        if (this.#links.get(id) !== link) {
+          other.close();
+          return;
+        }
+        this.#links.set(id, other);
+        this.#start(id, other);
+      },
+      foreign: (fd, begun) => {
+        this.#links.delete(id);
+        report({ event: 'linkForeign', link: id, fd, begun });
+      },
       connected: (remote) => report({ event: 'linkUp', link: id, listener: undefined, remote }),
       failed: (text, unreachable) => report({ event: 'linkError', link: id, text, unreachable }),
       down: (reason) => {

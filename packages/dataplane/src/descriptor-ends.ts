@@ -23,8 +23,8 @@ export type LinkSource =
     }
   /** UDP through a SOCKS proxy, for as long as the connection `control` stays. */
   | { readonly kind: 'socks-udp'; readonly fd: number; readonly control: number; readonly relay: Endpoint }
-  /** `queueLimit` is that of the connections. */
-  | { readonly kind: 'tcp-listener'; readonly fd: number; readonly queueLimit: number };
+  /** `queueLimit` is that of the connections. `shared`: those that do not speak OpenVPN are given back. */
+  | { readonly kind: 'tcp-listener'; readonly fd: number; readonly queueLimit: number; readonly shared: boolean };
 
 export interface TunSource {
   readonly fd: number;
@@ -59,6 +59,7 @@ export function descriptorEnds(readiness: Readiness, packetwise = false): Ends<L
             readiness,
             workspace,
             queueLimit: source.queueLimit,
+            shared: source.shared,
             packetwise,
           });
         default:

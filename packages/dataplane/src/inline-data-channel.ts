@@ -239,6 +239,18 @@ export class InlineDataChannel implements DataChannel<PacketLink, PacketTun> {
         this.#report({ event: 'linkUp', link: accepted, listener: id, remote });
         if (this.#links.get(accepted) === connection) this.#startLink(accepted, connection);
       },
+      became: (other) => {
+        if (this.#links.get(id) !== link) {
+          other.close();
+          return;
+        }
+        this.#holdLink(id, other);
+        this.#startLink(id, other);
+      },
+      foreign: (fd, begun) => {
+        this.#links.delete(id);
+        this.#report({ event: 'linkForeign', link: id, fd, begun });
+      },
       drained: () => this.#tun?.pause?.(false),
       connected: (remote) => this.#report({ event: 'linkUp', link: id, listener: undefined, remote }),
       failed: (text, unreachable) => this.#report({ event: 'linkError', link: id, text, unreachable }),

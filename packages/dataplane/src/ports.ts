@@ -25,6 +25,10 @@ export interface LinkReceiver {
   datagrams(batch: PacketBatch, count: number, from: readonly Endpoint[]): void;
   /** A listener has a new connection. */
   accepted(connection: PacketLink, remote: Endpoint): void;
+  /** A connection on a shared port turned out to be this link, which takes its place and is to be started. */
+  became?(link: PacketLink): void;
+  /** Or it speaks something else: the descriptor is the receiver's, `begun` was read from it. The link is over. */
+  foreign?(fd: number, begun: Uint8Array): void;
   /** A connection that we make is up. */
   connected(remote: Endpoint): void;
   /** A link that was congested takes packets again. */

@@ -24,6 +24,7 @@ import {
 import type { SealRun } from './packet-lane.js';
 import type { LinkReceiver, LinkSocket, PacketLink } from './ports.js';
 import { type DescriptorWatch, eventLoop, type Readiness } from './readiness.js';
+import { UndecidedLink } from './undecided-link.js';
 
 export interface TcpLinkOptions {
   readonly readiness?: Readiness;
@@ -35,6 +36,8 @@ export interface TcpLinkOptions {
   readonly queueLimit?: number;
   /** Never reads further than to the end of a packet, so that the kernel can take the socket over behind any of them. */
   readonly packetwise?: boolean;
+  /** What was read of the stream already, less than a packet. Borrowed. */
+  readonly begun?: Uint8Array;
 }
 
 const LENGTH_SIZE = 2;
@@ -108,6 +111,11 @@ export class TcpLink implements PacketLink {
     this.#queueLimit = queueLimit;
     this.#packetwise = options.packetwise ?? false;
     this.#connecting = connecting;
+    if (options.begun !== undefined) {
+      this.#partial = new Uint8Array(LENGTH_SIZE + workspace.capacity);
+      this.#partial.set(options.begun);
+      this.#partialSize = options.begun.length;
+    }
     this.#from = Array.from({ length: SLOTS }, () => remote);
     this.#watch = readiness.watch(socket.descriptor.fd, (readable, writable) => this.#ready(readable, writable));
   }
@@ -322,6 +330,8 @@ export interface TcpListenLinkOptions {
   readonly queueLimit?: number;
   /** Of its connections. */
   readonly packetwise?: boolean;
+  /** Another service is behind the same port: connections are told apart by their first bytes. */
+  readonly shared?: boolean;
 }
 
 /** Connections taken in one turn of the event loop. */
@@ -379,7 +389,11 @@ export class TcpListenLink implements PacketLink {
         return;
       }
       const { socket, remote } = accepted;
-      const connection = new TcpLink(socket, { ...this.#options, remote, workspace: this.#workspace });
+      const options = { ...this.#options, remote, workspace: this.#workspace };
+      const { readiness = eventLoop, shared = false } = options;
+      const connection = shared
+        ? new UndecidedLink(socket, readiness, (begun) => new TcpLink(socket, { ...options, begun }))
+        : new TcpLink(socket, options);
       this.#receiver?.accepted(connection, remote);
     }
   }

@@ -18,6 +18,7 @@ import type {
   PeerCounters,
   PeerRef,
 } from '@seikan/core';
+import { Descriptor } from '@seikan/native';
 
 import { ControlRing } from './control-ring.js';
 import { CounterTable } from './counters.js';
@@ -151,7 +152,12 @@ export class WorkerDataChannel<Link = LinkSource, Tun = TunSource> implements Da
         this.#deliverControl(life, position);
         return;
       }
-      if (message.channel !== this.#number) continue;
+      if (message.channel !== this.#number) {
+        // Nobody is there to take it.
+        if (message.event.event === 'linkForeign')
+          new Descriptor(message.event.fd, 'connection of a channel before').close();
+        continue;
+      }
       this.#deliverControl(life, message.ring);
       this.#note(message.event);
       if (!this.#closed) this.#onEvent(message.event);

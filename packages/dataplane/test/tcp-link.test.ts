@@ -20,8 +20,13 @@ class Record {
   readonly connections: { readonly link: PacketLink; readonly remote: Endpoint }[] = [];
   readonly connected: Endpoint[] = [];
   readonly downs: string[] = [];
+  readonly foreign: { readonly fd: number; readonly begun: Uint8Array }[] = [];
+  became: Record | undefined;
+
+  link: PacketLink;
 
   constructor(link: PacketLink) {
+    this.link = link;
     link.start({
       datagrams: (batch, count) => {
         for (let i = 0; i < count; i += 1) {
@@ -32,16 +37,21 @@ class Record {
       },
       accepted: (connection, remote) => this.connections.push({ link: connection, remote }),
       connected: (remote) => this.connected.push(remote),
+      became: (other) => {
+        this.became = new Record(other);
+        this.link = other;
+      },
+      foreign: (fd, begun) => this.foreign.push({ fd, begun }),
       down: (reason) => this.downs.push(reason),
     });
   }
 }
 
 /** A listening link, and a plain socket that has connected to it. */
-async function acceptedLink(queueLimit = 64) {
+async function acceptedLink(queueLimit = 64, shared = false) {
   const listener = TcpListener.open({ family: 4, bind: { address: '127.0.0.1', port: 0 } });
   const { port } = listener.address;
-  const listening = new TcpListenLink(listener, { queueLimit });
+  const listening = new TcpListenLink(listener, { queueLimit, shared });
   const listened = new Record(listening);
   const plain = connect(port, '127.0.0.1');
   await until(() => listened.connections.length === 1);
@@ -51,7 +61,7 @@ async function acceptedLink(queueLimit = 64) {
   assert.deepEqual(connection.remote, { family: 4, address: '127.0.0.1', port: plainPort });
   const record = new Record(connection.link);
   const close = () => {
-    connection.link.close();
+    record.link.close();
     listening.close();
     plain.destroy();
   };
@@ -183,4 +193,84 @@ test('a connection that is refused is reported as down', async () => {
   const record = new Record(new TcpLink(TcpSocket.connect(remote, { family: 4 }), { remote, connecting: true }));
   await until(() => record.downs.length > 0);
   assert.deepEqual(record.downs, ['Connection refused']);
+});
+
+/** How openvpn 2.6.14 was seen to judge the first bytes of a connection. */
+const openings: readonly (readonly [string, 'ours' | 'foreign' | 'waits'])[] = [
+  ['474554', 'foreign'],
+  ['160301', 'foreign'],
+  ['4745', 'foreign'],
+  ['0000', 'foreign'],
+  ['000d38', 'foreign'],
+  ['000e38', 'ours'],
+  ['00ff38', 'ours'],
+  ['010038', 'foreign'],
+  ['000e39', 'foreign'],
+  ['000e3a', 'foreign'],
+  ['001040', 'foreign'],
+  ['001050', 'foreign'],
+  ['014f50', 'foreign'],
+  ['015050', 'ours'],
+  ['04fe50', 'ours'],
+  ['04ff50', 'foreign'],
+  ['00', 'waits'],
+  ['47', 'waits'],
+  ['ff', 'waits'],
+  ['0010', 'waits'],
+];
+
+test('a connection on a shared port is judged by its first bytes, also when they come one by one', async () => {
+  for (const split of [false, true])
+    for (const [hex, verdict] of openings) {
+      const { record, plain, close } = await acceptedLink(64, true);
+      plain.setNoDelay(true);
+      const bytes = Buffer.from(hex, 'hex');
+      for (const part of split ? bytes : [bytes]) {
+        plain.write(split ? Uint8Array.of(part as number) : (part as Buffer));
+        await sleep(2);
+      }
+      // The next byte stays where it is until it is known whose it is.
+      if (verdict !== 'waits') plain.write('x');
+      await until(() => verdict === 'waits' || record.became !== undefined || record.foreign.length === 1);
+      const [foreign] = record.foreign;
+      assert.equal(foreign !== undefined, verdict === 'foreign', hex);
+      assert.equal(record.became !== undefined, verdict === 'ours', hex);
+      if (foreign !== undefined) {
+        const taken = new TcpSocket(foreign.fd);
+        const rest = new Uint8Array(8);
+        let size = 0;
+        await until(() => {
+          const count = taken.read(rest, size, rest.length - size);
+          if (count > 0) size += count;
+          return foreign.begun.length + size === bytes.length + 1;
+        });
+        assert.equal(Buffer.from([...foreign.begun, ...rest.subarray(0, size)]).toString('hex'), `${hex}78`);
+        taken.close();
+      }
+      close();
+    }
+});
+
+test('on a shared port the packet that began a session comes whole, and those behind it', async () => {
+  const { record, remote, plain, close } = await acceptedLink(64, true);
+  const first = new Uint8Array(54).fill(1);
+  first[0] = 0x38;
+  const second = new Uint8Array(1_400).fill(2);
+  plain.write(Buffer.concat([frame(first), frame(second)]));
+  await until(() => record.became?.packets.length === 2);
+  assert.deepEqual(record.became?.packets, [first, second]);
+  assert(record.link.send(second, 0, second.length, remote));
+  record.link.flush();
+  assert.deepEqual(Buffer.from(await readAll(plain, 1_402)), Buffer.from(frame(second)));
+  plain.destroy();
+  await until(() => record.became?.downs.length === 1);
+  close();
+});
+
+test('a connection on a shared port that ends before it was judged is down, and closed', async () => {
+  const { record, plain, close } = await acceptedLink(64, true);
+  plain.end('G');
+  await until(() => record.downs.length === 1);
+  assert.deepEqual(record.downs, ['closed by the peer']);
+  close();
 });

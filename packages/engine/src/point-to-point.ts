@@ -211,6 +211,7 @@ export class PointToPoint {
       case 'floatConflict':
       case 'peerDeleted':
       case 'learned':
+      case 'linkForeign':
         return;
       default:
         event satisfies never;

@@ -17,6 +17,7 @@ export {
 export { chooseOffload, offloadVersion } from './offload-choice.js';
 export { OffloadedTun, type OffloadedTunOptions } from './offloaded-tun.js';
 export { servePluginTrace, socketOf, tracedProcesses } from './plugin-trace.js';
+export { PortShare } from './port-share.js';
 export { ProcessPrivileges } from './process-privileges.js';
 export { configuredPlugins, eventLog, pluginFolder, tunnelEvents } from './tunnel-events.js';
 export { type EventRunner, TunnelProcess, type TunnelProcessSettings } from './tunnel-process.js';

@@ -73,7 +73,8 @@ export async function openLink(
       case 'tcp-server': {
         const listener = TcpListener.open({ ...common, noDelay: true });
         const local = listener.address;
-        channel.openLink(link, { kind: 'tcp-listener', fd: listener.descriptor.release(), queueLimit });
+        const shared = options.server.portShare !== undefined;
+        channel.openLink(link, { kind: 'tcp-listener', fd: listener.descriptor.release(), queueLimit, shared });
         return { local };
       }
       case 'tcp-client': {

@@ -5,10 +5,9 @@
  *   data channel ──events──▶ machine ──outputs──▶ commands to the data channel, asks to the system, log lines
  *        timer ─────────────────▲ ▲── answers, signals
  */
-import { lookup } from 'node:dns/promises';
 import { readFile } from 'node:fs/promises';
 
-import type { DataChannelEvent, Endpoint, LinkId, PeerRef, UnixSeconds } from '@seikan/core';
+import type { DataChannelEvent, LinkId, PeerRef, UnixSeconds } from '@seikan/core';
 import { atTurnEnd, type DataThread, type LinkSource } from '@seikan/dataplane';
 import type { KernelOffload } from '@seikan/dco';
 import {
@@ -40,10 +39,11 @@ import { formatLocalTime } from './line-log.js';
 import { openLink } from './links.js';
 import { type Materials, reasonOf } from './materials.js';
 import { type CarrierOptions, inKernel, inThread, type PacketCarrier } from './packet-carrier.js';
+import type { PortShare } from './port-share.js';
 import { ProxyLogins } from './proxy-logins.js';
 import { RandomPool } from './random-pool.js';
+import { resolveHost } from './resolve-host.js';
 import { keepRevocations, revokedSerials } from './revocations.js';
-import { scopedEndpoint } from './scoped-address.js';
 import { TunnelDns } from './tunnel-dns.js';
 import type { TunnelHost } from './tunnel-tun.js';
 
@@ -67,6 +67,8 @@ export interface TunnelProcessSettings {
   readonly network?: NetcfgClient | undefined;
   /** The kernel moves them instead. */
   readonly offload?: KernelOffload | undefined;
+  /** `port-share`: takes connections that do not speak OpenVPN. */
+  readonly portShare?: PortShare | undefined;
   /** Status and pool; they outlive a soft restart. */
   readonly files: KeptFiles;
   /** User name and password of a client, when the configuration asks for them. */
@@ -190,6 +192,7 @@ export class TunnelProcess {
   }
 
   #handleEvent(event: DataChannelEvent): void {
+    if (event.event === 'linkForeign') this.#settings.portShare?.take(event.fd, event.begun);
     this.#machine.handleEvent(event, this.#time);
     this.#pump();
   }
@@ -371,29 +374,6 @@ function dnsObstacle({ process: { user, group, chroot } }: Options): string | un
   const dropping = user ?? group ?? chroot;
   if (dropping === undefined) return undefined;
   return 'with user, group or chroot this process could not take it back ("dns-updown disable" leaves out this line)';
-}
-
-/** What libc says of a name that cannot be resolved, by node's code. */
-const RESOLVER_TEXTS: Readonly<Record<string, string>> = {
-  ENOTFOUND: 'Name or service not known',
-  EAI_AGAIN: 'Temporary failure in name resolution',
-  EAI_FAIL: 'Non-recoverable failure in name resolution',
-};
-
-async function resolveHost(
-  host: string,
-  port: number,
-  family: 4 | 6 | undefined,
-): Promise<{ addresses: Endpoint[] } | AskFailure> {
-  try {
-    const found = await lookup(host, { all: true, family: family ?? 0, order: 'verbatim' });
-    return {
-      addresses: found.map((one) => scopedEndpoint(one.address, one.family === 6 ? 6 : 4, port)),
-    };
-  } catch (error) {
-    const { code = '' } = error as NodeJS.ErrnoException;
-    return { error: RESOLVER_TEXTS[code] ?? reasonOf(error) };
-  }
 }
 
 async function readText(path: string): Promise<{ text: string } | AskFailure> {

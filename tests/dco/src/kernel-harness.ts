@@ -176,7 +176,8 @@ class ChannelOfSuite implements Harness {
     this.#release();
     const listener = TcpListener.open({ family: 4, bind: { address: HOST, port: 0 } });
     const { address } = listener;
-    this.#channel.openLink(id, { kind: 'tcp-listener', fd: listener.descriptor.release(), queueLimit: QUEUE_LIMIT });
+    const fd = listener.descriptor.release();
+    this.#channel.openLink(id, { kind: 'tcp-listener', fd, queueLimit: QUEUE_LIMIT, shared: false });
     return {
       connect: (remote) => {
         const socket = TcpSocket.connect(address, { family: 4, bind: remote, reuseAddress: true });

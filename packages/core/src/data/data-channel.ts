@@ -108,6 +108,11 @@ export type DataChannelEvent =
       readonly listener: LinkId | undefined;
       readonly remote: Endpoint;
     }
+  /**
+   * A connection on a shared port does not speak OpenVPN: the link is gone, the socket's descriptor is the receiver's, and
+   * `begun` was read from it.
+   */
+  | { readonly event: 'linkForeign'; readonly link: LinkId; readonly fd: number; readonly begun: Uint8Array }
   /** A link is gone: closed by the peer, reset, a bad length, or the socket failed. */
   | { readonly event: 'linkDown'; readonly link: LinkId; readonly reason: string }
   /**

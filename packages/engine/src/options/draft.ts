@@ -384,6 +384,7 @@ function defaultOptions(tempDirectory: string): Mutable<Options> {
       connectFreq: undefined,
       connectFreqInitial: { count: 100, seconds: 10 },
       tcpQueueLimit: 64,
+      portShare: undefined,
       tempDirectory,
     },
     scripts: {

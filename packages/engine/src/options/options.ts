@@ -410,6 +410,12 @@ export interface Pool {
   readonly netmask: string | undefined;
 }
 
+export interface PortShareOptions {
+  readonly host: string;
+  readonly port: number;
+  readonly journal: string | undefined;
+}
+
 export interface ServerOptions {
   readonly pool: Pool | undefined;
   readonly poolIpv6: { readonly base: string; readonly bits: number } | undefined;
@@ -424,6 +430,8 @@ export interface ServerOptions {
   readonly connectFreq: { readonly count: number; readonly seconds: number } | undefined;
   readonly connectFreqInitial: { readonly count: number; readonly seconds: number };
   readonly tcpQueueLimit: number;
+  /** Who gets connections that do not speak OpenVPN. `journal`: a folder of files that say where they come from. */
+  readonly portShare: PortShareOptions | undefined;
   readonly tempDirectory: string;
 }
 

@@ -138,6 +138,13 @@ function verifyServer(draft: Draft): void {
       '--connect-freq only works with --mode server --proto udp.  Try --max-clients instead.',
       'TCP connections are not counted.',
     );
+  if (connection?.protocol === 'udp' && server.portShare !== undefined)
+    refuseWith(
+      'port-share',
+      '--port-share only works in TCP server mode (--proto values of tcp-server, tcp4-server, or tcp6-server)',
+      'Other services are told apart by the first bytes of a connection.',
+      'Write "proto tcp-server".',
+    );
   if (device.type === 'tun' && device.topology !== 'subnet' && server.pool?.netmask !== undefined)
     refuseWith(
       'ifconfig-pool',
@@ -252,6 +259,12 @@ function verifyNotServer(draft: Draft): void {
   for (const [directive, shown] of serverOnly) if (draft.given.has(directive)) need(directive, shown);
   if (options.server.connectFreq !== undefined) need('connect-freq', '--connect-freq');
   if (options.verify.clientCertificate !== 'require') need('verify-client-cert', '--verify-client-cert');
+  if (options.server.portShare !== undefined)
+    usage(draft, 'port-share')(
+      '--port-share requires TCP server mode (--mode server --proto tcp-server)',
+      'A port is shared where clients are waited for.',
+      'Remove it, or write "server NETWORK NETMASK" and "proto tcp-server".',
+    );
   if (draft.helpers.tcpNoDelay)
     draft.warnings.push({
       level: 'warning',

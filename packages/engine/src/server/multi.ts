@@ -206,6 +206,8 @@ export class Multi implements InstanceHost {
         return this.#linkUp(event.link, event.listener, event.remote, time);
       case 'linkDown':
         return this.#linkDown(event.link, event.reason, time);
+      case 'linkForeign':
+        return this.#linkForeign(event.link);
       case 'linkError':
         return this.#log.notice(event.text);
       case 'channelDown':
@@ -342,6 +344,14 @@ export class Multi implements InstanceHost {
     if (this.#instances.count + this.#links.strangers <= maxClients) return;
     this.#log.warning(`MULTI: new incoming connection would exceed maximum number of clients (${maxClients})`);
     this.#links.closeConnection(link);
+  }
+
+  /** It is somebody else's from now on. */
+  #linkForeign(link: LinkId): void {
+    const from = this.#links.down(link);
+    if (from === undefined) return;
+    this.#log.notice(`${realAddress(from)} Non-OpenVPN client protocol detected`);
+    this.#log.info(3, `${realAddress(from)} SIGTERM[soft,port-share-redirect] received, client-instance exiting`);
   }
 
   #linkDown(link: LinkId, reason: string, time: Time): void {

@@ -61,7 +61,6 @@ const deliberate: Readonly<Record<string, string>> = {
   'vlan-tagging': 'Options error: Unrecognized option',
   'vlan-pvid 5': 'Options error: Unrecognized option',
   'client-nat snat 10.0.0.0 255.0.0.0 11.0.0.0': 'Options error: Unrecognized option',
-  'port-share 127.0.0.1 443': 'Options error: Unrecognized option',
   // Not yet supported, or not at all.
   'shaper 1000': 'Options error: Unrecognized option',
   'shaper 10': 'Options error: Unrecognized option',

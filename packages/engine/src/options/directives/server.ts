@@ -194,6 +194,15 @@ export const serverDirectives: readonly DirectiveRow[] = [
   supported('tcp-queue-limit', [1, 1], ['general'], (use) => {
     use.options.server.tcpQueueLimit = use.number(0, 1, undefined, '--tcp-queue-limit parameter must be > 0');
   }),
+  supported(
+    'port-share',
+    [2, 3],
+    ['general'],
+    (use) => {
+      use.options.server.portShare = { host: use.word(0), port: use.port(1), journal: use.optional(2) };
+    },
+    { note: 'The journal is written as `user`, inside `chroot`. At most 1 000 connections are carried at once.' },
+  ),
   supported('tmp-dir', [1, 1], ['general'], (use) => {
     use.options.server.tempDirectory = use.word(0);
   }),

@@ -33,7 +33,6 @@ export const refusedDirectives: readonly DirectiveRow[] = [
   ...refuseAll(['shaper'], 'Not supported: limiting the rate.', 'Use tc on the tun device.'),
   ...refuseAll(['passtos'], 'Not yet supported: carrying the TOS byte of packets outside.'),
   ...refuseAll(['opt-verify'], 'Not supported: refusing clients by their options string; OpenVPN has deprecated it.'),
-  ...refuseAll(['port-share'], 'Not yet supported: sharing the TCP port with another service.'),
   ...refuseAll(
     [
       'pkcs11-cert-private',
