@@ -154,13 +154,13 @@ inNetworkNamespace(import.meta.filename, () => {
       const held = others.map(open);
       await until('all others', () => rawConnections.length === others.length);
       await until('their bytes', () => rawConnections.every(({ data }) => others.includes(data)));
-      assert.deepEqual(rawConnections.map(({ data }) => data).sort(), [...others].sort());
+      assert.deepEqual(rawConnections.map(({ data }) => data).toSorted(), others.toSorted());
 
       await until('the journal', () => readdirSync(journal).length === others.length);
       const entries = new Map(readdirSync(journal).map((file) => [file, readFileSync(join(journal, file), 'utf8')]));
-      assert.deepEqual([...entries.keys()].sort(), rawConnections.map(({ from }) => from).sort());
+      assert.deepEqual([...entries.keys()].toSorted(), rawConnections.map(({ from }) => from).toSorted());
       const places = held.map(({ socket }) => `[AF_INET]10.9.0.1:${socket.localPort}`);
-      assert.deepEqual([...entries.values()].sort(), places.sort());
+      assert.deepEqual([...entries.values()].toSorted(), places.toSorted());
 
       if (program === ours) {
         // Stock ends both directions with the first.
