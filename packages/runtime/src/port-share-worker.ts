@@ -89,7 +89,7 @@ function tell(text: string): void {
 }
 
 function say(message: FromThread): void {
-  parentPort?.postMessage(message);
+  parentPort?.postMessage(message, []);
 }
 
 dropThreadCapabilities();
