@@ -8,6 +8,7 @@
  * Source: OpenVPN 2.6 src/openvpn/run_command.c, ssl_verify.c verify_user_pass_script(), multi.c
  * multi_client_connect_call_script(), tls_crypt.c tls_crypt_v2_verify_metadata().
  * Differs from OpenVPN 2.x: nothing waits while a script runs; a script that exceeds its deadline is killed and has failed.
+ * Several run at once, then, and what limits processes (LimitNPROC of a unit) lets them wait for one another.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { X509Certificate } from 'node:crypto';
@@ -235,6 +236,10 @@ interface Command {
   readonly words: readonly string[];
 }
 
+/** No more processes or descriptors just now: other scripts are running, and will end. */
+const SCARCE: ReadonlySet<string> = new Set(['EAGAIN', 'EMFILE', 'ENFILE']);
+const ANOTHER_TRY_MS = 50;
+
 /** How a script ended: `code` is its exit status, absent after a signal, a deadline or where it could not run. */
 interface Ended {
   readonly code?: number;
@@ -281,13 +286,11 @@ class ScriptCall {
   }
 
   spawn(argv: readonly string[], env: Record<string, string>, deadline: number, ended: (how: Ended) => void): void {
-    const child =
-      argv.every(isStrict) && Object.values(env).every(isStrict) ? execute(argv, env) : executeRaw(argv, env);
-    this.#child = child;
+    const isText = argv.every(isStrict) && Object.values(env).every(isStrict);
     let late = false;
     const timer = setTimeout(() => {
       late = true;
-      child.kill('SIGKILL');
+      this.#child?.kill('SIGKILL');
     }, deadline);
     if (deadline === 0) clearTimeout(timer);
     const end = (how: Ended): void => {
@@ -295,12 +298,24 @@ class ScriptCall {
       for (const path of this.#files.splice(0)) removeFile(path);
       if (!this.#over) ended(how);
     };
-    child.once('error', (error) => end({ text: `could not be executed: ${error.message}` }));
-    child.once('exit', (code, signal) => {
-      if (late) end({ text: `ran longer than ${deadline} ms and was killed` });
-      else if (code === null) end({ text: `was ended by ${signal ?? 'a signal'}` });
-      else end({ code, text: `exited with error status: ${code}` });
-    });
+    const begin = (): void => {
+      if (this.#over) {
+        clearTimeout(timer);
+        return;
+      }
+      const child = isText ? execute(argv, env) : executeRaw(argv, env);
+      this.#child = child;
+      child.once('error', (error: NodeJS.ErrnoException) => {
+        if (!late && SCARCE.has(error.code ?? '')) setTimeout(begin, ANOTHER_TRY_MS);
+        else end({ text: `could not be executed: ${error.message}` });
+      });
+      child.once('exit', (code, signal) => {
+        if (late) end({ text: `ran longer than ${deadline} ms and was killed` });
+        else if (code === null) end({ text: `was ended by ${signal ?? 'a signal'}` });
+        else end({ code, text: `exited with error status: ${code}` });
+      });
+    };
+    begin();
   }
 
   #clear(): void {

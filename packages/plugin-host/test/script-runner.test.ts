@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -242,4 +243,23 @@ test('bytes that are no UTF-8 reach a script as they are', async () => {
   assert.ok(verdict.result === 'failure' && verdict.cause?.includes('status: 3'));
   assert.equal(readFileSync(join(home, 'bytes'), 'utf8'), '61ff c3 a9 80\n');
   assert.deepEqual(readdirSync(tmpDir), []);
+});
+
+const skip = process.getuid?.() === 0 ? false : 'needs root: only root can become a user without processes';
+
+test('scripts wait for one another where the number of processes is limited', { skip }, () => {
+  const { path, tmpDir } = script('exec sleep 0.3');
+  for (const folder of [home, tmpDir]) chmodSync(folder, 0o777);
+  // A dozen at once, where node's own threads leave room for three or four.
+  const child = `
+    import { ScriptRunner } from ${JSON.stringify(import.meta.resolve('@seikan/plugin-host'))};
+    process.setgid(54321);
+    process.setuid(54321);
+    const settings = { security: 2, commands: { 'tls-verify': ${JSON.stringify(path)} }, tmpDir: ${JSON.stringify(tmpDir)} };
+    const runner = new ScriptRunner(settings, (level, text) => console.log(level, text));
+    for (let context = 1; context <= 12; context += 1)
+      runner.run({ event: 'tls-verify', context, argv: [], env: {} }, ({ result, cause = '' }) => console.log(result + cause));`;
+  const node = [process.execPath, '--v8-pool-size=1', '--input-type=module', '-e', child];
+  const ran = spawnSync('prlimit', ['--nproc=12:12', ...node], { encoding: 'utf8', timeout: 60_000 });
+  assert.deepEqual([ran.status, ran.stderr, ran.stdout], [0, '', 'success\n'.repeat(12)]);
 });

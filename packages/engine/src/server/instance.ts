@@ -45,6 +45,7 @@ import { verifyClient } from './client-verification.js';
 import { askForMore, knowsMethod } from './pending-auth.js';
 import type { Lease } from './pool.js';
 import type { Top } from './top.js';
+import { UserAnswers } from './user-answers.js';
 
 export type InstancePhase =
   | 'handshaking'
@@ -99,6 +100,10 @@ export class Instance implements ContextOwner {
   readonly #protection: ControlProtection;
   readonly #environment: ClientEnvironment;
   readonly #identity = new ClientIdentity();
+  readonly #userAnswers = new UserAnswers((crresponse, done) => {
+    const env = { ...this.environment, crresponse };
+    this.ask({ event: 'client-crresponse', argv: [], env }, (_verdict, at) => done(at));
+  });
   #phase: InstancePhase = 'handshaking';
   #wasConnected = false;
   /** Log lines bear its name. */
@@ -432,9 +437,8 @@ export class Instance implements ContextOwner {
       this.command({ verb: 'setPeer', peer: this.peer, settings: { pingInterval: 0, pingTimeout: 0 } });
     } else if (text.startsWith('CR_RESPONSE')) {
       this.log.info(3, 'CR response was sent by client');
-      if (!this.#host.top.asksFor('client-crresponse')) return;
-      const env = { ...this.environment, crresponse: text.slice('CR_RESPONSE,'.length) };
-      this.ask({ event: 'client-crresponse', argv: [], env }, () => undefined);
+      const isHeard = this.#phase !== 'refused' && this.#host.top.asksFor('client-crresponse');
+      if (isHeard) this.#userAnswers.take(text.slice('CR_RESPONSE,'.length));
     } else this.log.info(3, `Received unknown control message: ${text.split(',')[0]}`);
   }
 
