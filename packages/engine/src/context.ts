@@ -78,6 +78,17 @@ export interface Renegotiation {
 
 const TOUCH_INTERVAL: Millis = 500;
 
+/** As it is logged. */
+export const STREAM_ERROR = 'Fatal TLS error (check_tls_errors_co), restarting';
+
+/**
+ * Whether a control packet that cannot be used ends a TCP connection: a stream loses, doubles and reorders nothing, so it is
+ * the peer's fault. upstream: forward.c `check_tls_errors` (2.6).
+ */
+export function breaksStream(drop: DropReason): boolean {
+  return drop !== 'duplicate' && drop !== 'outside-window' && drop !== 'busy';
+}
+
 export class Context {
   readonly mode: ContextMode;
   readonly session: Session;

@@ -136,3 +136,38 @@ test('a client that may speak to SoftEther acknowledges four messages at most in
 });
 
 const textOf = (bytes: Uint8Array): string => new TextDecoder('latin1').decode(bytes);
+
+test('a control packet that cannot be used ends a TCP connection, at either end; over UDP it is dropped', () => {
+  const foreign = plainWrap().wrap(
+    {
+      opcode: 4,
+      keyId: 0,
+      sessionId: Uint8Array.of(8, 7, 6, 5, 4, 3, 2, 1),
+      acks: [],
+      peerSessionId: undefined,
+      messageId: 1,
+      payload: new Uint8Array(9),
+    },
+    0,
+  );
+  for (const proto of ['udp', 'tcp'] as const) {
+    for (const who of ['server', 'client'] as const) {
+      const world = new World(98);
+      world.keys = {};
+      const listens = proto === 'tcp' ? 'proto tcp-server\n' : '';
+      const server = world.add('server', PLAIN_SERVER + listens, '198.51.100.1');
+      const client = world.add('client', PLAIN_CLIENT.replace('proto udp', `proto ${proto}`), '198.51.100.2');
+      world.run(5_000);
+      assert.ok(isUp(client), client.log.join('\n'));
+      const [host, other] = who === 'server' ? [server, client] : [client, server];
+      const sent = host.commands.findLast((command) => command.verb === 'sendControl');
+      assert.ok(sent !== undefined);
+      host.machine.handleEvent({ event: 'control', link: sent.link, from: other.address, bytes: foreign }, world.time);
+      world.drain(host);
+      const ended = host.log.filter((line) => line.includes('[soft,tls-error] received')).length;
+      assert.equal(ended, proto === 'tcp' ? 1 : 0, `${proto} ${who}\n${host.log.join('\n')}`);
+      world.run(15_000);
+      assert.equal(client.log.filter((line) => line === UP).length, proto === 'tcp' ? 2 : 1, `${proto} ${who}`);
+    }
+  }
+});

@@ -21,7 +21,7 @@ import {
   sameEndpoint,
 } from '@seikan/core';
 import { sanitizeSubject } from '../certificate-policy.js';
-import { Context, type ContextOwner, earliest, type ReplacedKey } from '../context.js';
+import { breaksStream, Context, type ContextOwner, earliest, type ReplacedKey, STREAM_ERROR } from '../context.js';
 import { contextSettings } from '../context-settings.js';
 import { packetSizes, peerSettings } from '../data-settings.js';
 import { peerInfoText } from '../local-hello.js';
@@ -172,6 +172,11 @@ export class TunnelSession implements ContextOwner {
       if (drop !== undefined) logWrongKey(this.#log, this.#host.connections.current.wrap, drop, event.from);
       if (isNew && active.peerSessionId !== undefined)
         this.#log.info(3, initialPacket(event.from, active.peerSessionId));
+      const isStream = this.#host.connections.current.protocol !== 'udp';
+      if (drop !== undefined && isStream && breaksStream(drop)) {
+        this.#log.error(STREAM_ERROR);
+        this.#endByError(time);
+      }
       return;
     }
     const { from } = event;
@@ -361,9 +366,13 @@ export class TunnelSession implements ContextOwner {
       this.#context.session.dropInitial();
       return;
     }
-    // Over TCP an error is fatal, as upstream has it: a stream does not lose packets.
-    const mayGoOn = failure.fault !== 'auth-failed' && connections.current.protocol === 'udp';
-    if (mayGoOn && this.#context?.keepOldKey(key, time) === true) return;
+    const isStream = connections.current.protocol !== 'udp';
+    if (isStream) this.#log.error(STREAM_ERROR);
+    const mayGoOn = failure.fault !== 'auth-failed' && !isStream;
+    if (!mayGoOn || this.#context?.keepOldKey(key, time) !== true) this.#endByError(time);
+  }
+
+  #endByError(time: Time): void {
     if (this.#options.tls.exitOnError) this.#host.leave('soft', 'tls-error', time);
     else this.#host.restart('soft', 'tls-error', time);
   }

@@ -26,7 +26,7 @@ import {
 import type { EventContext, EventRequest, EventVerdict, PendingAuth } from '@seikan/plugin-sdk';
 import { type AskBook, Asks } from '../asks.js';
 import { commonNameOf } from '../certificate-policy.js';
-import { Context, type ContextOwner, type ReplacedKey } from '../context.js';
+import { Context, type ContextOwner, type ReplacedKey, STREAM_ERROR } from '../context.js';
 import { logFailure, logPeerInfo, logSoftReset } from '../log-lines.js';
 import { capabilitiesOf, type PeerInfo } from '../negotiation.js';
 import type { ClientConfig } from '../options/client-config.js';
@@ -449,10 +449,21 @@ export class Instance implements ContextOwner {
       this.context.session.dropInitial();
       return;
     }
-    // Over TCP an error is fatal, as upstream has it: a stream does not lose packets.
-    const mayGoOn = failure.fault !== 'auth-failed' && this.context.mode === 'child-udp';
-    if (!mayGoOn || !this.context.keepOldKey(key, time))
-      this.#host.close(this, 'SIGUSR1[soft,tls-error] received, client-instance restarting', time);
+    const isStream = this.context.mode === 'child-tcp';
+    if (isStream) this.log.error(STREAM_ERROR);
+    const mayGoOn = failure.fault !== 'auth-failed' && !isStream;
+    if (!mayGoOn || !this.context.keepOldKey(key, time)) this.#endByError(time);
+  }
+
+  /** A control packet that ends a TCP connection. */
+  streamBroke(drop: DropReason, time: Time): void {
+    this.log.error(`TLS Error: unusable control packet (${drop})`);
+    this.log.error(STREAM_ERROR);
+    this.#endByError(time);
+  }
+
+  #endByError(time: Time): void {
+    this.#host.close(this, 'SIGUSR1[soft,tls-error] received, client-instance restarting', time);
   }
 
   renegotiating(replaced: ReplacedKey): void {

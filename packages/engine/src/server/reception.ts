@@ -6,6 +6,7 @@
  */
 import { type DropReason, type Endpoint, type LinkId, SessionCookie } from '@seikan/core';
 
+import { breaksStream } from '../context.js';
 import { initialPacket, logWrongKey } from '../log-lines.js';
 import type { Connection } from '../options/options.js';
 import type { EngineOutput, Time } from '../output.js';
@@ -66,6 +67,7 @@ export class Reception {
     known.heard(bytes.length);
     const drop = known.context.handleControl(bytes, time);
     if (drop !== undefined) this.#drop(drop);
+    if (drop !== undefined && known.context.mode === 'child-tcp' && breaksStream(drop)) known.streamBroke(drop, time);
     return true;
   }
 
