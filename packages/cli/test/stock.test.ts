@@ -66,6 +66,45 @@ inNetworkNamespace(import.meta.filename, () => {
     assert.ok(byOurs.includes('UV_SITE=lab'));
   });
 
+  for (const [name, program] of [
+    ['ours', ours],
+    ['stock', stock],
+  ] as const) {
+    test(`opt-verify: ${name} refuses whose options string is another, after the login`, { skip }, async () => {
+      const login = ['--script-security', '2', '--auth-user-pass-verify', '/bin/echo script ran for', 'via-env'];
+      const server = start(program, `occ-${name}.log`, [...SERVER, '--opt-verify', '--verb', '3', ...login]);
+      await server.logged(UP);
+      writeFileSync(file('login'), 'ada\nsecret\n', { mode: 0o600 });
+      const line = 'Option inconsistency warnings triggering disconnect due to --opt-verify';
+      let refused = 0;
+      for (const [caller, options, isGood] of [
+        [stock, [], true],
+        [stock, ['--tun-mtu', '1400'], false],
+        [stock, ['--cipher', 'AES-128-CBC'], false],
+        [stock, ['--data-ciphers', 'AES-128-GCM'], true],
+        [stock, ['--disable-occ'], true],
+        [ours, [], true],
+        [ours, ['--fragment', '1300'], false],
+      ] as const) {
+        const said = options.join('');
+        const client = start(caller, `occ-${name}-client${said}.log`, [
+          ...CLIENT,
+          '--auth-user-pass',
+          file('login'),
+          ...options,
+        ]);
+        if (isGood) await client.logged(UP);
+        else await client.exit();
+        assert.equal(client.log.includes('AUTH_FAILED'), !isGood, said);
+        if (!isGood) refused += 1;
+        await server.logged(line, refused);
+        assert.equal(server.log.split(line).length - 1, refused, said);
+        await end(client);
+      }
+      await end(server);
+    });
+  }
+
   for (const [limit, role] of [
     ['--reneg-pkts 8', 'client'],
     ['--reneg-bytes 400', 'server'],

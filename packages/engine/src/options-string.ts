@@ -45,6 +45,13 @@ function ifconfigWords({ addresses, device }: Options) {
   return { network, netmask: formatIpv4(bitsNetmask(netmaskBits(netmask) ?? 32)) };
 }
 
+/** Whether a peer says what is expected of it. A string of another version is not compared, as upstream has it. */
+export function optionsAgree(expected: string, said: string): boolean {
+  return said.slice(0, VERSION_SIZE) !== expected.slice(0, VERSION_SIZE) || said === expected;
+}
+
+const VERSION_SIZE = 2;
+
 /** The level at which upstream logs them. */
 export const DIFFERENCES = 7;
 

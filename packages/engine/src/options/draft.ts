@@ -365,6 +365,7 @@ function defaultOptions(tempDirectory: string): Mutable<Options> {
       retry: 'none',
       verify: undefined,
       userPassOptional: false,
+      optionsMustMatch: false,
       usernameAsCommonName: false,
       genToken: undefined,
     },

@@ -383,6 +383,8 @@ export interface AuthOptions {
   readonly retry: 'none' | 'nointeract' | 'interact';
   readonly verify: { readonly command: string; readonly method: 'via-env' | 'via-file' } | undefined;
   readonly userPassOptional: boolean;
+  /** `opt-verify`: a client whose options string is another than the one expected is refused. */
+  readonly optionsMustMatch: boolean;
   readonly usernameAsCommonName: boolean;
   readonly genToken: GenToken | undefined;
 }

@@ -19,6 +19,7 @@ import {
 } from '@seikan/core';
 
 import type { Options } from '../options/options.js';
+import { optionsAgree } from '../options-string.js';
 import type { Time } from '../output.js';
 import { type Environment, exportedEnvironment } from '../tunnel-environment.js';
 import { addressEnvironment } from './client-environment.js';
@@ -176,6 +177,11 @@ export class Authenticator {
     if (this.#options.auth.usernameAsCommonName) instance.nameAfter(username);
   }
 
+  /** `opt-verify`, which upstream asks behind the login. */
+  #isInconsistent({ expectedOptions }: Instance, { peerHello }: KeyState): boolean {
+    return this.#options.auth.optionsMustMatch && !optionsAgree(expectedOptions, peerHello?.options ?? '');
+  }
+
   /** tls-final, once, while a deferred login goes on; `then` when both have said yes. */
   #finalCheck(
     instance: Instance,
@@ -189,6 +195,11 @@ export class Authenticator {
       begin: (time) => {
         if (asked) return;
         asked = true;
+        if (this.#isInconsistent(instance, key)) {
+          good = false;
+          const text = 'Option inconsistency warnings triggering disconnect due to --opt-verify';
+          return this.#refuse(instance, undefined, text, time);
+        }
         if (good) return instance.loginHeard(time);
         const env = { ...instance.environment, ...exportedEnvironment(this.#options, key) };
         instance.ask({ event: 'tls-final', argv: [], env }, (verdict, at) => {

@@ -347,6 +347,11 @@ export class Instance implements ContextOwner {
     verifyClient(this.#host.top, this, papers, then, time);
   }
 
+  /** The options string that it should send. */
+  get expectedOptions(): string {
+    return this.#host.top.expectedOptions;
+  }
+
   exchanged(key: KeyState, time: Time): void {
     const { peerHello } = key;
     if (peerHello === undefined) return;
@@ -354,9 +359,9 @@ export class Instance implements ContextOwner {
     this.#capabilities = capabilitiesOf(this.#peerInfo);
     if (this.#phase === 'handshaking') logPeerInfo(this.log, this.#peerInfo);
     this.setEnvironment(() => peerInfoEnvironment(this.#peerInfo));
-    const { options, expectedOptions } = this.#host.top;
+    const { options } = this.#host.top;
     if (this.#phase === 'handshaking' && options.data.occ && this.log.shows(DIFFERENCES))
-      logDifferences(expectedOptions, peerHello.options, this.log);
+      logDifferences(this.expectedOptions, peerHello.options, this.log);
     if (this.#phase === 'handshaking') this.#phase = 'authenticating';
     this.#host.top.authenticator.authenticate(this, key, time);
   }

@@ -32,7 +32,6 @@ export const refusedDirectives: readonly DirectiveRow[] = [
   ...refuseAll(['stale-routes-check'], 'Not yet supported: forgetting addresses that were not used for long.'),
   ...refuseAll(['shaper'], 'Not supported: limiting the rate.', 'Use tc on the tun device.'),
   ...refuseAll(['passtos'], 'Not yet supported: carrying the TOS byte of packets outside.'),
-  ...refuseAll(['opt-verify'], 'Not supported: refusing clients by their options string; OpenVPN has deprecated it.'),
   ...refuseAll(
     [
       'pkcs11-cert-private',

@@ -143,6 +143,10 @@ export const verifyDirectives: readonly DirectiveRow[] = [
   supported('auth-user-pass-optional', [0, 0], ['general'], (use) => {
     use.options.auth.userPassOptional = true;
   }),
+  supported('opt-verify', [0, 0], ['general'], (use) => {
+    use.warn('DEPRECATION: opt-verify is deprecated and will be removed in OpenVPN 2.7');
+    use.options.auth.optionsMustMatch = true;
+  }),
   supported('username-as-common-name', [0, 0], ['general'], (use) => {
     use.options.auth.usernameAsCommonName = true;
   }),
