@@ -221,6 +221,38 @@ inNetworkNamespace(import.meta.filename, () => {
     await end(peer);
   });
 
+  test('with float a peer that died comes back from another port; with single-session it does not', {
+    skip,
+  }, async () => {
+    const keys = (name: string): string[] => ['--ca', 'ca.crt', '--cert', `${name}.crt`, '--key', `${name}.key`];
+    const common = ['--dev', 'tun', '--ping', '1', '--ping-restart', '60', '--verb', '3'];
+    const listening = [...common, ...keys('server'), '--tls-server', '--dh', 'none', '--lport', '11960', '--float'];
+    const own = ['--nobind', '--remote', '127.0.0.1', '11960', '--ifconfig', '10.97.0.2', '10.97.0.1'];
+    const calling = [...common, ...keys('client'), '--tls-client', ...own];
+    for (const single of [[], ['--single-session']]) {
+      const name = `return${single.length}`;
+      const waiting = start(ours, `${name}.log`, [...listening, '--ifconfig', '10.97.0.1', '10.97.0.2', ...single]);
+      await waiting.logged('UDPv4 link remote: [AF_UNSPEC]');
+      const first = start(stock, `${name}-first.log`, calling);
+      await first.logged(UP);
+      await waiting.logged(UP);
+      first.kill('SIGKILL');
+      await first.exit();
+      const second = start(stock, `${name}-second.log`, calling);
+      if (single.length === 0) {
+        await second.logged(UP);
+        await waiting.logged('[client] Peer Connection Initiated', 2);
+        const ping = spawnSync('ping', ['-c', '1', '-w', '10', '10.97.0.2'], { encoding: 'utf8' });
+        assert.equal(ping.status, 0, waiting.log);
+      } else {
+        await waiting.logged('TLS Error: Cannot accept new session request from [AF_INET]127.0.0.1:');
+        assert.doesNotMatch(second.log, /Peer Connection Initiated/);
+      }
+      assert.doesNotMatch(waiting.log, /SIGUSR1/);
+      await end(second, waiting);
+    }
+  });
+
   test('a tun is opened before the peer is heard, with up-delay after', { skip }, async () => {
     writeFileSync(file('static.key'), staticKey());
     for (const [option, order] of [

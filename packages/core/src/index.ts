@@ -114,7 +114,7 @@ export {
   KeyState,
   type KeyStateName,
 } from './session/key-state.js';
-export { Session, type SessionOutput } from './session/session.js';
+export { type OutgoingPacket, Session, type SessionOutput } from './session/session.js';
 export type { AcceptedPacket, ControlProtection, LocalHello, SessionSettings } from './session/session-settings.js';
 export { TlsSession } from './session/tls-session.js';
 export type {

@@ -18,6 +18,7 @@ import {
   type KeyState,
   type LinkId,
   type Millis,
+  type OutgoingPacket,
   type PeerCounters,
   type PeerRef,
   type PeerSettings,
@@ -100,6 +101,8 @@ export class Context {
   #remote: Endpoint;
   #peer: PeerRef | undefined;
   #negotiated: Negotiated | undefined;
+  /** Where a session that is not the active one yet calls from: with `float`, not where the peer is. */
+  #newcomerAt: Endpoint | undefined;
   #draining = false;
   #touchedAt: Millis = 0;
   /** After a renegotiation that failed, the next one waits. */
@@ -153,10 +156,11 @@ export class Context {
     this.#drain(time);
   }
 
-  /** A control packet from the peer's address. The bytes are borrowed. */
-  handleControl(bytes: Uint8Array, time: Time): DropReason | undefined {
+  /** A control packet from the peer, or from whoever may become it. The bytes are borrowed. */
+  handleControl(bytes: Uint8Array, from: Endpoint, time: Time): DropReason | undefined {
     const drop = this.session.handlePacket(bytes, time.now, time.wallClock);
     if (drop === undefined) this.#touch(time.now);
+    if (drop === undefined && this.session.isFromNewcomer(bytes)) this.#newcomerAt = from;
     this.#drain(time);
     return drop;
   }
@@ -182,9 +186,9 @@ export class Context {
   /** Sends what is due, acknowledgements too, before the session is closed. */
   flush({ now, wallClock }: Time): void {
     for (;;) {
-      const bytes = this.session.pollPacket(now, wallClock);
-      if (bytes === undefined) return;
-      this.#owner.command({ verb: 'sendControl', link: this.#link, to: this.#remote, bytes });
+      const packet = this.session.pollPacket(now, wallClock);
+      if (packet === undefined) return;
+      this.#transmit(packet);
     }
   }
 
@@ -224,8 +228,15 @@ export class Context {
     return this.#keys.has(key);
   }
 
+  #transmit({ bytes, toNewcomer }: OutgoingPacket): void {
+    const to = toNewcomer ? (this.#newcomerAt ?? this.#remote) : this.#remote;
+    this.#owner.command({ verb: 'sendControl', link: this.#link, to, bytes });
+  }
+
   /** A newcomer is the active session: old keys go, renegotiations take their wrap from the new one. */
   #renew(key: KeyState): void {
+    if (this.#newcomerAt !== undefined) this.#remote = this.#newcomerAt;
+    this.#newcomerAt = undefined;
     if (this.#peer !== undefined) this.#keys.reset(this.#peer);
     if (this.#negotiated?.dynamicTlsCrypt === true) this.#useDynamicTlsCrypt(key);
   }
@@ -315,7 +326,7 @@ export class Context {
       if (output === undefined) break;
       switch (output.output) {
         case 'transmit':
-          this.#owner.command({ verb: 'sendControl', link: this.#link, to: this.#remote, bytes: output.bytes });
+          this.#transmit(output);
           break;
         case 'taken-over':
           this.#renew(output.key);

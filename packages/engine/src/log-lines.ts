@@ -17,6 +17,11 @@ export function connectionReset(reason: string): string {
   return `Connection reset, restarting [${reason === 'closed by the peer' ? '0' : reason}]`;
 }
 
+/** With `single-session`. */
+export function noSecondSession(from: Endpoint): string {
+  return `TLS Error: Cannot accept new session request from ${afInet(from)} due to session context expire or --single-session`;
+}
+
 /** A control packet that was wrapped with another key, or none. */
 export function logWrongKey(log: TunnelLog, wrap: WrapOptions, reason: DropReason, from: Endpoint): void {
   if (reason === 'bad-hmac' && wrap.tlsAuth !== undefined) {

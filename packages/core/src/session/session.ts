@@ -19,9 +19,14 @@ import type { KeyEvent, KeyState } from './key-state.js';
 import type { AcceptedPacket, SessionSettings } from './session-settings.js';
 import { isOver, TlsSession } from './tls-session.js';
 
+/** A control packet for the peer; the receiver owns the bytes. A newcomer may be at another address than the peer. */
+export interface OutgoingPacket {
+  readonly bytes: Uint8Array;
+  readonly toNewcomer: boolean;
+}
+
 export type SessionOutput =
-  /** A control packet for the peer; the receiver owns the bytes. */
-  | { readonly output: 'transmit'; readonly bytes: Uint8Array }
+  | ({ readonly output: 'transmit' } & OutgoingPacket)
   | (KeyEvent & { readonly output: 'key' })
   /** An authenticated newcomer has taken the place of the active session: push again. */
   | { readonly output: 'taken-over'; readonly key: KeyState };
@@ -162,15 +167,25 @@ export class Session {
   poll(now: Millis, wallClock: UnixSeconds): SessionOutput | undefined {
     const event = this.#queue.shift();
     if (event !== undefined) return event;
-    const bytes = this.pollPacket(now, wallClock);
-    return bytes === undefined ? undefined : { output: 'transmit', bytes };
+    const packet = this.pollPacket(now, wallClock);
+    return packet === undefined ? undefined : { output: 'transmit', ...packet };
   }
 
   /** The next packet alone, before whatever else `poll` has to say: for the last word to a peer. */
-  pollPacket(now: Millis, wallClock: UnixSeconds): Uint8Array | undefined {
-    return (
-      this.#active?.poll(now, wallClock) ?? this.#initial?.poll(now, wallClock) ?? this.#lameDuck?.poll(now, wallClock)
-    );
+  pollPacket(now: Millis, wallClock: UnixSeconds): OutgoingPacket | undefined {
+    const forActive = this.#active?.poll(now, wallClock);
+    if (forActive !== undefined) return { bytes: forActive, toNewcomer: false };
+    const forNewcomer = this.#initial?.poll(now, wallClock);
+    if (forNewcomer !== undefined) return { bytes: forNewcomer, toNewcomer: true };
+    const forOld = this.#lameDuck?.poll(now, wallClock);
+    return forOld === undefined ? undefined : { bytes: forOld, toNewcomer: false };
+  }
+
+  /** Whether a packet that was just taken is of the newcomer's session. */
+  isFromNewcomer(bytes: Uint8Array): boolean {
+    if (this.#initial === undefined) return false;
+    const header = parseControlHeader(bytes);
+    return typeof header !== 'string' && isWith(this.#initial, header.sessionId);
   }
 
   nextTimeout(): Millis | undefined {

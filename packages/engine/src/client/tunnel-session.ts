@@ -25,7 +25,15 @@ import { breaksStream, Context, type ContextOwner, earliest, type ReplacedKey, S
 import { contextSettings } from '../context-settings.js';
 import { packetSizes, peerSettings } from '../data-settings.js';
 import { peerInfoText } from '../local-hello.js';
-import { initialPacket, logDataChannel, logFailure, logPeerInfo, logSoftReset, logWrongKey } from '../log-lines.js';
+import {
+  initialPacket,
+  logDataChannel,
+  logFailure,
+  logPeerInfo,
+  logSoftReset,
+  logWrongKey,
+  noSecondSession,
+} from '../log-lines.js';
 import { OFFLOAD_ADVICE, offloadRefusal } from '../offload.js';
 import type { Connection, Options } from '../options/options.js';
 import type { PulledOptions } from '../options/pull.js';
@@ -168,8 +176,9 @@ export class TunnelSession implements ContextOwner {
     if (this.takes(event)) {
       const { active } = context.session;
       const isNew = active !== undefined && active.peerSessionId === undefined;
-      const drop = context.handleControl(event.bytes, time);
-      if (drop !== undefined) logWrongKey(this.#log, this.#host.connections.current.wrap, drop, event.from);
+      const drop = context.handleControl(event.bytes, event.from, time);
+      if (drop === 'single-session') this.#log.error(noSecondSession(event.from));
+      else if (drop !== undefined) logWrongKey(this.#log, this.#host.connections.current.wrap, drop, event.from);
       if (isNew && active.peerSessionId !== undefined)
         this.#log.info(3, initialPacket(event.from, active.peerSessionId));
       const isStream = this.#host.connections.current.protocol !== 'udp';

@@ -7,7 +7,7 @@
 import { type DropReason, type Endpoint, type LinkId, SessionCookie } from '@seikan/core';
 
 import { breaksStream } from '../context.js';
-import { initialPacket, logWrongKey } from '../log-lines.js';
+import { initialPacket, logWrongKey, noSecondSession } from '../log-lines.js';
 import type { Connection } from '../options/options.js';
 import type { EngineOutput, Time } from '../output.js';
 import { afInet, realAddress, type TunnelLog } from '../tunnel-log.js';
@@ -65,9 +65,11 @@ export class Reception {
     if (known === undefined) return false;
     this.#settings.instances.touch(known);
     known.heard(bytes.length);
-    const drop = known.context.handleControl(bytes, time);
-    if (drop !== undefined) this.#drop(drop);
-    if (drop !== undefined && known.context.mode === 'child-tcp' && breaksStream(drop)) known.streamBroke(drop, time);
+    const drop = known.context.handleControl(bytes, from, time);
+    if (drop === undefined) return true;
+    this.#drop(drop);
+    if (drop === 'single-session') known.log.error(noSecondSession(from));
+    if (known.context.mode === 'child-tcp' && breaksStream(drop)) known.streamBroke(drop, time);
     return true;
   }
 
