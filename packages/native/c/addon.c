@@ -291,6 +291,7 @@ NAPI_MODULE_INIT()
         seikan_register_superpacket,
         seikan_register_tls_connection,
         seikan_register_tls_context,
+        seikan_register_tls_offer,
         seikan_register_tun,
         seikan_register_tun_table,
         seikan_register_udp,

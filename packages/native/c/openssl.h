@@ -57,10 +57,21 @@ void seikan_tls_observe(const SSL *ssl, int where, int value);
 /* The library context that TLS connections use; NULL when it could not be made (tls-library.c). */
 OSSL_LIB_CTX *seikan_tls_library(void);
 
+/* PEM reading ends with "no start line"; anything else in the queue is damage (tls-credentials.c). */
+bool seikan_pem_ended(void);
+
+/*
+ * Loads `cert`, `extraCerts`, `key` and `pkcs12` of `options`, with their `passphrase`. `trusted` (if any) takes the
+ * archive's authorities as PEM text that the caller frees. Throws with the option's name (tls-credentials.c).
+ */
+bool seikan_load_credentials(napi_env env, SSL_CTX *ssl, napi_value options, char **trusted);
+void seikan_build_own_chain(SSL_CTX *ssl);
+
 /* The SSL_CTX inside a context object; throws and returns NULL when it is closed (tls-context.c). */
 SSL_CTX *seikan_tls_context(napi_env env, napi_value value);
 
 bool seikan_register_tls_context(napi_env env, napi_value exports);
+bool seikan_register_tls_offer(napi_env env, napi_value exports);
 bool seikan_register_tls_connection(napi_env env, napi_value exports);
 bool seikan_register_x509(napi_env env, napi_value exports);
 

@@ -8,8 +8,6 @@
 #include "openssl.h"
 
 #include <openssl/pem.h>
-#include <openssl/pkcs12.h>
-#include <openssl/provider.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -83,16 +81,6 @@ static void finalize_context(napi_env env, void *data, void *hint)
     free(data);
 }
 
-/* PEM reading ends with "no start line"; anything else in the queue is damage. */
-static bool ended_cleanly(void)
-{
-    unsigned long error = ERR_peek_last_error();
-    bool clean = ERR_GET_LIB(error) == ERR_LIB_PEM && ERR_GET_REASON(error) == PEM_R_NO_START_LINE;
-
-    if (clean) ERR_clear_error();
-    return clean;
-}
-
 /* Certificates and CRLs of PEM text into a store; `names` (if any) collects the subjects for a server's request. */
 static bool add_authorities(X509_STORE *store, const char *pem, STACK_OF(X509_NAME) *names)
 {
@@ -132,7 +120,7 @@ static bool add_revocations(X509_STORE *store, const char *pem)
         X509_CRL_free(crl);
     }
     BIO_free(bio);
-    return added > 0 && ended_cleanly();
+    return added > 0 && seikan_pem_ended();
 }
 
 /* Replaces what the context trusts. Throws and changes nothing when a part cannot be read. */
@@ -173,157 +161,6 @@ static bool load_trust(napi_env env, struct tls_context *context, napi_value opt
     return built;
 }
 
-/* Certificates of PEM text that are sent after our own and trusted by nobody for that: false when fewer than `least` are there. */
-static bool add_extra_certificates(SSL_CTX *ssl, BIO *bio, int least)
-{
-    struct seikan_passphrase none = { NULL, false };
-    X509 *extra;
-    int added = 0;
-
-    while ((extra = PEM_read_bio_X509(bio, NULL, seikan_offer_passphrase, &none)) != NULL) {
-        if (SSL_CTX_add_extra_chain_cert(ssl, extra) != 1) {
-            X509_free(extra);
-            return false;
-        }
-        added += 1;
-    }
-    return added >= least && ended_cleanly();
-}
-
-static bool load_certificates(napi_env env, SSL_CTX *ssl, const char *pem, const char *extras)
-{
-    struct seikan_passphrase none = { NULL, false };
-    bool loaded = true;
-
-    if (pem != NULL) {
-        BIO *bio = BIO_new_mem_buf(pem, -1);
-        X509 *own = PEM_read_bio_X509_AUX(bio, NULL, seikan_offer_passphrase, &none);
-
-        loaded = own != NULL && SSL_CTX_use_certificate(ssl, own) == 1 && add_extra_certificates(ssl, bio, 0);
-        X509_free(own);
-        BIO_free(bio);
-        if (!loaded) seikan_throw_openssl(env, "cert");
-    }
-    if (loaded && extras != NULL) {
-        BIO *bio = BIO_new_mem_buf(extras, -1);
-
-        loaded = add_extra_certificates(ssl, bio, 1);
-        BIO_free(bio);
-        if (!loaded) seikan_throw_openssl(env, "extra-certs");
-    }
-    return loaded;
-}
-
-static bool load_key(napi_env env, SSL_CTX *ssl, const char *pem, const char *passphrase)
-{
-    struct seikan_passphrase offered = { passphrase, false };
-    BIO *bio = BIO_new_mem_buf(pem, -1);
-    EVP_PKEY *key = PEM_read_bio_PrivateKey(bio, NULL, seikan_offer_passphrase, &offered);
-    X509 *own = SSL_CTX_get0_certificate(ssl);
-    const char *failed = NULL;
-
-    BIO_free(bio);
-    if (key == NULL) failed = !offered.asked ? "key" : passphrase == NULL ? "passphrase-needed" : "passphrase-wrong";
-    /* OpenSSL itself compares only a key of the certificate's own kind. */
-    else if (own != NULL && X509_check_private_key(own, key) != 1) failed = "key-mismatch";
-    else if (SSL_CTX_use_PrivateKey(ssl, key) != 1) failed = "key";
-    EVP_PKEY_free(key);
-    if (failed != NULL) seikan_throw_openssl(env, failed);
-    return failed == NULL;
-}
-
-/* Text of all these certificates, for the store; NULL when memory fails. */
-static char *to_pem(STACK_OF(X509) *certificates)
-{
-    BIO *bio = BIO_new(BIO_s_mem());
-    char *data, *text;
-    long length;
-
-    for (int i = 0; i < sk_X509_num(certificates); i += 1) PEM_write_bio_X509(bio, sk_X509_value(certificates, i));
-    length = BIO_get_mem_data(bio, &data);
-    text = strndup(data, (size_t)length);
-    BIO_free(bio);
-    return text;
-}
-
-/* The archive's authorities are trusted only when no `ca` or `capath` is given; otherwise they only complete our chain. */
-static bool load_pkcs12(napi_env env, struct tls_context *context, napi_value options, const char *passphrase)
-{
-    napi_value archive;
-    bool given = false;
-    uint8_t *bytes;
-    size_t length;
-    const unsigned char *der;
-    PKCS12 *parsed;
-    EVP_PKEY *key = NULL;
-    X509 *own = NULL;
-    STACK_OF(X509) *others = NULL;
-    const char *failed = NULL;
-
-    napi_has_named_property(env, options, "pkcs12", &given);
-    if (!given) return true;
-    napi_get_named_property(env, options, "pkcs12", &archive);
-    if (!seikan_bytes(env, archive, &bytes, &length)) return false;
-    der = bytes;
-    parsed = d2i_PKCS12(NULL, &der, (long)length);
-    if (parsed == NULL) {
-        seikan_throw_openssl(env, "pkcs12");
-        return false;
-    }
-    if (PKCS12_parse(parsed, passphrase == NULL ? "" : passphrase, &key, &own, &others) != 1) {
-        if (ERR_GET_REASON(ERR_peek_last_error()) != PKCS12_R_MAC_VERIFY_FAILURE) failed = "pkcs12";
-        else failed = passphrase == NULL ? "passphrase-needed" : "passphrase-wrong";
-    } else if (own == NULL || SSL_CTX_use_certificate(context->ssl, own) != 1) failed = "pkcs12";
-    else if (key == NULL || SSL_CTX_use_PrivateKey(context->ssl, key) != 1) failed = "pkcs12";
-    else if (sk_X509_num(others) > 0) {
-        if (context->authorities == NULL && context->directory == NULL) context->authorities = to_pem(others);
-        else
-            for (int i = 0; i < sk_X509_num(others); i += 1) {
-                if (SSL_CTX_add1_chain_cert(context->ssl, sk_X509_value(others, i)) != 1) failed = "pkcs12";
-            }
-    }
-    PKCS12_free(parsed);
-    EVP_PKEY_free(key);
-    X509_free(own);
-    sk_X509_pop_free(others, X509_free);
-    if (failed != NULL) seikan_throw_openssl(env, failed);
-    else ERR_clear_error();
-    return failed == NULL;
-}
-
-static bool load_credentials(napi_env env, struct tls_context *context, napi_value options)
-{
-    char *passphrase = seikan_text(env, options, "passphrase");
-    char *certificates = seikan_text(env, options, "cert");
-    char *extras = seikan_text(env, options, "extraCerts");
-    char *key = seikan_text(env, options, "key");
-    bool loaded = load_pkcs12(env, context, options, passphrase)
-        && load_certificates(env, context->ssl, certificates, extras)
-        && (key == NULL || load_key(env, context->ssl, key, passphrase));
-
-    seikan_free_secret(passphrase);
-    seikan_free_secret(key);
-    free(certificates);
-    free(extras);
-    return loaded;
-}
-
-/*
- * Above our own certificate OpenSSL sends those that it finds in the store, and looks for them, signatures and all, in
- * each handshake. Once is enough where the store is ours; a directory is another's.
- */
-static void build_own_chain(struct tls_context *context)
-{
-    STACK_OF(X509) *given = NULL;
-
-    if (context->directory != NULL || SSL_CTX_get0_certificate(context->ssl) == NULL) return;
-    SSL_CTX_get_extra_chain_certs(context->ssl, &given);
-    if (given == NULL
-        && SSL_CTX_build_cert_chain(context->ssl, SSL_BUILD_CHAIN_FLAG_IGNORE_ERROR | SSL_BUILD_CHAIN_FLAG_CLEAR_ERROR) > 0)
-        SSL_CTX_set_mode(context->ssl, SSL_MODE_NO_AUTO_CHAIN);
-    ERR_clear_error();
-}
-
 /* Options that hold one text and one call of OpenSSL. */
 static bool apply_text(napi_env env, SSL_CTX *ssl, napi_value options, const char *name, int (*apply)(SSL_CTX *, const char *))
 {
@@ -355,6 +192,7 @@ static int set_dh(SSL_CTX *ssl, const char *pem)
 static bool configure(napi_env env, struct tls_context *context, napi_value options, bool server)
 {
     SSL_CTX *ssl = context->ssl;
+    bool is_trusting = context->authorities != NULL || context->directory != NULL;
 
     SSL_CTX_set_options(ssl, SSL_OP_NO_TICKET | SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION
                                  | SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_CLEANSE_PLAINTEXT);
@@ -373,9 +211,11 @@ static bool configure(napi_env env, struct tls_context *context, napi_value opti
     if (!apply_text(env, ssl, options, "cipherList", SSL_CTX_set_cipher_list)
         || !apply_text(env, ssl, options, "cipherSuites", SSL_CTX_set_ciphersuites)
         || !apply_text(env, ssl, options, "groups", set_groups) || !apply_text(env, ssl, options, "dh", set_dh)
-        || !load_credentials(env, context, options) || !load_trust(env, context, options, server))
+        || !seikan_load_credentials(env, ssl, options, is_trusting ? NULL : &context->authorities)
+        || !load_trust(env, context, options, server))
         return false;
-    build_own_chain(context);
+    /* A directory is another's, and may change. */
+    if (context->directory == NULL) seikan_build_own_chain(ssl);
     return true;
 }
 
@@ -473,77 +313,10 @@ static napi_value own_certificate(napi_env env, napi_callback_info info)
     return seikan_certificate(env, own, 0);
 }
 
-/* loadProvider(name): into the process's library context, for good; twice is once. */
-static napi_value load_provider(napi_env env, napi_callback_info info)
-{
-    napi_value argument;
-    size_t count = 1, length;
-    char name[64];
-
-    if (napi_get_cb_info(env, info, &count, &argument, NULL, NULL) != napi_ok
-        || napi_get_value_string_utf8(env, argument, name, sizeof name, &length) != napi_ok)
-        return NULL;
-    if (OSSL_PROVIDER_available(NULL, name) != 1 && OSSL_PROVIDER_load(NULL, name) == NULL)
-        return seikan_throw_openssl(env, "provider");
-    return NULL;
-}
-
-/* listTlsCiphers(context): { name, standardName, version } of all that a connection could agree on, in order. */
-static napi_value list_ciphers(napi_env env, napi_callback_info info)
-{
-    napi_value argument, list;
-    size_t count = 1;
-    struct tls_context *context;
-    SSL *ssl;
-    STACK_OF(SSL_CIPHER) *ciphers;
-
-    if (napi_get_cb_info(env, info, &count, &argument, NULL, NULL) != napi_ok
-        || (context = unwrap(env, argument)) == NULL)
-        return NULL;
-    ssl = SSL_new(context->ssl);
-    if (ssl == NULL) return seikan_throw_openssl(env, "memory");
-    ciphers = SSL_get1_supported_ciphers(ssl);
-    napi_create_array(env, &list);
-    for (int i = 0; i < sk_SSL_CIPHER_num(ciphers); i += 1) {
-        const SSL_CIPHER *cipher = sk_SSL_CIPHER_value(ciphers, i);
-        const char *standard = SSL_CIPHER_standard_name(cipher);
-        napi_value entry;
-
-        napi_create_object(env, &entry);
-        seikan_set_text(env, entry, "name", SSL_CIPHER_get_name(cipher), NAPI_AUTO_LENGTH);
-        seikan_set_text(env, entry, "standardName", standard == NULL ? "" : standard, NAPI_AUTO_LENGTH);
-        seikan_set_text(env, entry, "version", SSL_CIPHER_get_version(cipher), NAPI_AUTO_LENGTH);
-        napi_set_element(env, list, (uint32_t)i, entry);
-    }
-    sk_SSL_CIPHER_free(ciphers);
-    SSL_free(ssl);
-    ERR_clear_error();
-    return list;
-}
-
-/* opensslCipherName(standardName): undefined where OpenSSL knows no such cipher */
-static napi_value cipher_name(napi_env env, napi_callback_info info)
-{
-    napi_value argument, result = NULL;
-    size_t count = 1, length;
-    char standard[128];
-    const char *name;
-
-    if (napi_get_cb_info(env, info, &count, &argument, NULL, NULL) != napi_ok
-        || napi_get_value_string_utf8(env, argument, standard, sizeof standard, &length) != napi_ok)
-        return NULL;
-    name = OPENSSL_cipher_name(standard);
-    if (strcmp(name, "(NONE)") != 0) napi_create_string_utf8(env, name, NAPI_AUTO_LENGTH, &result);
-    return result;
-}
-
 bool seikan_register_tls_context(napi_env env, napi_value exports)
 {
     return seikan_export(env, exports, "createTlsContext", create_context)
         && seikan_export(env, exports, "setTlsCrl", set_crl)
         && seikan_export(env, exports, "closeTlsContext", close_context)
-        && seikan_export(env, exports, "tlsOwnCertificate", own_certificate)
-        && seikan_export(env, exports, "loadProvider", load_provider)
-        && seikan_export(env, exports, "listTlsCiphers", list_ciphers)
-        && seikan_export(env, exports, "opensslCipherName", cipher_name);
+        && seikan_export(env, exports, "tlsOwnCertificate", own_certificate);
 }

@@ -42,7 +42,7 @@ export interface NativeCipher {
   readonly version: string;
 }
 
-/** The addon's OpenSSL files (c/tls-context.c, c/tls-connection.c, c/x509.c). */
+/** The addon's OpenSSL files (c/tls-context.c, c/tls-offer.c, c/tls-connection.c, c/x509.c). */
 export interface OpensslRoom {
   createTlsContext(options: NativeTlsOptions): NativeContext;
   setTlsCrl(context: NativeContext, pem: string | undefined): void;
