@@ -5,7 +5,7 @@
  */
 import { encodeText, type PeerCertificate, type VerifyError } from '@seikan/core';
 
-import type { VerifyOptions } from './options/options.js';
+import type { Options, VerifyOptions } from './options/options.js';
 
 export interface CertificateVerdict {
   readonly verdict: 'accept' | 'reject';
@@ -29,7 +29,7 @@ export interface RevokedSerials {
 }
 
 export interface PolicyContext {
-  readonly verify: VerifyOptions;
+  readonly options: Pick<Options, 'tls' | 'verify'>;
   readonly revokedSerials: RevokedSerials | undefined;
 }
 
@@ -38,7 +38,7 @@ export function judgeCertificate(
   certificate: PeerCertificate,
   error: VerifyError | undefined,
 ): CertificateVerdict {
-  const { verify } = context;
+  const { tls, verify } = context.options;
   const log: { verb: number; severity: 'error' | 'warning' | 'notice'; text: string }[] = [];
   const { depth } = certificate;
   const subject = sanitizeSubject(certificate.subject);
@@ -48,7 +48,9 @@ export function judgeCertificate(
   };
 
   if (error !== undefined) {
-    const toleratedByFingerprint = verify.peerFingerprints.length > 0 && SELF_SIGNED.has(error.code);
+    // With a CA the chain counts beside the fingerprint.
+    const hasCa = tls.ca !== undefined || tls.capath !== undefined;
+    const toleratedByFingerprint = verify.peerFingerprints.length > 0 && !hasCa && SELF_SIGNED.has(error.code);
     if (error.code === X509Error.unableToGetCrl) {
       // A chain whose upper issuers publish no list is usual; upstream warns and goes on (20.5).
       log.push({ verb: 3, severity: 'warning', text: `VERIFY WARNING: depth=${depth}, ${error.text}: ${subject}` });
@@ -74,8 +76,7 @@ export function judgeCertificate(
     const refusal = judgeLeaf(verify, certificate, subject, log);
     if (refusal !== undefined) return reject(refusal);
   }
-  if (error === undefined || error.code === X509Error.unableToGetCrl)
-    log.push({ verb: 2, severity: 'notice', text: `VERIFY OK: depth=${depth}, ${subject}` });
+  log.push({ verb: 2, severity: 'notice', text: `VERIFY OK: depth=${depth}, ${subject}` });
   return { verdict: 'accept', log };
 }
 
@@ -88,6 +89,7 @@ function judgeLeaf(
   subject: string,
   log: { verb: number; severity: 'error' | 'warning' | 'notice'; text: string }[],
 ): string | undefined {
+  const error = (text: string): void => void log.push({ verb: 1, severity: 'error', text });
   const commonName = commonNameOf(certificate, verify.usernameFields);
   if (commonName === undefined) {
     const fields = verify.usernameFields.length > 0 ? verify.usernameFields.join(' ') : 'CN';
@@ -101,17 +103,21 @@ function judgeLeaf(
   }
   if (verify.keyUsage !== undefined) {
     const usage = certificate.keyUsage;
-    if (usage === undefined) return 'Certificate does not have key usage extension';
-    const accepted =
-      verify.keyUsage.length === 0 || verify.keyUsage.some((mask) => mask === 0 || (usage & mask) === mask);
-    if (!accepted) return `VERIFY KU ERROR: certificate has key usage ${usage.toString(16).padStart(4, '0')}`;
+    const wanted = verify.keyUsage;
+    const refuse = (why: string): string => {
+      error(why);
+      return 'VERIFY KU ERROR';
+    };
+    if (usage === undefined) return refuse('Certificate does not have key usage extension');
+    if (wanted.length > 0 && !wanted.some((mask) => mask === 0 || (usage & mask) === mask))
+      return refuse(`Certificate has key usage ${usage.toString(16).padStart(4, '0')}`);
     log.push({ verb: 2, severity: 'notice', text: 'VERIFY KU OK' });
   }
   if (verify.extendedKeyUsage !== undefined) {
     const wanted = EXTENDED_KEY_USAGES[verify.extendedKeyUsage] ?? verify.extendedKeyUsage;
     const usages = certificate.extendedKeyUsage;
-    if (usages === undefined) return 'Certificate does not have extended key usage extension';
-    if (!usages.includes(wanted)) return 'VERIFY EKU ERROR';
+    if (usages === undefined) error('Certificate does not have extended key usage extension');
+    if (usages?.includes(wanted) !== true) return 'VERIFY EKU ERROR';
     log.push({ verb: 2, severity: 'notice', text: 'VERIFY EKU OK' });
   }
   if (verify.x509Name !== undefined) {
@@ -128,6 +134,11 @@ function judgeLeaf(
 const EXTENDED_KEY_USAGES: Readonly<Record<string, string>> = {
   'TLS Web Server Authentication': '1.3.6.1.5.5.7.3.1',
   'TLS Web Client Authentication': '1.3.6.1.5.5.7.3.2',
+  'Code Signing': '1.3.6.1.5.5.7.3.3',
+  'E-mail Protection': '1.3.6.1.5.5.7.3.4',
+  'Time Stamping': '1.3.6.1.5.5.7.3.8',
+  'OCSP Signing': '1.3.6.1.5.5.7.3.9',
+  'Any Extended Key Usage': '2.5.29.37.0',
 };
 
 /** Longest common name in bytes (upstream TLS_USERNAME_LEN). */

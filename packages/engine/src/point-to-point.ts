@@ -107,7 +107,7 @@ export class PointToPoint {
       connections: this.#connections,
       login: this.#login,
       scripts: this.#scripts,
-      chains: new PeerChains({ verify: options.verify, revokedSerials }, this.#log),
+      chains: new PeerChains({ options, revokedSerials }, this.#log),
       command: (command) => this.#command(command),
       onState: (state) => this.#state(state),
       pulling: () => {

@@ -48,6 +48,8 @@ export function certificateEnvironment(
     if (tracked('SHA1')) env[`X509_${depth}_SHA1`] = colonHex(certificate.sha1).toUpperCase();
     for (const { name, value } of certificate.subjectFields) {
       if (track.length > 0 && !tracked(name)) continue;
+      // Of a tracked field the first counts, as x509_setenv_track does.
+      if (track.length > 0 && env[`X509_${depth}_${name}`] !== undefined) continue;
       // A field that occurs several times is numbered from the second on, as setenv_x509 does.
       let key = `X509_${depth}_${name}`;
       for (let n = 1; env[key] !== undefined && env[key] !== value; n += 1) key = `X509_${depth}_${name}_${n}`;

@@ -147,7 +147,7 @@ export class Instance implements ContextOwner {
     this.asks = new Asks(emit, host.askBook, () => host.touch(this));
     const { options: configured, revokedSerials, tellsOfClients } = host.top;
     this.#environment = new ClientEnvironment(host.environment, tellsOfClients);
-    this.chains = new PeerChains({ verify: configured.verify, revokedSerials }, this.log);
+    this.chains = new PeerChains({ options: configured, revokedSerials }, this.log);
     this.context = new Context(host.top.childSettings(this, options), this);
   }
 
