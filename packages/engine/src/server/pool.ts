@@ -67,7 +67,7 @@ export class AddressPool {
       ofIpv4 = Math.min(POOL_LIMIT, this.#net30 ? (((end | 3) >>> 0) + 1 - this.#start) / 4 : end - start + 1);
     }
     const ofIpv6 =
-      ipv6 === undefined ? undefined : ipv6.bits > 112 ? Math.min(POOL_LIMIT, 2 ** (128 - ipv6.bits) - 2) : POOL_LIMIT;
+      ipv6 === undefined ? undefined : ipv6.bits >= 112 ? Math.min(POOL_LIMIT, 2 ** (128 - ipv6.bits) - 2) : POOL_LIMIT;
     this.#sizes = { ipv4: ofIpv4, ipv6: ofIpv6 };
     const size =
       ofIpv4 === undefined && ofIpv6 === undefined ? 0 : Math.min(ofIpv4 ?? POOL_LIMIT, ofIpv6 ?? POOL_LIMIT);

@@ -85,6 +85,9 @@ test('its log lines are those of OpenVPN', () => {
       'NOTE: IPv4 pool size is 253, IPv6 pool size is 254. IPv4 pool size limits the number of clients that can be served from the pool',
     ],
   );
+  assert.deepEqual(described({ ...subnet, ipv4: undefined, ipv6: { base: 'fd98::2', bits: 112 } }), [
+    'IFCONFIG POOL IPv6: base=fd98::2 size=65534 netbits=112',
+  ]);
   assert.deepEqual(described({ ...subnet, ipv4: undefined, ipv6: { base: 'fd98::1000', bits: 64 } }), [
     'IFCONFIG POOL IPv6: base=fd98::1000 size=65536 netbits=64',
   ]);
