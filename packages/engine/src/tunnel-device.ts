@@ -221,7 +221,8 @@ export class TunnelDevice {
         return;
       }
       const { routeErrors } = answer;
-      scripts.routeUp(tun.plan.redirect?.reroute === true, time, (at) => {
+      const redirected = tun.options.routing.noExec ? undefined : tun.plan.redirect?.reroute === true;
+      scripts.routeUp(redirected, time, (at) => {
         this.#state = 'up';
         then({ routeErrors }, at);
       });

@@ -125,9 +125,9 @@ export class TunnelScripts {
     this.#runOrRefuse({ event: 'up', argv: [...this.#arguments, context] }, time, then);
   }
 
-  /** Routes are in place, or failed. */
-  routeUp(redirected: boolean, time: Time, then: (time: Time) => void): void {
-    this.#set({ redirect_gateway: redirected ? '1' : '0' });
+  /** Routes are in place, or failed; `redirected` is undefined where they are left to the script (route-noexec). */
+  routeUp(redirected: boolean | undefined, time: Time, then: (time: Time) => void): void {
+    if (redirected !== undefined) this.#set({ redirect_gateway: redirected ? '1' : '0' });
     this.#run({ event: 'route-up', argv: [] }, time, (_good, at) => then(at));
   }
 

@@ -48,3 +48,13 @@ test('scripts of a tunnel run one after the other, in the order of their occasio
   finish(asked.length - 1, 'failure');
   assert.deepEqual(told, ['up undefined', 'route-up', 'down: ERROR: up/down: down failed']);
 });
+
+test('where routes are left to scripts, nobody says whether the default one was changed', () => {
+  const envs: Readonly<Record<string, string>>[] = [];
+  const asks = new Asks((output) => {
+    if (output.output === 'ask' && output.ask === 'event') envs.push(output.request.env);
+  }, new AskBook());
+  const scripts = new TunnelScripts(asks, () => true, {});
+  scripts.routeUp(undefined, time, () => undefined);
+  assert.ok(envs[0] !== undefined && !('redirect_gateway' in envs[0]));
+});

@@ -117,7 +117,8 @@ class Planner {
     const wayOut = defaultGateway(this.#snapshot, 4, this.#inside);
 
     const bypassed = redirecting ? [...bypass] : [];
-    const blocked = redirecting && redirect.blockLocal && wayOut?.gateway !== undefined ? this.#blocks(wayOut) : [];
+    const mayBlock = redirecting && redirect.blockLocal && wayOut?.gateway !== undefined && !this.#isOnLink(server);
+    const blocked = mayBlock ? this.#blocks(wayOut) : [];
     if (blocked.length > 0 && wayOut?.gateway !== undefined) bypassed.push(wayOut.gateway);
 
     const inTunnel = routes.some((route) => server !== undefined && this.#swallows(route, server));
@@ -141,6 +142,12 @@ class Planner {
     }
     if (server !== undefined && routes.some((route) => this.#swallows(route, server))) this.#hostRoute(server);
     this.#steps.push(...routes);
+  }
+
+  /** A server in a local network: as with OpenVPN, that network is not blocked then. */
+  #isOnLink(server: string | undefined): boolean {
+    const way = server === undefined ? undefined : wayTo(this.#snapshot, server, this.#inside);
+    return way !== undefined && way.gateway === undefined;
   }
 
   /** OpenVPN's conditions for taking over the IPv4 default route. */

@@ -173,6 +173,8 @@ test('block-local: the gateway and bypasses stay, the network of the way out goe
     'block-local 192.0.2.128/25 via 10.8.0.1 dev 7',
     'block-local 192.0.2.0/25 via 10.8.0.1 dev 7',
   ]);
+  const near = planLines({ remote: '203.0.113.5', redirect: { ...redirect, blockLocal: true } });
+  assert.ok(!near.some((line) => line.startsWith('block-local')), near.join('\n'));
 });
 
 test('redirecting IPv6 cuts it as OpenVPN does, and keeps an IPv6 server reachable', () => {
