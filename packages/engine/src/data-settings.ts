@@ -26,7 +26,7 @@ export interface PeerSettingsInput {
   readonly peerId: PeerId | undefined;
   readonly crypto: Crypto;
   /** What a server has settled for this client, in place of its own options. */
-  readonly settled?: Pick<ClientConfig, 'timers' | 'compression'> & { readonly tunMtu: number };
+  readonly settled?: Pick<ClientConfig, 'timers' | 'compression'>;
 }
 
 export function peerSettings(input: PeerSettingsInput): PeerSettings {
@@ -57,7 +57,7 @@ export function packetSizes(input: PeerSettingsInput, send: (plaintext: Uint8Arr
   const overhead = messageOverhead(packetShape(input));
   return new PacketSizes({
     overhead,
-    largest: overhead - occMagic.length + (input.settled ?? input.connection).tunMtu,
+    largest: overhead - occMagic.length + input.connection.tunMtu,
     send,
   });
 }

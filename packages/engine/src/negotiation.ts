@@ -35,33 +35,35 @@ export interface Negotiated {
 /** The lines `KEY=value` of a peer-info text, as a map; later lines win. */
 export type PeerInfo = ReadonlyMap<string, string>;
 
-/** IV_PROTO of a peer, 0 when absent or no number. Any bit implies DATA_V2. */
+/** IV_PROTO of a peer, 0 when absent or no number. */
 export function capabilitiesOf(peerInfo: PeerInfo): number {
-  const text = peerInfo.get('IV_PROTO');
-  if (text === undefined || !/^\d{1,9}$/.test(text)) return 0;
-  const bits = Number(text);
-  return bits > 0 ? bits | Capability.dataV2 : 0;
+  return leadingNumber(peerInfo.get('IV_PROTO')) ?? 0;
 }
 
 export function can(capabilities: number, capability: number): boolean {
   return (capabilities & capability) !== 0;
 }
 
-/**
- * The ciphers that a peer says it can: IV_CIPHERS, or for IV_NCP=2 the two AES-GCM; and the `cipher` of its options
- * string, which is all that older ones say ("poor man's NCP").
- */
-export function peerCiphers(peerInfo: PeerInfo, optionsString: string): readonly string[] {
-  const listed = peerInfo.get('IV_CIPHERS');
-  const ciphers = listed?.split(':').filter((name) => name.length > 0) ?? [];
-  if (listed === undefined && Number(peerInfo.get('IV_NCP') ?? 0) >= 2) ciphers.push('AES-256-GCM', 'AES-128-GCM');
-  const own = parseOptionsString(optionsString).get('cipher');
-  if (own !== undefined && !ciphers.includes(own)) ciphers.push(own);
-  return ciphers;
+/** A number with whatever stands behind it, as upstream's `sscanf` reads it; none below 0. */
+export function leadingNumber(text: string | undefined): number | undefined {
+  const digits = /^\s*\+?(\d{1,9})/.exec(text ?? '')?.[1];
+  return digits === undefined ? undefined : Number(digits);
 }
 
-/** The server's choice: the first of its own list that the peer knows; `undefined` means no shared cipher. */
-export function chooseCipher(own: readonly string[], peer: readonly string[]): string | undefined {
-  const known = new Set(peer.map((name) => name.toUpperCase()));
-  return own.find((name) => known.has(name.toUpperCase()));
+/** Whether a peer takes a cipher that is pushed. upstream: ssl_ncp.c `tls_peer_supports_ncp`. */
+export function takesCipher(peerInfo: PeerInfo): boolean {
+  return peerInfo.has('IV_CIPHERS') || (leadingNumber(peerInfo.get('IV_NCP')) ?? 0) >= 2;
+}
+
+/** The ciphers that a peer says it can: IV_CIPHERS, or for IV_NCP=2 the two AES-GCM; older ones say none here. */
+export function listedCiphers(peerInfo: PeerInfo): readonly string[] {
+  const listed = peerInfo.get('IV_CIPHERS');
+  if (listed !== undefined) return listed.split(':').filter((name) => name.length > 0);
+  return takesCipher(peerInfo) ? ['AES-256-GCM', 'AES-128-GCM'] : [];
+}
+
+/** The cipher in a peer's options string, all that older ones say ("poor man's NCP"). */
+export function fixedCipher(optionsString: string): string | undefined {
+  const cipher = parseOptionsString(optionsString).get('cipher');
+  return cipher === '[null-cipher]' ? 'none' : cipher;
 }

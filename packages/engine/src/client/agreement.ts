@@ -12,14 +12,13 @@ import {
   exportP2pPeerId,
   type KeyState,
   type PeerId,
-  parseOptionsString,
   parsePeerInfo,
   type StaticKey,
   toHex,
 } from '@seikan/core';
 
 import { dataCiphers } from '../local-hello.js';
-import { Capability, can, capabilitiesOf, type Negotiated } from '../negotiation.js';
+import { Capability, can, capabilitiesOf, fixedCipher, type Negotiated } from '../negotiation.js';
 import type { Connection, Options } from '../options/options.js';
 import type { PulledOptions } from '../options/pull.js';
 
@@ -46,7 +45,7 @@ export function agreeOnPush(
     return `Error: negotiated cipher not allowed - ${pulled.cipher} not in ${ciphers.join(':')}`;
   }
   // A server that does not negotiate says its cipher in its options string; one that does not even do that has ours.
-  const theirs = parseOptionsString(theirOptions).get('cipher');
+  const theirs = fixedCipher(theirOptions);
   let fixed: string | undefined;
   if (theirs === undefined) fixed = own.data.fallback ? own.data.cipher : undefined;
   else if (ciphers.includes(theirs)) fixed = theirs;

@@ -9,6 +9,7 @@ import type { PeerRoute } from '@seikan/core';
 import type { EventName } from '@seikan/plugin-sdk';
 import { packetSizes, peerSettings } from '../data-settings.js';
 import { logDataChannel } from '../log-lines.js';
+import { leadingNumber } from '../negotiation.js';
 import { offloadRefusal } from '../offload.js';
 import { parseIpv4, parseIpv6, parseIpv6Prefix } from '../options/address.js';
 import { type ClientConfig, plainClientConfig } from '../options/client-config.js';
@@ -192,11 +193,11 @@ export class Connecting {
     const key = instance.context.session.active?.primary;
     if (config === undefined || key === undefined) return;
     const negotiated = negotiate(this.#top, instance, config);
-    if (
-      typeof negotiated !== 'string' &&
-      negotiated.data.keyDerivation === 'prf' &&
-      this.#top.options.tls.forceKeyMaterialExport
-    ) {
+    if (negotiated === undefined) {
+      instance.refuse('Data channel cipher negotiation failed (no shared cipher)', time);
+      return;
+    }
+    if (negotiated.data.keyDerivation === 'prf' && this.#top.options.tls.forceKeyMaterialExport) {
       instance.log.error(
         'PUSH: client does not support Keying Material Exporters (RFC 5705), which --force-tls-key-material-export asks for',
       );
@@ -204,13 +205,6 @@ export class Connecting {
         'Client incompatible with this server. Keying Material Exporters (RFC 5705) support missing. Upgrade to a client that supports this feature (OpenVPN 2.6.0+).',
         time,
       );
-      return;
-    }
-    if (typeof negotiated === 'string') {
-      instance.log.error(
-        `PUSH: No common cipher between server and client. Server data-ciphers: '${config.dataCiphers.join(':')}', client supported ciphers '${negotiated}'`,
-      );
-      instance.refuse('Data channel cipher negotiation failed (no shared cipher)', time);
       return;
     }
     const { abilities } = this.#top.settings;
@@ -231,14 +225,18 @@ export class Connecting {
     const input = {
       options: this.#top.options,
       connection,
-      settled: { timers: config.timers, compression: config.compression, tunMtu: negotiated.tunMtu },
+      settled: { timers: config.timers, compression: config.compression },
       negotiated: negotiated.data,
       link: instance.context.link,
       remote: instance.remote,
       peerId,
       crypto: this.#top.settings.crypto,
     };
-    instance.tunMtu = negotiated.tunMtu;
+    const theirs = leadingNumber(instance.peerInfo.get('IV_MTU'));
+    if (theirs !== undefined && theirs < connection.tunMtu)
+      instance.log.warning(
+        `Warning: reported maximum MTU from client (${theirs}) is lower than MTU used on the server (${connection.tunMtu}). Add tun-max-mtu ${connection.tunMtu} to client configuration.`,
+      );
     instance.context.openPeer(instance.peer, peerSettings(input), negotiated.data);
     const { peer } = instance;
     instance.sizes = packetSizes(input, (plaintext) => instance.command({ verb: 'sendMessage', peer, plaintext }));

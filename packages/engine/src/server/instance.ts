@@ -92,7 +92,6 @@ export class Instance implements ContextOwner {
   virtualAddressIpv6: string | undefined;
   /** The virtual addresses and networks that lead to the client, as the status file lists them. */
   routes: readonly string[] = [];
-  tunMtu = 1500;
   /** Once its peer is in the data channel. */
   sizes: PacketSizes | undefined;
   pushSentAt: Millis | undefined;

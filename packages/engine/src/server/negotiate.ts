@@ -4,7 +4,7 @@
  */
 
 import { dataCiphers } from '../local-hello.js';
-import { Capability, can, chooseCipher, type Negotiated, peerCiphers } from '../negotiation.js';
+import { Capability, can, fixedCipher, listedCiphers, type Negotiated } from '../negotiation.js';
 import type { ClientConfig } from '../options/client-config.js';
 import type { Instance } from './instance.js';
 import type { Top } from './top.js';
@@ -13,28 +13,17 @@ export interface ServerChoice {
   readonly data: Negotiated;
   /** The client takes a peer-id. */
   readonly dataV2: boolean;
-  readonly tunMtu: number;
 }
 
-/** The choice, or what the client offered when there is no shared cipher. */
-export function negotiate(top: Top, instance: Instance, config: ClientConfig): ServerChoice | string {
-  const { options, crypto, abilities } = top.settings;
+/** The choice; undefined when there is no shared cipher, which is logged. */
+export function negotiate(top: Top, instance: Instance, config: ClientConfig): ServerChoice | undefined {
+  const { crypto, abilities, options } = top.settings;
   const { capabilities } = instance;
-  const peerOptions = instance.context.session.active?.primary.peerHello?.options ?? '';
-  const offered = peerCiphers(instance.peerInfo, peerOptions);
-  const own = dataCiphers(config, crypto);
-  const known = config.fallback && crypto.cipher(config.cipher) !== undefined ? config.cipher : undefined;
-  const cipher = chooseCipher(own, offered) ?? known;
-  if (cipher === undefined) return offered.join(':');
-
+  const cipher = chooseCipher(top, instance, config);
+  if (cipher === undefined) return undefined;
   const keyExport = can(capabilities, Capability.keyExport);
-  const [connection] = options.connections;
-  const theirMtu = Number(instance.peerInfo.get('IV_MTU') ?? 0);
-  const wanted = connection?.tunMtu ?? 1500;
   return {
     dataV2: can(capabilities, Capability.dataV2),
-    // A peer that does not say what it can take keeps the default (8.6).
-    tunMtu: theirMtu > 0 ? Math.min(wanted, theirMtu) : wanted,
     data: {
       cipher,
       digest: options.data.auth,
@@ -48,4 +37,29 @@ export function negotiate(top: Top, instance: Instance, config: ClientConfig): S
       dynamicTlsCrypt: can(capabilities, Capability.dynamicTlsCrypt),
     },
   };
+}
+
+/** The first of our own that the client lists, or has fixed; the fallback is for those who say nothing at all. */
+function chooseCipher({ settings: { crypto } }: Top, instance: Instance, config: ClientConfig): string | undefined {
+  const { log, peerInfo } = instance;
+  const listed = listedCiphers(peerInfo);
+  const fixed = fixedCipher(instance.context.session.active?.primary.peerHello?.options ?? '');
+  const cipher = dataCiphers(config, crypto).find((name) => listed.includes(name) || name === fixed);
+  if (cipher !== undefined) return cipher;
+  if (listed.length > 0 || fixed !== undefined) {
+    const theirs =
+      listed.length > 0 ? `client supported ciphers '${listed.join(':')}'` : `client supports cipher '${fixed}'`;
+    const own = config.dataCiphers.join(':');
+    log.notice(`PUSH: No common cipher between server and client. Server data-ciphers: '${own}', ${theirs}`);
+    return undefined;
+  }
+  log.notice('PUSH: No NCP or OCC cipher data received from peer.');
+  if (config.fallback && crypto.cipher(config.cipher) !== undefined) {
+    log.notice(`Using data channel cipher '${config.cipher}' since --data-ciphers-fallback is set.`);
+    return config.cipher;
+  }
+  log.notice(
+    'Use --data-ciphers-fallback with the cipher the client is using if you want to allow the client to connect',
+  );
+  return undefined;
 }

@@ -5,7 +5,7 @@
 import type { Millis } from '@seikan/core';
 
 import { protocolFlags } from '../log-lines.js';
-import { Capability, can } from '../negotiation.js';
+import { Capability, can, leadingNumber, takesCipher } from '../negotiation.js';
 import { encodePushReply, pushWithoutOwnRoutes } from '../options/push.js';
 import type { Time } from '../output.js';
 import { clientAddresses } from './client-addresses.js';
@@ -46,10 +46,11 @@ export function pushOptions(top: Top, instance: Instance): readonly string[] {
     own.push(`ifconfig ${config.ifconfigPush?.alias ?? ipv4.address} ${ipv4.second ?? ''}`.trimEnd());
   if (can(instance.capabilities, Capability.dataV2)) own.push(`peer-id ${instance.peer.index}`);
   if (instance.token.current !== undefined) own.push(`auth-token ${instance.token.current}`);
-  // Peers without any negotiation (IV_NCP, IV_CIPHERS absent) know only the cipher of their own configuration.
-  if (instance.peerInfo.has('IV_CIPHERS') || instance.peerInfo.has('IV_NCP')) own.push(`cipher ${negotiated.cipher}`);
+  if (takesCipher(instance.peerInfo)) own.push(`cipher ${negotiated.cipher}`);
   if (negotiated.exitNotify) own.push(`protocol-flags ${protocolFlags(negotiated).join(' ')}`);
   else if (negotiated.keyDerivation === 'tls-ekm') own.push('key-derivation tls-ekm');
-  if (instance.peerInfo.has('IV_MTU')) own.push(`tun-mtu ${instance.tunMtu}`);
+  const [connection] = top.options.connections;
+  if (connection !== undefined && leadingNumber(instance.peerInfo.get('IV_MTU')) !== undefined)
+    own.push(`tun-mtu ${connection.tunMtu}`);
   return [...pushWithoutOwnRoutes(config), ...own];
 }
