@@ -82,10 +82,11 @@ class Protection implements ControlProtection {
     const { crypto, role, keys } = this.#options;
     const { replay = this.#options.replay, sentPacketIds = 0 } = options;
     const serverKey = keys.tlsCryptV2Server;
-    if (serverKey === undefined || !carriesClientKey(bytes)) {
+    if (!carriesClientKey(bytes)) {
       const wrap = this.#shared(replay, sentPacketIds);
       return wrap === undefined ? 'bad-client-key' : unwrapFirst(wrap, bytes, now, undefined);
     }
+    if (serverKey === undefined) return 'bad-client-key';
     const split = splitWrappedKey(bytes);
     if (typeof split === 'string') return split;
     const client = unwrapClientKey({ crypto, serverKey, wrapped: split.wrapped });

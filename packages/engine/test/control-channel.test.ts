@@ -171,3 +171,21 @@ test('a control packet that cannot be used ends a TCP connection, at either end;
     }
   }
 });
+
+test('a server that answers from another address of its name is taken there; from any other it is not', () => {
+  for (const [named, taken] of [
+    [['198.51.100.1', '198.51.100.9'], true],
+    [['198.51.100.1'], false],
+  ] as const) {
+    const world = new World(99);
+    world.addresses.set('vpn.example', named);
+    const server = world.add('server', PLAIN_SERVER, '198.51.100.1');
+    const client = world.add('client', PLAIN_CLIENT.replace('198.51.100.1', 'vpn.example'), '198.51.100.2');
+    // What is sent to the one address is answered by the other.
+    world.answersAs.set(server, '198.51.100.9');
+    world.run(6_000);
+    assert.equal(isUp(client), taken, client.log.join('\n'));
+    const peer = client.commands.find((command) => command.verb === 'newPeer');
+    assert.equal(peer?.settings.remote.address, taken ? '198.51.100.9' : undefined);
+  }
+});

@@ -105,6 +105,10 @@ export class World {
   keys: ProtectionKeys = { tlsCrypt: staticKey };
   /** What hosts find when they read. */
   readonly files = new Map<string, { readonly text: string }>();
+  /** What names resolve to; an address is its own. */
+  readonly addresses = new Map<string, readonly string[]>();
+  /** Hosts that are reached at their own address and at this one, from which their packets come. */
+  readonly answersAs = new Map<Host, string>();
   /** Of the data channels of hosts added from now on. */
   abilities = { epoch: false, offload: false };
   /** Decides the fate of each packet: how many copies arrive. */
@@ -239,12 +243,16 @@ export class World {
     for (let copy = 0; copy < this.copies(command.bytes); copy += 1) {
       const bytes = command.bytes.slice();
       this.corrupt(bytes);
-      this.#fly(to, { event: 'control', link: to.link, from: host.address, bytes });
+      const from = { ...host.address, address: this.answersAs.get(host) ?? host.address.address };
+      this.#fly(to, { event: 'control', link: to.link, from, bytes });
     }
   }
 
   #at({ address, port }: Endpoint): Host | undefined {
-    return this.hosts.find((host) => host.address.address === address && host.address.port === port);
+    return this.hosts.find(
+      (host) =>
+        (host.address.address === address || this.answersAs.get(host) === address) && host.address.port === port,
+    );
   }
 
   #fly(to: Host, event: DataChannelEvent): void {
@@ -280,7 +288,9 @@ export class World {
   #answer(host: Host, ask: EngineOutput & { output: 'ask' }): object {
     switch (ask.ask) {
       case 'resolve':
-        return { addresses: [endpointAt(ask.host, ask.port)] };
+        return {
+          addresses: (this.addresses.get(ask.host) ?? [ask.host]).map((address) => endpointAt(address, ask.port)),
+        };
       case 'open-link':
         host.link = ask.link;
         if (ask.protocol === 'tcp-client' && ask.remote !== undefined) this.#call(host, ask.link, ask.remote);

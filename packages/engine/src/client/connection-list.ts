@@ -8,7 +8,7 @@
  * fifth round on, up to the maximum.
  * upstream: init.c `next_connection_entry`, `socket_restart_pause` (2.6).
  */
-import type { Endpoint, Millis, RandomFill } from '@seikan/core';
+import { type Endpoint, type Millis, type RandomFill, sameEndpoint } from '@seikan/core';
 
 import type { Connection } from '../options/options.js';
 
@@ -41,6 +41,11 @@ export class ConnectionList {
   /** The address to connect to; `undefined` before the name was resolved. */
   get address(): Endpoint | undefined {
     return this.#addresses[this.#addressIndex];
+  }
+
+  /** Whether it is one of the addresses that the current name has. */
+  has(address: Endpoint): boolean {
+    return this.#addresses.some((known) => sameEndpoint(known, address));
   }
 
   /** Complete passes over all places since the last success. */

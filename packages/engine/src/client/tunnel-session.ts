@@ -167,7 +167,14 @@ export class TunnelSession implements ContextOwner {
   takes({ link, from }: ControlEvent): boolean {
     const context = this.#context;
     if (context === undefined || link !== context.link) return false;
-    return this.#host.connections.current.float || sameEndpoint(from, context.remote);
+    const { connections } = this.#host;
+    return connections.current.float || sameEndpoint(from, context.remote) || this.#answersFrom(from);
+  }
+
+  /** A server with several addresses may answer from another one of its name's: that is where it is from then on. */
+  #answersFrom(from: Endpoint): boolean {
+    const { active } = this.#context?.session ?? {};
+    return active?.peerSessionId === undefined && this.#host.connections.has(from);
   }
 
   handleControl(event: ControlEvent, time: Time): void {
@@ -179,8 +186,10 @@ export class TunnelSession implements ContextOwner {
       const drop = context.handleControl(event.bytes, event.from, time);
       if (drop === 'single-session') this.#log.error(noSecondSession(event.from));
       else if (drop !== undefined) logWrongKey(this.#log, this.#host.connections.current.wrap, drop, event.from);
-      if (isNew && active.peerSessionId !== undefined)
+      if (isNew && active.peerSessionId !== undefined) {
+        context.moveTo(context.link, event.from);
         this.#log.info(3, initialPacket(event.from, active.peerSessionId));
+      }
       const isStream = this.#host.connections.current.protocol !== 'udp';
       if (drop !== undefined && isStream && breaksStream(drop)) {
         this.#log.error(STREAM_ERROR);

@@ -206,6 +206,8 @@ test('with tls-crypt-v2 alone nobody is heard without a wrapped key; beside it t
   for (const [name, keys, wrap] of others) {
     const alone = receptionOf({ tlsCryptV2Server: serverKey });
     assert.equal(reasonOf(alone(reset(wrap))), 'bad-client-key', name);
+    const without = receptionOf(keys);
+    assert.equal(reasonOf(without(wrap.wrap(packet(Opcode.hardResetClientV3), START))), 'bad-client-key', name);
     if (name === 'none') continue;
     const beside = receptionOf({ tlsCryptV2Server: serverKey, ...keys });
     assert.equal(reasonOf(beside(reset(wrap))), 'reply', name);
