@@ -244,7 +244,8 @@ export class Multi implements InstanceHost {
       case 'message': {
         const instance = this.#instances.of(event.peer);
         if (instance !== undefined && event.plaintext[0] === OccType.exit) {
-          this.close(instance, 'SIGTERM[soft,remote-exit] received, client-instance exiting', time);
+          instance.log.info(1, 'OCC exit message received by peer');
+          this.close(instance, 'SIGUSR1[soft,remote-exit] received, client-instance restarting', time);
         } else instance?.sizes?.handle(event.plaintext);
         return undefined;
       }
