@@ -189,3 +189,16 @@ test('a server that answers from another address of its name is taken there; fro
     assert.equal(peer?.settings.remote.address, taken ? '198.51.100.9' : undefined);
   }
 });
+
+test('tls-timeout is the wait before the first repetition, which doubles', () => {
+  const world = new World(100);
+  const client = world.add('client', `${PLAIN_CLIENT}tls-timeout 1\n`, '198.51.100.2');
+  const began = world.now;
+  const times: number[] = [];
+  const calls = (): number => client.commands.filter(({ verb }) => verb === 'sendControl').length;
+  for (let seen = 0; world.now < began + 9_000; world.run(world.now + 100)) {
+    if (calls() > seen) times.push((world.now - began) / 1_000);
+    seen = calls();
+  }
+  assert.deepEqual(times, [0, 1, 3, 7]);
+});

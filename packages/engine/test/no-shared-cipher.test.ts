@@ -73,3 +73,11 @@ test("a cipher for old clients, the server's or in a client's own file, is not f
   }
   assert.deepEqual(ciphersOf(pair(`${server}data-ciphers-fallback AES-128-CBC\n`, client).server), []);
 });
+
+test("of what p2p peers have in common, the first in the TLS server's list is taken", () => {
+  const { server, client } = pair(
+    `${PEER_SERVER}data-ciphers AES-128-GCM:AES-256-GCM\n`,
+    `${PEER_CLIENT}data-ciphers AES-256-GCM:CHACHA20-POLY1305:AES-128-GCM\n`,
+  );
+  assert.deepEqual([ciphersOf(server), ciphersOf(client)], [['AES-128-GCM'], ['AES-128-GCM']]);
+});

@@ -141,3 +141,16 @@ test('a client that says EXIT is known for five seconds more; one that says so i
     );
   }
 });
+
+test('the session that was taken over is kept for its transition window, and freed then', () => {
+  const { world, first, server } = connected('tran-window 60\n');
+  world.remove(first);
+  world.add('ada', PLAIN_CLIENT, ADDRESS);
+  world.run(10_000);
+  const { machine } = server;
+  // Nothing is due before the keys are renegotiated but the end of the old session.
+  const due = (): number => (machine.nextTimeout() ?? Number.POSITIVE_INFINITY) - world.now;
+  assert.ok(due() > 50_000 && due() <= 60_000, String(due()));
+  world.run(75_000);
+  assert.ok(due() > 1_000_000, String(due()));
+});
