@@ -20,6 +20,7 @@ export {
 } from './crypto/crypto.js';
 export { AEAD_PACKET_ID_SIZE, AeadOpener, AeadSealer } from './data/aead-format.js';
 export { BlockOpener, type BlockOptions, BlockSealer } from './data/block-format.js';
+export { type NatRule, translateAddresses } from './data/client-nat.js';
 export { frameUncompressed, unframe } from './data/compression.js';
 export type {
   ChannelSettings,

@@ -5,6 +5,7 @@
 import type { Endpoint } from '@seikan/core';
 import { TcpListener, TcpSocket, TunDevice, UdpSocket } from '@seikan/native';
 
+import { NatTun, type Translation } from './nat-tun.js';
 import type { PacketLink, PacketTun } from './ports.js';
 import type { Readiness } from './readiness.js';
 import { MOST_RELAYED, SocksUdpLink } from './socks-udp-link.js';
@@ -28,6 +29,8 @@ export type LinkSource =
 
 export interface TunSource {
   readonly fd: number;
+  /** `client-nat`; its device was opened without offloads. */
+  readonly translation?: Translation | undefined;
 }
 
 /** Makes ends of sources of some kind. */
@@ -66,8 +69,9 @@ export function descriptorEnds(readiness: Readiness, packetwise = false): Ends<L
           return kind satisfies never;
       }
     },
-    tun: ({ fd }) => {
+    tun: ({ fd, translation }) => {
       const device = new TunDevice(fd);
+      if (translation !== undefined) return new NatTun(new TunEnd(device, { readiness }), translation);
       device.enableOffloads();
       return new TunEnd(device, { readiness });
     },

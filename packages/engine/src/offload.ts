@@ -15,7 +15,7 @@ const OFFLOADED_CIPHERS: ReadonlySet<string> = new Set([
 
 /**
  * Why the packets have to stay in user space, as log lines; none when the kernel may have them.
- * Differs from OpenVPN 2.6: block-ipv6, which it ignores with offload, is an obstacle.
+ * Differs from OpenVPN 2.6: block-ipv6 and client-nat, which it ignores with offload, are obstacles.
  */
 export function offloadObstacle(options: Options): readonly string[] {
   const { connections, data, device, routing, socket, tls } = options;
@@ -42,6 +42,7 @@ export function offloadObstacle(options: Options): readonly string[] {
     return ['Note: --socks-proxy disables data channel offload.'];
   if (socket.bindDevice !== undefined) return ['Note: bind-dev not supported with DCO, disabling data channel offload'];
   if (routing.blockIpv6) return ['Note: --block-ipv6 disables data channel offload.'];
+  if (routing.clientNat.length > 0) return ['Note: --client-nat disables data channel offload.'];
   if (options.mode === 'server' && device.topology !== 'subnet')
     return ["Note: NOT using '--topology subnet' disables data channel offload."];
   return [];
@@ -51,12 +52,14 @@ export interface OffloadTerms {
   readonly peerId: number | undefined;
   readonly cipher: Negotiated['cipher'];
   readonly compression: CompressionOptions;
+  /** `client-nat`, pushed. */
+  readonly translates: boolean;
 }
 
 /** Why an offloaded channel cannot carry what was agreed on; undefined when it can, or when nothing is offloaded. */
 export function offloadRefusal(
   abilities: ChannelAbilities,
-  { peerId, cipher, compression }: OffloadTerms,
+  { peerId, cipher, compression, translates }: OffloadTerms,
 ): string | undefined {
   if (!abilities.offload) return undefined;
   if (peerId === undefined)
@@ -64,6 +67,7 @@ export function offloadRefusal(
   if (!OFFLOADED_CIPHERS.has(cipher)) return `OPTIONS ERROR: cipher ${cipher} is not supported by data channel offload`;
   if (compression.framing !== 'none')
     return 'OPTIONS ERROR: compression framing is not supported by data channel offload';
+  if (translates) return 'OPTIONS ERROR: client-nat is not supported by data channel offload';
   return undefined;
 }
 

@@ -2,7 +2,7 @@
  * What the engine says to the outside: it is a pure machine and does nothing itself.
  * The runtime drains `poll()` after every input, in order.
  */
-import type { DataChannelCommand, Endpoint, LinkId, Millis, UnixSeconds } from '@seikan/core';
+import type { DataChannelCommand, Endpoint, LinkId, Millis, NatRule, UnixSeconds } from '@seikan/core';
 import type { EventContext, EventRequest, EventVerdict } from '@seikan/plugin-sdk';
 
 import type { Connection, DnsOptions, HttpProxy, LogOptions, SocketOptions, SocksProxy } from './options/options.js';
@@ -177,6 +177,8 @@ export interface OpenTunAsk {
   readonly mtu: number;
   readonly txQueueLength: number | undefined;
   readonly macAddress: string | undefined;
+  /** `client-nat`: addresses are others on the other side of the tunnel. */
+  readonly nat: readonly NatRule[];
   /** What it will be configured with, for who must know all at once. */
   readonly plan: ConfigureTunAsk;
   readonly dns: DnsOptions | undefined;

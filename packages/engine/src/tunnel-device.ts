@@ -85,7 +85,8 @@ export class TunnelDevice {
     const { name = 'tun', type, txQueueLength, macAddress } = options.device;
     if (type === 'null') throw new TypeError('a null device is never opened');
     const { configure, problems } = planTun(options, mtu, remote);
-    const ask = { device: name, type, mtu, txQueueLength, macAddress, plan: configure, dns: ownDns(options) };
+    const nat = options.routing.clientNat;
+    const ask = { device: name, type, mtu, txQueueLength, macAddress, nat, plan: configure, dns: ownDns(options) };
     asks.ask('open-tun', ask, (answer, time) => {
       if ('error' in answer) {
         this.#state = 'closed';

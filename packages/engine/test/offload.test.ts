@@ -68,7 +68,7 @@ test('disable-dco is an option of its own', () => {
 
 test('what was agreed on with the peer may still be too much for the kernel', () => {
   const compression = { algorithm: 'none', framing: 'none', allow: 'no', migrate: false } as const;
-  const terms = { peerId: 0, cipher: 'AES-256-GCM', compression };
+  const terms = { peerId: 0, cipher: 'AES-256-GCM', compression, translates: false };
   const offloaded = { epoch: false, offload: true };
   assert.equal(offloadRefusal(offloaded, terms), undefined);
   assert.match(offloadRefusal(offloaded, { ...terms, peerId: undefined }) ?? '', /DATA_V2/);
@@ -77,6 +77,7 @@ test('what was agreed on with the peer may still be too much for the kernel', ()
     offloadRefusal(offloaded, { ...terms, compression: { ...compression, framing: 'stub-v2' } }) ?? '',
     /framing/,
   );
+  assert.match(offloadRefusal(offloaded, { ...terms, translates: true }) ?? '', /client-nat/);
   assert.equal(offloadRefusal({ epoch: true, offload: false }, { ...terms, peerId: undefined }), undefined);
 });
 

@@ -48,10 +48,12 @@ export function inThread(
     const tun = new ServiceTun({ client: service, attach, detach: () => channel.detachTun(), log });
     return { channel, offloaded: false, tun };
   }
-  const openDevice: OpenDevice = async ({ type, device }) => {
-    const opened = TunDevice.openOffloaded({ kind: type, name: device === type ? `${type}%d` : device });
+  const openDevice: OpenDevice = async ({ type, device, nat }) => {
+    const named = { kind: type, name: device === type ? `${type}%d` : device } as const;
+    const opened = nat.length > 0 ? TunDevice.open(named) : TunDevice.openOffloaded(named);
     const { name } = opened;
-    channel.attachTun({ fd: opened.descriptor.release() });
+    const translation = nat.length > 0 ? { device: type, rules: nat } : undefined;
+    channel.attachTun({ fd: opened.descriptor.release(), translation });
     return { name, offloaded: false, close: async () => channel.detachTun() };
   };
   return {

@@ -122,7 +122,8 @@ async function describe(device: RemoteDevice, ask: OpenTunAsk, network: ServiceS
 
 /** Throws for what the service cannot do; single routes that it cannot have are problems. */
 function translate(ask: OpenTunAsk): { settings: ServiceSettings; problems: readonly string[] } {
-  const { plan, macAddress, device, type } = ask;
+  const { plan, macAddress, device, type, nat } = ask;
+  if (nat.length > 0) throw new Error('its devices cannot translate addresses (client-nat)');
   if (macAddress !== undefined) throw new Error('it cannot set a hardware address (lladdr)');
   if (plan.remote === undefined) throw new Error('it needs the address of the server');
   const problems: string[] = [];

@@ -3,9 +3,10 @@
  *
  *   TCP option  | 2 | 4 | MSS 16 bits |
  *
- * Source: OpenVPN 2.6 `mss.c`; RFC 9293 section 3.2, RFC 1624 for the checksum.
+ * Source: OpenVPN 2.6 `mss.c`; RFC 9293 section 3.2.
  */
 import { readUint16, writeUint16 } from '../bytes/big-endian.js';
+import { mendChecksum } from './checksum.js';
 
 const TCP = 6;
 const SYN = 0x02;
@@ -63,12 +64,4 @@ function clampTcp(bytes: Uint8Array, tcp: number, end: number, mss: number): boo
 /** A value at an odd offset lies across two words of the sum: its bytes count in the other order. */
 function swap(value: number): number {
   return ((value & 0xff) << 8) | (value >>> 8);
-}
-
-/** RFC 1624, equation 3: HC' = ~(~HC + ~m + m'). */
-function mendChecksum(bytes: Uint8Array, at: number, before: number, after: number): void {
-  let sum = (~readUint16(bytes, at) & 0xffff) + (~before & 0xffff) + after;
-  sum = (sum & 0xffff) + (sum >>> 16);
-  sum = (sum & 0xffff) + (sum >>> 16);
-  writeUint16(bytes, at, ~sum & 0xffff);
 }

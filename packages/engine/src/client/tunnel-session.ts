@@ -484,6 +484,7 @@ export class TunnelSession implements ContextOwner {
       peerId: agreement.peerId,
       cipher: agreement.negotiated.cipher,
       compression: agreement.options.data.compression,
+      translates: agreement.options.routing.clientNat.length > 0,
     });
     if (refusal !== undefined) {
       this.#log.error(refusal);

@@ -289,6 +289,7 @@ function defaultOptions(tempDirectory: string): Mutable<Options> {
       metric: undefined,
       redirectGateway: undefined,
       blockIpv6: false,
+      clientNat: [],
       delay: undefined,
       noExec: false,
     },

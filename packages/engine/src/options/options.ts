@@ -6,6 +6,8 @@
  * Names are upstream's, in camel case; `struct options` of options.h is the source of the grouping.
  */
 
+import type { NatRule } from '@seikan/core';
+
 /** Contents that a directive names by path or carries inline. Paths are as written: relative to `cd`, if any. */
 export type Material =
   | { readonly from: 'file'; readonly path: string }
@@ -235,6 +237,8 @@ export interface RoutingOptions {
   readonly metric: number | undefined;
   readonly redirectGateway: RedirectGateway | undefined;
   readonly blockIpv6: boolean;
+  /** `client-nat`, the first that fits before the others. */
+  readonly clientNat: readonly NatRule[];
   /** `undefined`: routes are added as soon as the tun is up. */
   readonly delay: number | undefined;
   readonly noExec: boolean;

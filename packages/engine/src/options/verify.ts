@@ -161,6 +161,13 @@ function verifyServer(draft: Draft): void {
     );
   if (routing.delay !== undefined)
     refuseWith('route-delay', '--route-delay cannot be used with --mode server', 'There is no moment to wait for.');
+  if (routing.clientNat.length > 0)
+    refuseWith(
+      'client-nat',
+      '--client-nat cannot be used with --mode server (however --push "client-nat" is fine)',
+      'Clients are told apart by the addresses that it would change.',
+      'Push it, or use nftables.',
+    );
   if (scripts.upDelay)
     refuseWith('up-delay', '--up-delay cannot be used with --mode server', 'There is no single connection.');
   if (server.poolPersist !== undefined && server.pool === undefined && server.poolIpv6 === undefined)

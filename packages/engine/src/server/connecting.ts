@@ -213,7 +213,8 @@ export class Connecting {
       instance.refuse('Data channel negotiation failed (missing DATA_V2)', time);
       return;
     }
-    const terms = { peerId: instance.peer.index, cipher: negotiated.data.cipher, compression: config.compression };
+    const { compression } = config;
+    const terms = { peerId: instance.peer.index, cipher: negotiated.data.cipher, compression, translates: false };
     if (offloadRefusal(abilities, terms) !== undefined) {
       instance.log.error('MULTI: client has been rejected due to incompatible DCO options');
       instance.refuse(undefined, time);

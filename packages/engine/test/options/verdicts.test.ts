@@ -60,7 +60,8 @@ const deliberate: Readonly<Record<string, string>> = {
   // Not supported.
   'vlan-tagging': 'Options error: Unrecognized option',
   'vlan-pvid 5': 'Options error: Unrecognized option',
-  'client-nat snat 10.0.0.0 255.0.0.0 11.0.0.0': 'Options error: Unrecognized option',
+  // There is no single peer whose addresses it could change.
+  'client-nat snat 10.0.0.0 255.0.0.0 11.0.0.0': 'Options error: --client-nat cannot be used with --mode server',
   // Not yet supported, or not at all.
   'shaper 1000': 'Options error: Unrecognized option',
   'shaper 10': 'Options error: Unrecognized option',

@@ -14,6 +14,7 @@ const flags: Readonly<Record<string, Partial<RedirectGateway>>> = {
   ipv6: { ipv6: true },
 };
 
+const MOST_NAT_RULES = 64;
 const TUN_NODE = '/dev/net/tun';
 
 /** Words that stand for an address which is known once the tunnel is up. */
@@ -163,6 +164,27 @@ export const tunnelDirectives: readonly DirectiveRow[] = [
     supported(name, [0, Number.POSITIVE_INFINITY], ['route'], redirect, {
       note: '`bypass-dhcp` and `bypass-dns` have no effect on Linux, as with OpenVPN.',
     }),
+  ),
+  supported(
+    'client-nat',
+    [4, 4],
+    ['route'],
+    (use) => {
+      const { clientNat } = use.options.routing;
+      if (clientNat.length >= MOST_NAT_RULES)
+        use.fail(
+          `WARNING: client-nat table overflow (max ${MOST_NAT_RULES} entries)`,
+          'OpenVPN takes no more.',
+          'Write larger networks.',
+        );
+      clientNat.push({
+        kind: use.choice(0, ['snat', 'dnat'], "client-nat: type must be 'snat' or 'dnat'"),
+        network: use.ipv4(1, `client-nat: bad network: ${use.word(1)}`),
+        netmask: use.ipv4(2, `client-nat: bad netmask: ${use.word(2)}`),
+        foreign: use.ipv4(3, `client-nat: bad foreign network: ${use.word(3)}`),
+      });
+    },
+    { note: 'Not on servers, and not through the netcfg service.' },
   ),
   supported('block-ipv6', [0, 0], ['route'], (use) => {
     use.options.routing.blockIpv6 = true;

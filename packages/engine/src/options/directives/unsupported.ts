@@ -51,7 +51,6 @@ export const refusedDirectives: readonly DirectiveRow[] = [
     'Not supported: OpenSSL has dropped engines for providers.',
     'Use providers, or set OPENSSL_CONF for the process.',
   ),
-  ...refuseAll(['client-nat'], 'Not supported: address translation inside the client.', 'Use nftables on the host.'),
   ...refuseAll(['vlan-accept', 'vlan-pvid', 'vlan-tagging'], 'Not supported: VLAN tags on tap devices.'),
   ...refuseAll(['gremlin'], 'Not supported: built-in fault injection.', 'Use tc netem or nftables.'),
   ...refuseAll(
