@@ -8,7 +8,19 @@ import { test } from 'node:test';
 import { loadAddon, UnixSocket } from '@seikan/native';
 import { inNetworkNamespace } from '@seikan/testkit';
 
-import { createPki, end, ours, Started, temporaryFolder, until } from './program.js';
+import {
+  createPki,
+  end,
+  hasStock,
+  lines,
+  ours,
+  type Ran,
+  run,
+  Started,
+  stock,
+  temporaryFolder,
+  until,
+} from './program.js';
 
 const UP = 'Initialization Sequence Completed';
 const SERVER = `dev tun
@@ -243,6 +255,28 @@ function inside(): void {
     const { stdout } = spawnSync('ip', ['-o', 'link', 'show', 'tap7'], { encoding: 'utf8' });
     assert.match(stdout, /link\/ether 02:11:22:33:44:55/);
     await end(peer);
+  });
+
+  test('mktun and rmtun make and remove a device with its owner and hardware address, as openvpn does', {
+    skip: !hasStock,
+  }, () => {
+    const made = (program: string): unknown[] => {
+      const args = ['--dev', 'tap8', '--lladdr', '02:11:22:33:44:66', '--user', 'nobody', '--group', 'nogroup'];
+      const here = (): string =>
+        spawnSync('ip', ['-d', '-json', 'link', 'show', 'tap8'], { encoding: 'utf8' }).stdout.replace(
+          /"ifindex":\d+,/,
+          '',
+        );
+      const notes = (ran: Ran): string[] => lines(ran).filter((line) => /^TUN|^Persist/.test(line));
+      const [first, middle] = [run(program, ['--mktun', ...args], folder), here()];
+      const wrong = run(program, ['--mktun', '--dev', 'tap8', '--dev-type', 'tun'], folder);
+      const last = run(program, ['--rmtun', ...args], folder);
+      const refusal = lines(wrong).filter((line) => /^ERROR|^Exiting/.test(line));
+      return [first.status, notes(first), middle, wrong.status, refusal, last.status, notes(last), here()];
+    };
+    const theirs = made(stock);
+    assert.match(String(theirs[2]), /02:11:22:33:44:66.*nobody/s);
+    assert.deepEqual(made(ours), theirs);
   });
 
   test('a server is reached at a link-local address with its zone', async () => {

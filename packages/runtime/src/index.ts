@@ -19,5 +19,6 @@ export { OffloadedTun, type OffloadedTunOptions } from './offloaded-tun.js';
 export { servePluginTrace, socketOf, tracedProcesses } from './plugin-trace.js';
 export { PortShare } from './port-share.js';
 export { ProcessPrivileges } from './process-privileges.js';
+export { tunFailure } from './tun-errors.js';
 export { configuredPlugins, eventLog, pluginFolder, tunnelEvents } from './tunnel-events.js';
 export { type EventRunner, TunnelProcess, type TunnelProcessSettings } from './tunnel-process.js';

@@ -18,6 +18,7 @@ import {
 
 import { reasonOf } from './materials.js';
 import { OFFLOAD_ROUTE_METRIC } from './offloaded-tun.js';
+import { tunFailure } from './tun-errors.js';
 import type { TunnelDns } from './tunnel-dns.js';
 
 /** A device that carries the tunnel's packets: opened, and attached to the data channel. */
@@ -86,7 +87,7 @@ export class TunnelTun implements TunnelHost {
         const netGateway = defaultGateway(await readSnapshot(this.#netlink), 4)?.gateway;
         return { name, mtu: ask.mtu, offloaded, netGateway };
       } catch (error) {
-        return { error: `ERROR: Cannot ioctl TUNSETIFF ${ask.device}: ${reasonOf(error)}` };
+        return { error: tunFailure(ask.device, error) };
       }
     });
   }

@@ -2,32 +2,18 @@
  * `--show-gateway [address]`: the host's default gateways, or the way to one address.
  * upstream: route.c `print_default_gateway` (2.6).
  */
-import {
-  type DefaultGateway,
-  defaultGateway,
-  ipFamily,
-  lengthNetmask,
-  RouteNetlink,
-  readSnapshot,
-  wayTo,
-} from '@seikan/netconf';
+import { type DefaultGateway, defaultGateway, ipFamily, lengthNetmask, readSnapshot, wayTo } from '@seikan/netconf';
+
+import { withNetlink } from './with-netlink.js';
 
 /** The lines for the log. */
 export async function gatewayLines(address: string | undefined): Promise<string[]> {
-  const netlink = new RouteNetlink();
-  // The netlink socket does not keep the process running, and nothing else does here.
-  const alive = setInterval(() => undefined, 60_000);
-  try {
-    const snapshot = await readSnapshot(netlink);
-    return ([4, 6] as const).flatMap((family) => {
-      const asked = address !== undefined && ipFamily(address) === family;
-      const way = asked ? wayTo(snapshot, address) : defaultGateway(snapshot, family);
-      return way === undefined ? [] : [gatewayLine(family, way)];
-    });
-  } finally {
-    clearInterval(alive);
-    netlink.close();
-  }
+  const snapshot = await withNetlink(readSnapshot);
+  return ([4, 6] as const).flatMap((family) => {
+    const asked = address !== undefined && ipFamily(address) === family;
+    const way = asked ? wayTo(snapshot, address) : defaultGateway(snapshot, family);
+    return way === undefined ? [] : [gatewayLine(family, way)];
+  });
 }
 
 export function gatewayLine(family: 4 | 6, { link, gateway, network }: DefaultGateway): string {

@@ -1,7 +1,7 @@
 /** What OpenVPN's command line does besides running a tunnel: each prints or writes something and ends. */
 import type { Configuration } from '@seikan/engine';
 import { createPersistentTun, lookUpIdentity, removePersistentTun } from '@seikan/native';
-import { type LineLog, MaterialError, reasonOf } from '@seikan/runtime';
+import { type LineLog, MaterialError, tunFailure } from '@seikan/runtime';
 
 import { bannerLines, versionText } from '../product.js';
 import { gatewayLines } from './gateways.js';
@@ -9,6 +9,7 @@ import { helpText } from './help.js';
 import { writeKey } from './key-files.js';
 import { cipherList, digestList, engineList, groupList, tlsList } from './listings.js';
 import { testCrypto } from './self-test.js';
+import { withNetlink } from './with-netlink.js';
 
 /** Upstream's OPENVPN_EXIT_STATUS_GOOD and _USAGE. */
 const GOOD = 0;
@@ -40,7 +41,7 @@ export async function runAction({ options, warnings }: Configuration, log: LineL
       return GOOD;
     case 'mktun':
     case 'rmtun':
-      makeTun(options, action.do, say);
+      await makeTun(options, action.do, say);
       return GOOD;
     case 'show-ciphers':
       log.print(cipherList());
@@ -65,11 +66,11 @@ export async function runAction({ options, warnings }: Configuration, log: LineL
   }
 }
 
-function makeTun(
-  { device: { name, type }, process: { user, group } }: Configuration['options'],
+async function makeTun(
+  { device: { name, type, macAddress }, process: { user, group } }: Configuration['options'],
   what: 'mktun' | 'rmtun',
   say: (text: string) => void,
-): void {
+): Promise<void> {
   if (name === undefined || type === 'null') throw new MaterialError('a persistent device needs a name: --dev tun7');
   try {
     if (what === 'rmtun') removePersistentTun({ kind: type, name });
@@ -84,7 +85,18 @@ function makeTun(
         : name;
     say(`TUN/TAP device ${made} opened`);
     say(`Persist state set to: ${what === 'mktun' ? 'ON' : 'OFF'}`);
+    if (what === 'rmtun' || macAddress === undefined) return;
+    await setHardwareAddress(made, macAddress);
+    say(`TUN/TAP link layer address set to ${macAddress}`);
   } catch (error) {
-    throw new MaterialError(`ERROR: Cannot ioctl TUNSETIFF ${name}: ${reasonOf(error)}`, { cause: error });
+    throw new MaterialError(tunFailure(name, error), { cause: error });
   }
+}
+
+async function setHardwareAddress(name: string, hardwareAddress: string): Promise<void> {
+  await withNetlink(async (netlink) => {
+    const link = await netlink.link(name);
+    if (link === undefined) throw new Error(`${name} is gone`);
+    await netlink.changeLink({ index: link.index, hardwareAddress });
+  });
 }
