@@ -1,7 +1,7 @@
 /** What happens around a tunnel that nobody planned: a full disk, a device that is removed, clients that die. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { readdirSync } from 'node:fs';
+import { readdirSync, readlinkSync } from 'node:fs';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -93,6 +93,35 @@ function inside(): void {
     const descriptors = held();
     for (let round = 1; round < 3; round += 1) await oneRound(round);
     assert.deepEqual(held(), descriptors);
+    await end(server);
+    assert.deepEqual(network(), before);
+  });
+
+  test('a server is killed three times: its client comes back each time, with the descriptors, addresses and routes that it had', async () => {
+    const before = network();
+    const startServer = (round: number): Running => start(`killed-${round}`, SERVER);
+    let server = startServer(0);
+    await server.logged(UP);
+    const client = startClient('tunK');
+    await client.logged(UP);
+    const held = (): string[] => {
+      const numbers = readdirSync(`/proc/${client.pid}/fd`);
+      const descriptors = numbers.map((fd) => readlinkSync(`/proc/${client.pid}/fd/${fd}`).replace(/\d+/g, ''));
+      // A device that is made anew has another number.
+      const addresses = ip('-o', '-4', 'address', 'show', 'dev', 'tunK').replace(/^\d+: /gm, '');
+      return [...descriptors.toSorted(), addresses, ip('-4', 'route', 'show', 'dev', 'tunK')];
+    };
+    let first: ReturnType<typeof held> | undefined;
+    for (let round = 1; round <= 3; round += 1) {
+      server.kill('SIGKILL');
+      await server.exit();
+      await client.logged('Inactivity timeout (--ping-restart), restarting', round);
+      server = startServer(round);
+      await client.logged(UP, round + 1);
+      first ??= held();
+      assert.deepEqual(held(), first);
+    }
+    await end(client);
     await end(server);
     assert.deepEqual(network(), before);
   });
