@@ -58,7 +58,13 @@ export async function readLogin(
 async function askLogin(source: Credentials | undefined, name: string, prompt: Prompt): Promise<UserPass> {
   const [first, second] = linesOf(source);
   const username = first ?? (await prompt(`Enter ${name} Username:`, true));
-  return { username, password: second ?? (await prompt(`Enter ${name} Password:`, false)) };
+  const password = second ?? (await prompt(`Enter ${name} Password:`, false));
+  return { username: printable(username), password: printable(password) };
+}
+
+/** Without control characters, as upstream sends it. */
+function printable(text: string): string {
+  return text.replace(/[\u0000-\u001f\u007f]/g, '');
 }
 
 /** The passphrase of the private key, when it has one: `askpass`, or a person at the terminal. Throws MaterialError. */

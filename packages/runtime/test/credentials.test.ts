@@ -41,6 +41,9 @@ test('a user name and password come from a file, from the configuration, or from
   assert.deepEqual(await readCredentials(inline, nobody.prompt), known);
   assert.deepEqual(nobody.asked, []);
 
+  writeFileSync(file('odd'), 'a\td\u001ba\nlove\u007flace\t\n');
+  assert.deepEqual(await readCredentials(client(`auth-user-pass ${file('odd')}`), nobody.prompt), known);
+
   const half = person('lovelace');
   assert.deepEqual(await readCredentials(client(`auth-user-pass ${file('name')}`), half.prompt), known);
   assert.deepEqual(half.asked, ['Enter Auth Password: hidden']);

@@ -93,14 +93,16 @@ export class Authenticator {
         lifetime: genToken.lifetime,
         initial: login.password === instance.token.initial,
       });
-    if (genToken.externalAuth) {
-      const plain = token === undefined ? 'Invalid' : current ? 'Authenticated' : 'Expired';
-      const state: SessionState = token?.emptyUser === true && plain !== 'Invalid' ? `${plain}EmptyUser` : plain;
-      const session = token === undefined ? {} : { session_id: toBase64(token.sessionId) };
-      this.#ask(instance, key, login, { session_state: state, ...session }, current ? token : undefined);
-    } else if (current) {
+    const plain = token === undefined ? 'Invalid' : current ? 'Authenticated' : 'Expired';
+    const state: SessionState = token?.emptyUser === true && plain !== 'Invalid' ? `${plain}EmptyUser` : plain;
+    const session = {
+      session_state: state,
+      ...(token === undefined ? {} : { session_id: toBase64(token.sessionId) }),
+    };
+    if (genToken.externalAuth) this.#ask(instance, key, login, session, current ? token : undefined);
+    else if (current) {
       instance.log.info(2, `TLS: Username/auth-token authentication succeeded for username '${login.username}'`);
-      instance.setEnvironment(() => ({ username: login.username }));
+      instance.setEnvironment(() => ({ username: login.username, ...session }));
       this.#nameIt(instance, login.username);
       const final = this.#finalCheck(instance, key, (at) =>
         this.#succeed(instance, key, login.username, { sessionId: token.sessionId, token }, at),
@@ -125,7 +127,7 @@ export class Authenticator {
     const sessionId = token?.sessionId ?? new Uint8Array(TOKEN_SESSION_ID_SIZE);
     if (token === undefined) this.#mint.random(sessionId);
     const initial =
-      auth.genToken?.externalAuth === true && session['session_state'] === undefined
+      auth.genToken !== undefined && session['session_state'] === undefined
         ? { session_id: toBase64(sessionId), session_state: 'Initial' }
         : {};
     const from = (): Environment => addressEnvironment('untrusted', instance.remote);
