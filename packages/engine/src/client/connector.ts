@@ -146,7 +146,7 @@ export class Connector {
         return;
       }
       log.error(line);
-      this.#host.failed('init_instance', 'remote', at);
+      this.#host.failed('Could not determine IPv4/IPv6 protocol', 'remote', at);
     });
   }
 

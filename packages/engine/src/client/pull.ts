@@ -17,7 +17,7 @@ export class Pull {
   readonly #connection: Connection;
   readonly #request: (time: Time) => void;
   #reader: PushReader | undefined;
-  #waiting: { requestAt: Millis; deadline: Millis } | undefined;
+  #waiting: { readonly since: Millis; requestAt: Millis; deadline: Millis } | undefined;
 
   /** `request` sends one PUSH_REQUEST. */
   constructor(options: Options, connection: Connection, request: (time: Time) => void) {
@@ -31,7 +31,8 @@ export class Pull {
   }
 
   start(time: Time): void {
-    this.#waiting = { requestAt: time.now, deadline: time.now + this.#options.tls.handWindow * 1000 };
+    const deadline = time.now + this.#options.tls.handWindow * 1000;
+    this.#waiting = { since: time.now, requestAt: time.now, deadline };
     this.#ask(this.#waiting, time);
   }
 
@@ -62,8 +63,7 @@ export class Pull {
     const waiting = this.#waiting;
     if (waiting === undefined) return undefined;
     if (time.now >= waiting.deadline) {
-      const requests = Math.ceil(this.#options.tls.handWindow / (REQUEST_INTERVAL / 1000));
-      return `No reply from server after sending ${requests} push requests`;
+      return `No reply from server to push requests in ${Math.floor((time.now - waiting.since) / 1000)}s`;
     }
     if (time.now >= waiting.requestAt) this.#ask(waiting, time);
     return undefined;
