@@ -22,6 +22,7 @@ import type { Options } from '../options/options.js';
 import { optionsAgree } from '../options-string.js';
 import type { Time } from '../output.js';
 import { type Environment, exportedEnvironment } from '../tunnel-environment.js';
+import { clientFile } from './client-config-files.js';
 import { addressEnvironment } from './client-environment.js';
 import type { Instance } from './instance.js';
 
@@ -76,7 +77,7 @@ export class Authenticator {
 
   /** Nobody asks for a password. */
   #letIn(instance: Instance, key: KeyState, time: Time): void {
-    const final = this.#finalCheck(instance, key, (at) => instance.authenticated(key, undefined, at));
+    const final = this.#finalCheck(instance, key, (at) => this.#admit(instance, key, undefined, at));
     final.begin(time);
     final.granted(time);
   }
@@ -236,7 +237,30 @@ export class Authenticator {
       const renewed = { sessionId, issued, renewed: time.wallClock };
       instance.token.give(signAuthToken(this.#mint.secret, username, renewed), token === undefined);
     }
-    instance.authenticated(key, username, time);
+    this.#admit(instance, key, username, time);
+  }
+
+  /** With ccd-exclusive a client has a file of its own, or is not let in, nor kept at a renegotiation. */
+  #admit(instance: Instance, key: KeyState, username: string | undefined, time: Time): void {
+    const { ccdExclusive, clientConfigDir } = this.#options.server;
+    if (!ccdExclusive || clientConfigDir === undefined) {
+      instance.authenticated(key, username, time);
+      return;
+    }
+    const { commonName } = instance;
+    const path = commonName === undefined ? undefined : clientFile(clientConfigDir, commonName);
+    const refuse = (at: Time): void => {
+      const where = `common name '${commonName ?? ''}' file='${path ?? 'UNDEF'}'`;
+      this.#refuse(instance, undefined, `TLS Auth Error: --client-config-dir authentication failed for ${where}`, at);
+    };
+    if (path === undefined || commonName === 'DEFAULT') {
+      refuse(time);
+      return;
+    }
+    instance.asks.ask('read-file', { path }, (answer, at) => {
+      if ('error' in answer) refuse(at);
+      else instance.authenticated(key, username, at);
+    });
   }
 
   #refuse(instance: Instance, reason: string | undefined, text: string, time: Time): void {

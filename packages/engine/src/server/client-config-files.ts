@@ -11,6 +11,14 @@ import type { Options } from '../options/options.js';
 import { parseClientConfig } from '../options/parse.js';
 import type { Time } from '../output.js';
 
+/**
+ * Where the file of a client is looked for; undefined: its name is none of a file. The name came from a certificate or a
+ * login: it stays inside the directory. upstream: `platform_gen_path`.
+ */
+export function clientFile(directory: string, name: string): string | undefined {
+  return name === '.' || name === '..' ? undefined : `${directory}/${name.replaceAll('/', '_')}`;
+}
+
 export interface ClientConfigText {
   readonly text: string;
   /** As messages name it. */

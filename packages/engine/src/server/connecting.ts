@@ -16,7 +16,7 @@ import { type ClientConfig, plainClientConfig } from '../options/client-config.j
 import type { Time } from '../output.js';
 import type { TunnelLog } from '../tunnel-log.js';
 import { clientAddresses, hasNetmask } from './client-addresses.js';
-import { type ReadClientConfig, readClientConfig } from './client-config-files.js';
+import { clientFile, type ReadClientConfig, readClientConfig } from './client-config-files.js';
 import { poolEnvironment } from './client-environment.js';
 import { firstClientConfig } from './compression-migration.js';
 import type { Instance } from './instance.js';
@@ -73,25 +73,14 @@ export class Connecting {
 
   #readClientConfig(instance: Instance, names: readonly string[], directory: string, time: Time): void {
     const [name, ...rest] = names;
-    if (name === undefined) {
-      if (this.#top.options.server.ccdExclusive) {
-        instance.log.error(
-          `TLS Auth Error: --client-config-dir authentication failed for common name '${instance.commonName ?? ''}'`,
-        );
-        instance.refuse(undefined, time);
-      } else this.#assign(instance, time);
-      return;
-    }
-    if (name === '.' || name === '..') {
-      this.#readClientConfig(instance, rest, directory, time);
-      return;
-    }
-    // The name came from a certificate or a login: it stays inside the directory. upstream: `platform_gen_path`.
-    const path = `${directory}/${name.replaceAll('/', '_')}`;
+    if (name === undefined) return this.#assign(instance, time);
+    const path = clientFile(directory, name);
+    if (path === undefined) return this.#readClientConfig(instance, rest, directory, time);
     instance.asks.ask('read-file', { path }, (answer, at) => {
       if ('error' in answer) this.#readClientConfig(instance, rest, directory, at);
       else this.#apply(instance, answer.text, path, at, (then) => this.#assign(instance, then));
     });
+    return undefined;
   }
 
   /** Adds what a file or a script says. */
