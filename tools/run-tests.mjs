@@ -1,15 +1,19 @@
 /**
  * Runs the compiled tests of every package and of every folder of tests/, of those named, or of a path:
- * `node tools/run-tests.mjs [name|path ...]`.
+ * `node tools/run-tests.mjs [--jobs N] [name|path ...]`, N files at once (2).
  * Ends with the line 'N passed, N failed'; exits 0 when none failed.
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join, relative, resolve } from 'node:path';
+import { parseArgs } from 'node:util';
 
 const root = resolve(import.meta.dirname, '..');
-const named = process.argv.slice(2);
+const { values, positionals: named } = parseArgs({
+  allowPositionals: true,
+  options: { jobs: { type: 'string', default: '2' } },
+});
 
 function testFiles(path) {
   if (!existsSync(path)) return [];
@@ -29,7 +33,13 @@ if (files.length === 0) {
 }
 const reporter = `--test-reporter=${join(root, 'tools/test-reporter.mjs')}`;
 // Node's default on two cores is one file at a time, and most of a file's time is waiting.
-const options = ['--enable-source-maps', '--test', '--test-concurrency=2', '--test-timeout=300000', reporter];
+const options = [
+  '--enable-source-maps',
+  '--test',
+  `--test-concurrency=${values.jobs}`,
+  '--test-timeout=300000',
+  reporter,
+];
 const report = join(mkdtempSync(join(tmpdir(), 'seikan-tests-')), 'report.json');
 
 /** Runs the files and gives the counts; a run without a report has failed. */

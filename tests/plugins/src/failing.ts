@@ -1,5 +1,5 @@
 /**
- * What becomes of a tunnel when a plugin or a script says no: the same in a stock OpenVPN and in ours, event by event.
+ * Tests of what becomes of a tunnel when a plugin or a script says no: the same in a stock OpenVPN and in ours, event by event.
  * A refused route-predown or down, and a refused up, end the process with status 1; whoever asks to come in is sent away;
  * the rest goes on.
  */
@@ -33,7 +33,8 @@ interface Witness {
   readonly seen: () => string[];
 }
 
-const plugin: Witness = {
+/** A compiled plugin that records. */
+export const plugin: Witness = {
   kind: 'plugin',
   lines: () => [`plugin ${join(network.folder, 'recorder.so')} ${record} fail=${failing}`],
   fail: (...events) => writeFileSync(failing, events.map((event) => eventNumbers[event]).join('\n')),
@@ -48,7 +49,7 @@ const scriptTypes: Partial<Record<PluginEventName, string>> = {
   'auth-user-pass-verify': 'user-pass-verify',
 };
 
-const script: Witness = {
+export const script: Witness = {
   kind: 'script',
   lines: (role) => {
     const path = join(network.folder, 'witness.sh');
@@ -134,7 +135,63 @@ const decided = {
   script: ['tls-verify', 'auth-user-pass-verify', 'client-connect', 'learn-address'],
 } as const;
 
-for (const witness of [plugin, script]) {
+interface ClientEnding extends Ending {
+  readonly connected: number;
+}
+
+const clientCases: readonly {
+  readonly title: string;
+  readonly lines?: readonly string[];
+  readonly plugin?: boolean;
+  /** While it connects, and from when it is connected. */
+  readonly first: readonly PluginEventName[];
+  readonly later?: readonly PluginEventName[];
+  readonly signal?: NodeJS.Signals;
+  readonly status: number;
+  readonly connected: number;
+}[] = [
+  {
+    title: 'route-up and ipchange only warn, route-predown ends it',
+    first: ['route-up', 'ipchange'],
+    later: ['route-predown'],
+    status: 1,
+    connected: 1,
+  },
+  { title: 'tls-verify refuses the server', first: ['tls-verify'], status: 0, connected: 0 },
+  { title: 'tls-final refuses the server', plugin: true, first: ['tls-final'], status: 0, connected: 0 },
+  { title: 'down at a restart', first: [], later: ['down'], signal: 'SIGUSR1', status: 1, connected: 1 },
+  {
+    title: 'down at a restart that keeps the tun',
+    lines: ['persist-tun', 'up-restart'],
+    first: [],
+    later: ['down'],
+    signal: 'SIGUSR1',
+    status: 1,
+    connected: 1,
+  },
+  {
+    title: 'up at a restart that keeps the tun',
+    lines: ['persist-tun', 'up-restart'],
+    first: [],
+    later: ['up'],
+    signal: 'SIGUSR1',
+    status: 1,
+    connected: 1,
+  },
+  { title: 'down before the tun is closed', lines: ['down-pre'], first: [], later: ['down'], status: 1, connected: 1 },
+];
+
+const outcomes: Readonly<Record<string, string>> = {
+  'tls-verify': 'no session false',
+  'auth-user-pass-verify': 'AUTH_FAILED false',
+  'tls-final': 'AUTH_FAILED false',
+  'client-connect': 'AUTH_FAILED false',
+  'client-connect-v2': 'AUTH_FAILED false',
+  'learn-address': 'in false',
+};
+
+/** The tests with one kind of witness. */
+export function testRefusals(witness: Witness): void {
   test(`a server whose ${witness.kind}s say no to one thing after the other does what a stock one does`, {
     skip,
   }, async (context) => {
@@ -190,55 +247,7 @@ for (const witness of [plugin, script]) {
         assert.deepEqual([theirs.status, theirs.fatal], [1, true]);
         assert.ok(theirs.seen.includes(event));
       });
-}
 
-interface ClientEnding extends Ending {
-  readonly connected: number;
-}
-
-const clientCases: readonly {
-  readonly title: string;
-  readonly lines?: readonly string[];
-  readonly plugin?: boolean;
-  /** While it connects, and from when it is connected. */
-  readonly first: readonly PluginEventName[];
-  readonly later?: readonly PluginEventName[];
-  readonly signal?: NodeJS.Signals;
-  readonly status: number;
-  readonly connected: number;
-}[] = [
-  {
-    title: 'route-up and ipchange only warn, route-predown ends it',
-    first: ['route-up', 'ipchange'],
-    later: ['route-predown'],
-    status: 1,
-    connected: 1,
-  },
-  { title: 'tls-verify refuses the server', first: ['tls-verify'], status: 0, connected: 0 },
-  { title: 'tls-final refuses the server', plugin: true, first: ['tls-final'], status: 0, connected: 0 },
-  { title: 'down at a restart', first: [], later: ['down'], signal: 'SIGUSR1', status: 1, connected: 1 },
-  {
-    title: 'down at a restart that keeps the tun',
-    lines: ['persist-tun', 'up-restart'],
-    first: [],
-    later: ['down'],
-    signal: 'SIGUSR1',
-    status: 1,
-    connected: 1,
-  },
-  {
-    title: 'up at a restart that keeps the tun',
-    lines: ['persist-tun', 'up-restart'],
-    first: [],
-    later: ['up'],
-    signal: 'SIGUSR1',
-    status: 1,
-    connected: 1,
-  },
-  { title: 'down before the tun is closed', lines: ['down-pre'], first: [], later: ['down'], status: 1, connected: 1 },
-];
-
-for (const witness of [plugin, script])
   test(`a client whose ${witness.kind}s say no does what a stock one does`, { skip }, async (context) => {
     await network.server(['push "route 10.50.0.0 255.255.0.0"']);
     for (const { title, lines = [], plugin: only = false, first, later, signal, status, connected } of clientCases) {
@@ -263,43 +272,38 @@ for (const witness of [plugin, script])
       assert.deepEqual([theirs.status, theirs.connected], [status, connected], title);
     }
   });
+}
 
-test("an address behind a tap client that learn-address refuses is nobody's, as in a stock server", {
-  skip,
-}, async () => {
-  /** The addresses that learn-address was asked about, each once, as `add MAC@0 client`. */
-  const learned = (): string[] => {
-    const asked = readRecording(record).filter(({ call }) => call === 'learn-address');
-    const shapes = asked.map(({ argv }) =>
-      argv
-        .slice(1)
-        .join(' ')
-        .replace(/(?:[\da-f]{2}:){5}[\da-f]{2}/, 'MAC'),
-    );
-    return [...new Set(shapes)];
-  };
-  const run = async (program: string): Promise<object> => {
-    begin(plugin);
-    const server = await network.server([...plugin.lines('server'), 'dev tap'], program);
-    const allowed = await visit(plugin, ['dev tap']);
-    plugin.fail('learn-address');
-    const refused = await visit(plugin, ['dev tap']);
-    const adds = learned().filter((shape) => !shape.startsWith('delete'));
-    await server.stop();
-    assert.deepEqual(learned(), [...adds, 'delete MAC@0']);
-    return { allowed: [allowed.outcome, allowed.reachable], refused: [refused.outcome, refused.reachable], adds };
-  };
-  const theirs = await run(stock);
-  const mine = await run(ours);
-  assert.deepEqual(mine, theirs);
-  assert.deepEqual(theirs, { allowed: ['in', true], refused: ['in', false], adds: ['add MAC@0 client'] });
-});
-
-const outcomes: Readonly<Record<string, string>> = {
-  'tls-verify': 'no session false',
-  'auth-user-pass-verify': 'AUTH_FAILED false',
-  'tls-final': 'AUTH_FAILED false',
-  'client-connect': 'AUTH_FAILED false',
-  'client-connect-v2': 'AUTH_FAILED false',
-  'learn-address': 'in false',
-};
+/** Scripts are asked the same way; a plugin shows it. */
+export function testRefusedAddress(): void {
+  test("an address behind a tap client that learn-address refuses is nobody's, as in a stock server", {
+    skip,
+  }, async () => {
+    /** The addresses that learn-address was asked about, each once, as `add MAC@0 client`. */
+    const learned = (): string[] => {
+      const asked = readRecording(record).filter(({ call }) => call === 'learn-address');
+      const shapes = asked.map(({ argv }) =>
+        argv
+          .slice(1)
+          .join(' ')
+          .replace(/(?:[\da-f]{2}:){5}[\da-f]{2}/, 'MAC'),
+      );
+      return [...new Set(shapes)];
+    };
+    const run = async (program: string): Promise<object> => {
+      begin(plugin);
+      const server = await network.server([...plugin.lines('server'), 'dev tap'], program);
+      const allowed = await visit(plugin, ['dev tap']);
+      plugin.fail('learn-address');
+      const refused = await visit(plugin, ['dev tap']);
+      const adds = learned().filter((shape) => !shape.startsWith('delete'));
+      await server.stop();
+      assert.deepEqual(learned(), [...adds, 'delete MAC@0']);
+      return { allowed: [allowed.outcome, allowed.reachable], refused: [refused.outcome, refused.reachable], adds };
+    };
+    const theirs = await run(stock);
+    const mine = await run(ours);
+    assert.deepEqual(mine, theirs);
+    assert.deepEqual(theirs, { allowed: ['in', true], refused: ['in', false], adds: ['add MAC@0 client'] });
+  });
+}

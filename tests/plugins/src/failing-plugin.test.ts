@@ -1,0 +1,3 @@
+import { plugin, testRefusals } from './failing.js';
+
+testRefusals(plugin);

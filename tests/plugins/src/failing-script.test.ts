@@ -1,0 +1,4 @@
+import { script, testRefusals, testRefusedAddress } from './failing.js';
+
+testRefusals(script);
+testRefusedAddress();
