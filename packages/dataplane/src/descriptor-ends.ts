@@ -10,10 +10,14 @@ import type { PacketLink, PacketTun } from './ports.js';
 import type { Readiness } from './readiness.js';
 import { MOST_RELAYED, SocksUdpLink } from './socks-udp-link.js';
 import { TcpLink, TcpListenLink, TcpWorkspace } from './tcp-link.js';
+import { type CurrentTos, TosLink, TosTun } from './tos.js';
 import { TunEnd } from './tun-end.js';
 import { UdpLink } from './udp-link.js';
 
-export type LinkSource =
+/** `passesTos`: its packets bear the TOS of what is inside (`passtos`). */
+export type LinkSource = SocketSource & { readonly passesTos?: boolean };
+
+type SocketSource =
   | { readonly kind: 'udp'; readonly fd: number; readonly family: 4 | 6 }
   | {
       readonly kind: 'tcp';
@@ -31,6 +35,8 @@ export interface TunSource {
   readonly fd: number;
   /** `client-nat`; its device was opened without offloads. */
   readonly translation?: Translation | undefined;
+  /** `passtos`, of packets of such a device. */
+  readonly passesTos?: 'tun' | 'tap' | undefined;
 }
 
 /** Makes ends of sources of some kind. */
@@ -42,38 +48,48 @@ export interface Ends<Link, Tun> {
 /** `packetwise`: TCP connections can be handed over to the kernel. */
 export function descriptorEnds(readiness: Readiness, packetwise = false): Ends<LinkSource, TunSource> {
   const workspace = new TcpWorkspace();
+  const current: CurrentTos = { value: 0 };
+  const plainLink = (source: SocketSource): PacketLink => {
+    const { kind, fd } = source;
+    switch (kind) {
+      case 'udp':
+        return new UdpLink(new UdpSocket(fd, source.family), { readiness });
+      case 'tcp': {
+        const { remote, connecting, queueLimit } = source;
+        return new TcpLink(new TcpSocket(fd), { readiness, workspace, remote, connecting, queueLimit, packetwise });
+      }
+      case 'socks-udp': {
+        const { control, relay } = source;
+        const packets = new UdpLink(new UdpSocket(fd, relay.family), { readiness, capacity: MOST_RELAYED });
+        return new SocksUdpLink({ packets, control: new TcpSocket(control), relay, readiness });
+      }
+      case 'tcp-listener':
+        return new TcpListenLink(new TcpListener(fd), {
+          readiness,
+          workspace,
+          queueLimit: source.queueLimit,
+          shared: source.shared,
+          packetwise,
+        });
+      default:
+        return kind satisfies never;
+    }
+  };
+  const plainTun = ({ fd, translation }: TunSource): TunEnd | NatTun => {
+    const device = new TunDevice(fd);
+    if (translation !== undefined) return new NatTun(new TunEnd(device, { readiness }), translation);
+    device.enableOffloads();
+    return new TunEnd(device, { readiness });
+  };
   return {
     link: (source) => {
-      const { kind, fd } = source;
-      switch (kind) {
-        case 'udp':
-          return new UdpLink(new UdpSocket(fd, source.family), { readiness });
-        case 'tcp': {
-          const { remote, connecting, queueLimit } = source;
-          return new TcpLink(new TcpSocket(fd), { readiness, workspace, remote, connecting, queueLimit, packetwise });
-        }
-        case 'socks-udp': {
-          const { control, relay } = source;
-          const packets = new UdpLink(new UdpSocket(fd, relay.family), { readiness, capacity: MOST_RELAYED });
-          return new SocksUdpLink({ packets, control: new TcpSocket(control), relay, readiness });
-        }
-        case 'tcp-listener':
-          return new TcpListenLink(new TcpListener(fd), {
-            readiness,
-            workspace,
-            queueLimit: source.queueLimit,
-            shared: source.shared,
-            packetwise,
-          });
-        default:
-          return kind satisfies never;
-      }
+      const link = plainLink(source);
+      return source.passesTos === true ? new TosLink(link, current) : link;
     },
-    tun: ({ fd, translation }) => {
-      const device = new TunDevice(fd);
-      if (translation !== undefined) return new NatTun(new TunEnd(device, { readiness }), translation);
-      device.enableOffloads();
-      return new TunEnd(device, { readiness });
+    tun: (source) => {
+      const { passesTos } = source;
+      const tun = plainTun(source);
+      return passesTos === undefined ? tun : new TosTun(tun, passesTos, current);
     },
   };
 }

@@ -155,8 +155,8 @@ export class InlineDataChannel implements DataChannel<PacketLink, PacketTun> {
     this.detachTun();
     this.#tun = tun;
     tun.start({
-      packets: (batch, count) => {
-        if (this.#tun === tun) this.#fromTun(batch, count);
+      packets: (batch, count, first = 0) => {
+        if (this.#tun === tun) this.#fromTun(batch, first, count);
       },
       down: (reason) => {
         if (this.#tun !== tun) return;
@@ -284,13 +284,13 @@ export class InlineDataChannel implements DataChannel<PacketLink, PacketTun> {
     this.#endTurn();
   }
 
-  #fromTun(batch: PacketBatch, count: number): void {
+  #fromTun(batch: PacketBatch, first: number, count: number): void {
     const now = this.#clock.now();
     const { offsets, lengths, slab } = batch;
     const table = batch instanceof PacketTable ? batch : undefined;
     this.#lane?.work(table);
     this.#tunTable = table;
-    for (let i = 0; i < count; i += 1) {
+    for (let i = first; i < count; i += 1) {
       const start = offsets[i] as number;
       this.#packet.set(slab, start, start + (lengths[i] as number));
       if (table !== undefined) {

@@ -76,7 +76,8 @@ export interface LinkSocket {
 }
 
 export interface TunReceiver {
-  packets(batch: PacketBatch, count: number): void;
+  /** Packets `first` (0 when it is left out) to `count - 1`. */
+  packets(batch: PacketBatch, count: number, first?: number): void;
   down(reason: string): void;
 }
 

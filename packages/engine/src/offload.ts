@@ -15,7 +15,7 @@ const OFFLOADED_CIPHERS: ReadonlySet<string> = new Set([
 
 /**
  * Why the packets have to stay in user space, as log lines; none when the kernel may have them.
- * Differs from OpenVPN 2.6: block-ipv6 and client-nat, which it ignores with offload, are obstacles.
+ * Differs from OpenVPN 2.6: block-ipv6, passtos and client-nat, which it ignores with offload, are obstacles.
  */
 export function offloadObstacle(options: Options): readonly string[] {
   const { connections, data, device, routing, socket, tls } = options;
@@ -41,6 +41,7 @@ export function offloadObstacle(options: Options): readonly string[] {
   if (connections.some(({ proxy }) => proxy?.kind === 'socks'))
     return ['Note: --socks-proxy disables data channel offload.'];
   if (socket.bindDevice !== undefined) return ['Note: bind-dev not supported with DCO, disabling data channel offload'];
+  if (socket.passTos) return ['Note: --passtos disables data channel offload.'];
   if (routing.blockIpv6) return ['Note: --block-ipv6 disables data channel offload.'];
   if (routing.clientNat.length > 0) return ['Note: --client-nat disables data channel offload.'];
   if (options.mode === 'server' && device.topology !== 'subnet')

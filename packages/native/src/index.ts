@@ -44,7 +44,14 @@ export {
   REMOTE_WORDS,
   type SocketAddress,
 } from './socket-address.js';
-export { bindSocketToDevice, markSocket, type SocketOptions, setBuffers, socketProtocol } from './socket-options.js';
+export {
+  bindSocketToDevice,
+  markSocket,
+  type SocketOptions,
+  setBuffers,
+  setTypeOfService,
+  socketProtocol,
+} from './socket-options.js';
 export { splitSuperpacket } from './superpacket.js';
 export { forbidSwap, type SwapFolders } from './swap.js';
 export { notifySystemd, type PassedDescriptor, takePassedDescriptors } from './systemd.js';

@@ -112,6 +112,16 @@ export function setTos(native: SocketAddon, fd: number, family: 4 | 6, tos: numb
   if (family === 6) native.socketSetOption(fd, 'IPV6_TCLASS', tos);
 }
 
+/** The TOS byte of what an IPv4 (or dual-stack) socket sends from now on. False: the host does not let us. */
+export function setTypeOfService(fd: number, tos: number): boolean {
+  try {
+    (loadAddon() as SocketAddon).socketSetOption(fd, 'IP_TOS', tos);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /** Bytes, as the socket's owner asks for them; 0 or undefined leaves a buffer as it is. Throws a system error. */
 export function setBuffers(
   { fd }: Descriptor,

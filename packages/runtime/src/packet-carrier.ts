@@ -31,6 +31,8 @@ export interface PacketCarrier {
 
 export interface CarrierOptions {
   readonly settings: ChannelSettings;
+  /** `passtos`. */
+  readonly passesTos: boolean;
   readonly log: (line: LogLine) => void;
   readonly dns: TunnelDns;
   readonly onEvent: (event: DataChannelEvent) => void;
@@ -39,12 +41,13 @@ export interface CarrierOptions {
 /** `service`: makes the tun, for a process without privileges. */
 export function inThread(
   thread: DataThread,
-  { settings, onEvent, log, dns }: CarrierOptions,
+  { settings, passesTos: passes, onEvent, log, dns }: CarrierOptions,
   service: NetcfgClient | undefined,
 ): PacketCarrier {
   const channel = new WorkerDataChannel({ thread, settings, onEvent });
+  const passesTos = passes ? settings.device : undefined;
   if (service !== undefined) {
-    const attach = (tun: Descriptor) => channel.attachTun({ fd: tun.release() });
+    const attach = (tun: Descriptor) => channel.attachTun({ fd: tun.release(), passesTos });
     const tun = new ServiceTun({ client: service, attach, detach: () => channel.detachTun(), log });
     return { channel, offloaded: false, tun };
   }
@@ -53,7 +56,7 @@ export function inThread(
     const opened = nat.length > 0 ? TunDevice.open(named) : TunDevice.openOffloaded(named);
     const { name } = opened;
     const translation = nat.length > 0 ? { device: type, rules: nat } : undefined;
-    channel.attachTun({ fd: opened.descriptor.release(), translation });
+    channel.attachTun({ fd: opened.descriptor.release(), translation, passesTos });
     return { name, offloaded: false, close: async () => channel.detachTun() };
   };
   return {

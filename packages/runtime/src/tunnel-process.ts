@@ -127,6 +127,7 @@ export class TunnelProcess {
         maxLearned: options.server.maxRoutesPerClient,
         asksToLearn: settings.events?.has('learn-address') ?? false,
       },
+      passesTos: options.socket.passTos,
       log: settings.log,
       dns: new TunnelDns({ log: settings.log, obstacle: dnsObstacle(options) }),
       onEvent: (event) => this.#handleEvent(event),
@@ -325,7 +326,7 @@ export class TunnelProcess {
     const channel = {
       openLink: (link: LinkId, source: LinkSource): void => {
         if (options.pull) this.#sockets.keep(link, source.fd);
-        this.#channel.openLink(link, source);
+        this.#channel.openLink(link, { ...source, passesTos: options.socket.passTos });
       },
     };
     const answer = openLink(channel, ask, {

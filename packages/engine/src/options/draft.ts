@@ -267,6 +267,7 @@ function defaultOptions(tempDirectory: string): Mutable<Options> {
     socket: {
       multihome: false,
       bindDevice: undefined,
+      passTos: false,
       receiveBuffer: 0,
       sendBuffer: 0,
       mark: undefined,

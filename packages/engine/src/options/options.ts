@@ -169,6 +169,8 @@ export interface ConnectingOptions {
 export interface SocketOptions {
   readonly multihome: boolean;
   readonly bindDevice: string | undefined;
+  /** `passtos`: what is sent bears the TOS byte of the IPv4 packet inside. */
+  readonly passTos: boolean;
   /** SO_RCVBUF, SO_SNDBUF; 0 leaves the system's. */
   readonly receiveBuffer: number;
   readonly sendBuffer: number;

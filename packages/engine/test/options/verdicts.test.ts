@@ -65,7 +65,6 @@ const deliberate: Readonly<Record<string, string>> = {
   // Not yet supported, or not at all.
   'shaper 1000': 'Options error: Unrecognized option',
   'shaper 10': 'Options error: Unrecognized option',
-  passtos: 'Options error: Unrecognized option',
   'stale-routes-check 5': 'Options error: Unrecognized option',
   'route-gateway dhcp': "Options error: route-gateway parm 'dhcp' must be a valid address",
   'stale-routes-check 5 10': 'Options error: Unrecognized option',

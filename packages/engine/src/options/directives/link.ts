@@ -132,6 +132,9 @@ export const linkDirectives: readonly DirectiveRow[] = [
   supported('sndbuf', [1, 1], ['socket-buffer'], (use) => {
     use.options.socket.sendBuffer = use.positive(0);
   }),
+  supported('passtos', [0, 0], ['general'], (use) => {
+    use.options.socket.passTos = true;
+  }),
   supported('mark', [1, 1], ['general'], (use) => {
     use.options.socket.mark = use.number(0, 0, 0xffff_ffff);
   }),

@@ -31,7 +31,6 @@ export const refusedDirectives: readonly DirectiveRow[] = [
   ...refuseAll(['replay-persist'], 'Not yet supported: packet ids that outlive the process.'),
   ...refuseAll(['stale-routes-check'], 'Not yet supported: forgetting addresses that were not used for long.'),
   ...refuseAll(['shaper'], 'Not supported: limiting the rate.', 'Use tc on the tun device.'),
-  ...refuseAll(['passtos'], 'Not yet supported: carrying the TOS byte of packets outside.'),
   ...refuseAll(
     [
       'pkcs11-cert-private',
