@@ -4,6 +4,8 @@
  * registers instances, and children that come and go without touching either.
  */
 import assert from 'node:assert/strict';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
 
 import { type Host, PLAIN_CLIENT, PLAIN_SERVER, World } from './world.js';
@@ -123,3 +125,57 @@ for (const proto of ['udp', 'tcp']) {
     assert.ok(closing.lastIndexOf('client-disconnect') < closing.indexOf('close-tun'), closing.join(' '));
   });
 }
+
+/** What "Structure of the VPN tunnel state storage" names. */
+const NAMED = [
+  'context',
+  'CM_TOP',
+  'main()',
+  'tunnel_point_to_point()',
+  'init_instance_handle_signals()',
+  'init_instance()',
+  'close_instance()',
+  'tunnel_server()',
+  'tunnel_server_udp_single_threaded()',
+  'tunnel_server_tcp()',
+  'multi_context',
+  'multi_instance',
+  'multi_init()',
+  'multi_top_init()',
+  'multi_uninit()',
+  'multi_top_free()',
+];
+
+test('ARCHITECTURE.md says of each function that the document names where it is here, and it is there', () => {
+  const root = join(import.meta.dirname, '../../..');
+  const [, map = ''] = readFileSync(join(root, 'ARCHITECTURE.md'), 'utf8').split('| named there');
+  const rows = map
+    .split('\n')
+    .slice(2)
+    .filter((line) => line.startsWith('|'))
+    .map((line) => line.split('|').slice(1, 3));
+  for (const name of NAMED)
+    assert.ok(
+      rows.some(([theirs = '']) => theirs.includes(`\`${name}\``)),
+      name,
+    );
+  const engine = join(root, 'packages/engine/src');
+  const sources = [...readdirSync(engine, { recursive: true }), '../../runtime/src/tunnel-process.ts']
+    .map(String)
+    .filter((path) => path.endsWith('.ts'))
+    .map((path) => readFileSync(join(engine, path), 'utf8'))
+    .join('\n');
+  for (const [, ours = ''] of rows)
+    for (const [, room = '', path = ''] of ours.matchAll(
+      /\b(?:packages\/)?(engine|dataplane|cli)\/(?:src\/)?([\w/-]+\.ts)/g,
+    ))
+      assert.ok(existsSync(join(root, 'packages', room, 'src', path)), path);
+  for (const [, ours = ''] of rows)
+    for (const [, name = ''] of ours.matchAll(/`(#?\w+)`/g))
+      if (!['p2p', 'openvpnMain'].includes(name))
+        assert.match(
+          sources,
+          new RegExp(name.startsWith('#') ? `^  ${name}\\(` : `(class ${name}\\b|^  ${name}\\()`, 'm'),
+          name,
+        );
+});
