@@ -28,8 +28,16 @@ export const refusedDirectives: readonly DirectiveRow[] = [
     ],
     'Not yet supported: the management interface.',
   ),
-  ...refuseAll(['replay-persist'], 'Not yet supported: packet ids that outlive the process.'),
-  ...refuseAll(['stale-routes-check'], 'Not yet supported: forgetting addresses that were not used for long.'),
+  ...refuseAll(
+    ['replay-persist'],
+    'Not yet supported: packet ids of tls-auth and static keys that outlive the process.',
+    'Remove the line, and use TLS instead of a static key: its keys are new in each run.',
+  ),
+  ...refuseAll(
+    ['stale-routes-check'],
+    'Not supported: OpenVPN 2.6 takes their own addresses from silent tun clients, too, and drops what they send from then on.',
+    'Remove the line; max-routes-per-client bounds what a server learns.',
+  ),
   ...refuseAll(['shaper'], 'Not supported: limiting the rate.', 'Use tc on the tun device.'),
   ...refuseAll(
     [
