@@ -51,7 +51,8 @@ export function contextSettings(input: ContextInput): ContextSettings {
       random,
       tls: input.tls,
       protection: input.protection,
-      tlsTimeout: options.tls.timeout * 1000,
+      // Upstream's loop sleeps a second between two tries, even with `tls-timeout 0`.
+      tlsTimeout: Math.max(1, options.tls.timeout) * 1000,
       handWindow: options.tls.handWindow * 1000,
       tranWindow: options.tls.tranWindow * 1000,
       controlSize: connection.maxPacketSize - overhead,

@@ -265,8 +265,10 @@ export class PointToPoint {
   #openSession(connection: Connection, link: LinkId, remote: Endpoint | undefined, time: Time): void {
     const calls = remote !== undefined && this.#options.tls.role === 'client';
     const { pingTimeout } = this.#options.timers;
-    const missed = pingTimeout > 0 && pingTimeout < connection.connectTimeout;
-    const until = time.now + (missed ? pingTimeout : connection.connectTimeout) * 1000;
+    // `connect-timeout 0` is none.
+    const connectTimeout = connection.connectTimeout === 0 ? Number.POSITIVE_INFINITY : connection.connectTimeout;
+    const missed = pingTimeout > 0 && pingTimeout < connectTimeout;
+    const until = time.now + (missed ? pingTimeout : connectTimeout) * 1000;
     this.#phase = calls ? { name: 'calling', until, missed } : { name: 'negotiating' };
     this.#session.open(connection, link, remote, time);
   }

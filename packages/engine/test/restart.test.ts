@@ -4,6 +4,8 @@ import { test } from 'node:test';
 
 import type { TunnelSignal } from '@seikan/engine';
 
+import { parseConfig } from '@seikan/engine';
+import { ConnectionList } from '#src/client/connection-list.js';
 import { type Host, PLAIN_CLIENT, PLAIN_SERVER, World } from './world.js';
 
 const FAILOVER = `${PLAIN_CLIENT}remote 198.51.100.3 1194\n`;
@@ -287,4 +289,18 @@ test('with auth-nocache each key asks for the login anew, unless there is a toke
     assert.deepEqual(passwords, ['secret', 'changed', 'changed'].slice(0, asked));
     assert.equal(client.log.filter((line) => line.startsWith('Control Channel:')).length, 3);
   }
+});
+
+test('with connect-timeout 0 a server is waited for until the hand-window is over', () => {
+  const world = new World(14);
+  const client = world.add('client', `${FAILOVER}connect-timeout 0\n`, '198.51.100.2');
+  world.run(world.now + 59_000);
+  assert.deepEqual(tried(client), ['198.51.100.1']);
+  world.run(world.now + 4_000);
+  assert.deepEqual(tried(client), ['198.51.100.1', '198.51.100.3']);
+});
+
+test('connect-retry 0 does not try without a pause', () => {
+  const { options } = parseConfig(`${PLAIN_CLIENT}connect-retry 0 0\n`, 'client.conf', { read: () => undefined });
+  assert.equal(new ConnectionList(options.connections, undefined).pause(0), 500);
 });

@@ -15,6 +15,8 @@ import type { Connection } from '../options/options.js';
 /** Where the next attempt goes: nowhere else, to the next address, or past this remote's other addresses; where nobody has said so, on unless it was up. */
 export type Advance = 'no' | 'address' | 'remote';
 
+/** Between two attempts, whatever is configured: OpenVPN 2.6.14 was seen to take that long with `connect-retry 0`. */
+const LEAST_PAUSE: Millis = 500;
 /** Rounds at the configured pause before it starts to double: the fifth failure waits twice as long. */
 const PATIENT_ROUNDS = 4;
 
@@ -89,7 +91,8 @@ export class ConnectionList {
   pause(least: Millis): Millis {
     const { connectRetry, connectRetryMaximum } = this.current;
     const doublings = Math.min(Math.max(0, this.#rounds - PATIENT_ROUNDS), 16);
-    return Math.min(Math.max(connectRetry * 1000, least) * 2 ** doublings, connectRetryMaximum * 1000);
+    const pause = Math.min(Math.max(connectRetry * 1000, least) * 2 ** doublings, connectRetryMaximum * 1000);
+    return Math.max(pause, LEAST_PAUSE);
   }
 }
 

@@ -350,6 +350,12 @@ function verifyTls(draft: Draft): void {
           'A control packet is protected once.',
           'Keep tls-crypt.',
         );
+      if (wrap.tlsAuth !== undefined && options.data.auth.toLowerCase() === 'none')
+        usage(draft, 'tls-auth')(
+          "ERROR: tls-auth enabled, but no valid --auth algorithm specified ('none')",
+          'tls-auth is an HMAC with the digest that auth names.',
+          'Use tls-crypt, or remove "auth none".',
+        );
       const other = wrap.tlsAuth !== undefined || wrap.tlsCrypt !== undefined;
       if (tls.role === 'client' && wrap.tlsCryptV2 !== undefined && other)
         usage(draft, 'tls-crypt-v2')(

@@ -246,3 +246,10 @@ test('files are looked for where they will be used, below chroot too', () => {
     },
   );
 });
+
+test('tls-auth without a digest is refused before anything is sent', () => {
+  const { message } = refusal(
+    'client\ndev tun\nremote 198.51.100.1\nca a.pem\ncert a.pem\nkey key\nauth none\ntls-auth ta.key\n',
+  );
+  assert.match(message, /^Options error: ERROR: tls-auth enabled, but no valid --auth algorithm specified \('none'\)/);
+});
