@@ -17,6 +17,8 @@ export class VirtualAddresses {
   readonly #turns: Turns;
   /** Not the instance's: an `add` that has begun goes on to its end, and what follows waits for it. */
   readonly #asks: Asks;
+  /** To whom each address or network leads. */
+  readonly #holders = new Map<string, Instance>();
   /** Whom `learn-address` was told about last, while its instance lives. */
   readonly #owners = new Map<string, Instance>();
 
@@ -29,9 +31,10 @@ export class VirtualAddresses {
 
   /** Nothing is routed to an address that `learn-address` has not allowed. */
   add(instance: Instance, route: PeerRoute, text: string, time: Time): void {
-    this.#learn(instance, text, time, () =>
-      this.#emit({ output: 'command', command: { verb: 'addRoute', peer: instance.peer, route } }),
-    );
+    this.#learn(instance, text, time, () => {
+      this.#hold(instance, text);
+      this.#emit({ output: 'command', command: { verb: 'addRoute', peer: instance.peer, route } });
+    });
   }
 
   /** tap: the data channel has seen a MAC address behind the client, and waits where there is somebody to ask. */
@@ -51,12 +54,20 @@ export class VirtualAddresses {
 
   /** The client is gone; to be called in its turn. */
   forget(instance: Instance, time: Time, then: (time: Time) => void): void {
+    for (const route of instance.routes) if (this.#holders.get(route) === instance) this.#holders.delete(route);
     const [address] = this.of(instance);
     if (address === undefined) return then(time);
     this.#owners.delete(address);
     const request = { event: 'learn-address', context: 0, argv: ['delete', address], env: {} } as const;
     this.#asks.ask('event', { request }, (_verdict, at) => this.forget(instance, at, then));
     return undefined;
+  }
+
+  /** Whoever had it before has it no more, nor again when this one leaves. */
+  #hold(instance: Instance, address: string): void {
+    const last = this.#holders.get(address);
+    if (last !== undefined && last !== instance) last.routes = last.routes.filter((route) => route !== address);
+    this.#holders.set(address, instance);
   }
 
   #learn(instance: Instance, address: string, time: Time, learned: () => void): void {

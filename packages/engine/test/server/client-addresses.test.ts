@@ -61,3 +61,22 @@ test('networks behind a client are learnt from the last one on, up to max-routes
   );
   assert.ok(server.log.includes('MULTI: Learn FAILED: fd00:50::/64 -> ada/198.51.100.10:1194'));
 });
+
+test('a network that two clients have is the later one’s, and nobody’s when that one leaves', () => {
+  const world = new World(67);
+  for (const name of ['ada', 'bob']) world.files.set(`ccd/${name}`, { text: 'iroute 10.50.0.0 255.255.0.0' });
+  const config = `${PLAIN_SERVER}client-config-dir ccd\nstatus status.txt 1\nstatus-version 2\n`;
+  const server = world.add('server', config, '198.51.100.1');
+  const holders = (): string[] => {
+    world.run(world.now + 3_000);
+    const text = server.outputs.findLast((output) => output.output === 'write-file')?.text ?? '';
+    return Array.from(text.matchAll(/^ROUTING_TABLE,10\.50\.0\.0\/16,(\w+)/gm), ([, name]) => name ?? '');
+  };
+  world.add('ada', PLAIN_CLIENT, '198.51.100.10');
+  assert.deepEqual(holders(), ['ada']);
+  world.add('bob', PLAIN_CLIENT, '198.51.100.11');
+  assert.deepEqual(holders(), ['bob']);
+  server.machine.handleEvent({ event: 'peerTimeout', peer: { index: 1, generation: 1 } }, world.time);
+  world.drain(server);
+  assert.deepEqual(holders(), []);
+});
