@@ -13,6 +13,7 @@ import {
   type DropReason,
   type Endpoint,
   earlier,
+  encodeText,
   type KeyFailure,
   type KeyState,
   type LinkId,
@@ -285,7 +286,7 @@ export class Instance implements ContextOwner {
     this.#phase = 'refused';
     this.#loginUntil = undefined;
     this.#pending = [];
-    this.#refusal = reason === undefined || reason === '' ? 'AUTH_FAILED' : `AUTH_FAILED,${reason}`;
+    this.#refusal = reason === undefined || reason === '' ? 'AUTH_FAILED' : shortened(`AUTH_FAILED,${reason}`);
     this.asks.cancelAll();
     this.#settle(time);
     this.loginHeard(time);
@@ -507,4 +508,11 @@ export class Instance implements ContextOwner {
     this.log.error(reason);
     this.failed(key, { fault: 'auth-failed', reason: 'certificate verification failed' }, time);
   }
+}
+
+/** To what a client reads as one message, 1024 bytes with its NUL. upstream: push.c `send_auth_failed`, PUSH_BUNDLE_SIZE (2.6). */
+function shortened(text: string): string {
+  let short = text.slice(0, 1_023);
+  while (encodeText(short).length > 1_023) short = short.slice(0, -1);
+  return short;
 }

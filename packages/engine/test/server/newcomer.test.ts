@@ -154,3 +154,43 @@ test('the session that was taken over is kept for its transition window, and fre
   world.run(75_000);
   assert.ok(due() > 1_000_000, String(due()));
 });
+
+test('the reason of a refusal is as long as one message holds', () => {
+  for (const letter of ['x', 'é']) {
+    const world = new World(115);
+    world.asked.add('auth-user-pass-verify');
+    world.events = () => ({ result: 'failure', reason: letter.repeat(3_000) });
+    world.add('server', `${PLAIN_SERVER}script-security 2\nauth-user-pass-verify login.sh via-env\n`, '198.51.100.1');
+    const client = world.add('ada', `${PLAIN_CLIENT}auth-user-pass\n`, ADDRESS);
+    world.run(5_000);
+    const heard = 'AUTH: Received control message: ';
+    const [line = ''] = client.log.filter((text) => text.startsWith(heard));
+    const size = Buffer.byteLength(line.slice(heard.length));
+    assert.ok(size <= 1_023 && size >= 1_022, `${letter}: ${size}`);
+  }
+});
+
+test('a soft reset before the first key is there begins nothing', () => {
+  const world = new World(116);
+  world.keys = {};
+  let sessionId: Uint8Array | undefined;
+  world.copies = (bytes) => {
+    // HARD_RESET_CLIENT_V2
+    if ((bytes[0] ?? 0) >> 3 === 7) sessionId = bytes.slice(1, 9);
+    return 1;
+  };
+  const server = world.add('server', PLAIN_SERVER, '198.51.100.1');
+  const client = world.add('ada', PLAIN_CLIENT, ADDRESS);
+  const { machine } = server;
+  assert.ok(machine instanceof Multi);
+  const began = (): boolean => server.log.includes('MULTI: multi_create_instance called');
+  while (!began() && world.now < 5_000) world.run(world.now + 1);
+  assert.ok(sessionId !== undefined && began());
+  // SOFT_RESET_V1 of key 1, without acknowledgements, message 0
+  const bytes = Uint8Array.of((3 << 3) | 1, ...sessionId, 0, 0, 0, 0, 0);
+  machine.handleEvent({ event: 'control', link: server.link, from: client.address, bytes }, world.time);
+  world.drain(server);
+  assert.equal(machine.drops.get('wrong-state'), 1);
+  world.run(10_000);
+  assert.ok(isUp(client), client.log.join('\n'));
+});
