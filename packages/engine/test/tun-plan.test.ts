@@ -40,3 +40,24 @@ test('the gateway of an IPv6 route means nothing on a tun, and something on a ta
     { destination: 'fd61::', prefixLength: 64, gateway: 'fd08::1' },
   ]);
 });
+
+test('a route has its own metric, else route-metric; with route-noexec nobody asks for routes', () => {
+  const lines = 'route 10.61.0.0 255.255.0.0 vpn_gateway 9\nroute 10.62.0.0 255.255.0.0\nroute-ipv6 fd62::/64\n';
+  const routes = asked(`${lines}route-metric 7\n`).plan.routes;
+  assert.deepEqual(
+    routes.map(({ destination, metric }) => [destination, metric]),
+    [
+      ['10.61.0.0', 9],
+      ['10.62.0.0', 7],
+      ['fd62::', 7],
+    ],
+  );
+  const { plan } = asked(`${lines}redirect-gateway def1\nroute-noexec\n`);
+  assert.deepEqual([plan.routes, plan.redirect], [[], undefined]);
+});
+
+test('local and autolocal say whether the server may be reached without a route of its own', () => {
+  const of = (flags: string): string | undefined => asked(`redirect-gateway def1 ${flags}\n`).plan.redirect?.local;
+  assert.deepEqual([of(''), of('local'), of('autolocal')], ['never', 'always', 'auto']);
+  assert.equal(asked('redirect-gateway def1 block-local\n').plan.redirect?.blockLocal, true);
+});
