@@ -71,3 +71,19 @@ test('strangers beyond connect-freq-initial are dropped, which is said once in e
     ['Note: --connect-freq-initial 1 5 rate limit exceeded, dropping initial handshake packets for the next 5 seconds'],
   );
 });
+
+test('tls-exit: a handshake that fails ends a client, and of a server the client instance alone', () => {
+  const options = 'tls-exit\nhand-window 4\n';
+  const alone = new World(45);
+  const lonely = alone.add('lonely', `${PLAIN_CLIENT}${options}connect-timeout 60\n`, '198.51.100.2');
+  alone.run(10_000);
+  assert.equal(lonely.log.at(-1), 'SIGTERM[soft,tls-error] received, process exiting');
+
+  const world = new World(46);
+  const server = world.add('server', PLAIN_SERVER + options, '198.51.100.1');
+  const client = world.add('client', PLAIN_CLIENT, '198.51.100.2');
+  while (!server.log.some((line) => line.startsWith('TLS: Initial packet'))) world.run(world.now + 1);
+  world.remove(client);
+  world.run(20_000);
+  assert.equal(server.log.at(-1), 'SIGTERM[soft,tls-error] received, client-instance exiting');
+});

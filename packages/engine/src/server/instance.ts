@@ -468,7 +468,8 @@ export class Instance implements ContextOwner {
   }
 
   #endByError(time: Time): void {
-    this.#host.close(this, 'SIGUSR1[soft,tls-error] received, client-instance restarting', time);
+    const [signal, does] = this.#host.top.options.tls.exitOnError ? ['SIGTERM', 'exiting'] : ['SIGUSR1', 'restarting'];
+    this.#host.close(this, `${signal}[soft,tls-error] received, client-instance ${does}`, time);
   }
 
   renegotiating(replaced: ReplacedKey): void {
