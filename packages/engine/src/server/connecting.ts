@@ -182,18 +182,8 @@ export class Connecting {
     const key = instance.context.session.active?.primary;
     if (config === undefined || key === undefined) return;
     const negotiated = negotiate(this.#top, instance, config);
-    if (negotiated === undefined) {
-      instance.refuse('Data channel cipher negotiation failed (no shared cipher)', time);
-      return;
-    }
-    if (negotiated.data.keyDerivation === 'prf' && this.#top.options.tls.forceKeyMaterialExport) {
-      instance.log.error(
-        'PUSH: client does not support Keying Material Exporters (RFC 5705), which --force-tls-key-material-export asks for',
-      );
-      instance.refuse(
-        'Client incompatible with this server. Keying Material Exporters (RFC 5705) support missing. Upgrade to a client that supports this feature (OpenVPN 2.6.0+).',
-        time,
-      );
+    if (typeof negotiated === 'string') {
+      instance.refuse(negotiated, time);
       return;
     }
     const { abilities } = this.#top.settings;

@@ -15,13 +15,19 @@ export interface ServerChoice {
   readonly dataV2: boolean;
 }
 
-/** The choice; undefined when there is no shared cipher, which is logged. */
-export function negotiate(top: Top, instance: Instance, config: ClientConfig): ServerChoice | undefined {
+/** The choice, or what a client is told that cannot be served, which is logged. */
+export function negotiate(top: Top, instance: Instance, config: ClientConfig): ServerChoice | string {
   const { crypto, abilities, options } = top.settings;
   const { capabilities } = instance;
   const cipher = chooseCipher(top, instance, config);
-  if (cipher === undefined) return undefined;
+  if (cipher === undefined) return 'Data channel cipher negotiation failed (no shared cipher)';
   const keyExport = can(capabilities, Capability.keyExport);
+  if (!keyExport && options.tls.forceKeyMaterialExport) {
+    instance.log.error(
+      'PUSH: client does not support Keying Material Exporters (RFC 5705), which --force-tls-key-material-export asks for',
+    );
+    return 'Client incompatible with this server. Keying Material Exporters (RFC 5705) support missing. Upgrade to a client that supports this feature (OpenVPN 2.6.0+).';
+  }
   return {
     dataV2: can(capabilities, Capability.dataV2),
     data: {

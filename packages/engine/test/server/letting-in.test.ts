@@ -192,3 +192,25 @@ test('who is refused is forgotten after 5 s', () => {
   world.run(world.now + 200);
   assert.ok(server.log.includes(line));
 });
+
+test('credentials that are too long are a refusal with a reason, and nobody is asked about them', () => {
+  for (const [password, line] of [
+    ['x'.repeat(4_095), UP],
+    ['x'.repeat(4_096), `${REFUSED},Username or password is too long. Maximum length is 128 bytes`],
+  ] as const) {
+    const world = new World(81);
+    world.asked.add('auth-user-pass-verify');
+    let asked = 0;
+    world.events = () => {
+      asked += 1;
+      return { result: 'success' };
+    };
+    world.credentials = { username: 'ada', password };
+    const login = 'script-security 3\nauth-user-pass-verify /bin/true via-env\nauth-user-pass-optional\n';
+    world.add('server', PLAIN_SERVER + login, '198.51.100.1');
+    const client = world.add('ada', `${PLAIN_CLIENT}auth-user-pass\n`, '198.51.100.2');
+    world.run(5_000);
+    assert.ok(client.log.includes(line), client.log.join('\n'));
+    assert.equal(asked, line === UP ? 1 : 0);
+  }
+});

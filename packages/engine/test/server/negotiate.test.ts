@@ -30,6 +30,8 @@ test("the digest of CBC packets is the server's own: a client cannot name a weak
   );
 });
 
+const REFUSED = 'refused: Data channel cipher negotiation failed (no shared cipher)';
+
 interface Client {
   readonly info?: string;
   readonly optionsString?: string;
@@ -53,7 +55,7 @@ function served({ info = '', optionsString = '', config = '' }: Client): string[
     context: { session: { active: { primary: { peerHello: { options: optionsString } } } }, negotiated: undefined },
   };
   const choice = negotiate(top as unknown as Top, instance as unknown as Instance, instance.config);
-  if (choice === undefined) return [...said, 'refused'];
+  if (typeof choice === 'string') return [...said, `refused: ${choice}`];
   const agreed = { ...instance, context: { ...instance.context, negotiated: choice.data } };
   const pushed = pushOptions(top as unknown as Top, agreed as unknown as Instance).filter(
     (option) => !/^(route-gateway|topology) /.test(option),
@@ -84,6 +86,17 @@ test('each bit of IV_PROTO counts for itself; a peer-id, a derivation and flags 
     ['x', 'cipher AES-256-GCM'],
   ] as const)
     assert.deepEqual(served({ info: `${CIPHERS} IV_PROTO=${proto}`, config: OWN }), [pushed], proto);
+});
+
+test('force-tls-key-material-export turns away who cannot export, with a reason', () => {
+  const config = `${OWN}force-tls-key-material-export\n`;
+  assert.deepEqual(served({ info: `${CIPHERS} IV_PROTO=10`, config }), [
+    'peer-id 5,cipher AES-256-GCM,key-derivation tls-ekm',
+  ]);
+  assert.match(
+    served({ info: `${CIPHERS} IV_PROTO=2`, config }).at(-1) ?? '',
+    /^refused: Client incompatible with this server\. Keying Material Exporters \(RFC 5705\) support missing\./,
+  );
 });
 
 test('tun-mtu goes to those who tell theirs, with a warning where that is less', () => {
@@ -122,16 +135,16 @@ test('without a shared cipher a client is refused; a fallback is for those who s
     const own = `data-ciphers AES-256-GCM\n${config}`;
     assert.deepEqual(served({ info: 'IV_CIPHERS=AES-128-GCM', config: own }), [
       `${line}'AES-256-GCM', client supported ciphers 'AES-128-GCM'`,
-      'refused',
+      REFUSED,
     ]);
-    assert.deepEqual(served({ info: 'IV_CIPHERS=aes-256-gcm', config: own }).at(-1), 'refused');
+    assert.deepEqual(served({ info: 'IV_CIPHERS=aes-256-gcm', config: own }).at(-1), REFUSED);
     assert.deepEqual(served({ optionsString: OLD, config: own }), [
       `${line}'AES-256-GCM', client supports cipher 'AES-256-CBC'`,
-      'refused',
+      REFUSED,
     ]);
     assert.deepEqual(served({ optionsString: 'V4,cipher [null-cipher]', config: own }), [
       `${line}'AES-256-GCM', client supports cipher 'none'`,
-      'refused',
+      REFUSED,
     ]);
   }
   const nothing = 'PUSH: No NCP or OCC cipher data received from peer.';
@@ -143,7 +156,7 @@ test('without a shared cipher a client is refused; a fallback is for those who s
   assert.deepEqual(served({ info: 'IV_NCP=1', config: 'data-ciphers AES-256-GCM\n' }), [
     nothing,
     'Use --data-ciphers-fallback with the cipher the client is using if you want to allow the client to connect',
-    'refused',
+    REFUSED,
   ]);
 });
 
