@@ -13,6 +13,7 @@ import { controlTargets } from './control-targets.js';
 import { dataTargets } from './data-targets.js';
 import { type FuzzTarget, fuzz } from './fuzz.js';
 import { keyTargets } from './key-targets.js';
+import { proxyTargets } from './proxy-targets.js';
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -23,7 +24,7 @@ const { values, positionals } = parseArgs({
     keep: { type: 'boolean', default: false },
   },
 });
-const targets = [...controlTargets, ...dataTargets, ...keyTargets, ...configTargets];
+const targets = [...controlTargets, ...dataTargets, ...keyTargets, ...configTargets, ...proxyTargets];
 const unknown = positionals.find((name) => !targets.some((target) => target.name === name));
 if (unknown !== undefined) {
   console.error(`no target ${unknown}; targets: ${targets.map(({ name }) => name).join(' ')}`);
