@@ -253,3 +253,11 @@ test('tls-auth without a digest is refused before anything is sent', () => {
   );
   assert.match(message, /^Options error: ERROR: tls-auth enabled, but no valid --auth algorithm specified \('none'\)/);
 });
+
+test('setenv has some words that are directives', () => {
+  const base = `client\ndev tun\nremote a\n${credentials}`;
+  const options = parse(`${base}setenv SERVER_POLL_TIMEOUT 7\nsetenv REMOTE_RANDOM_HOSTNAME\nsetenv PUSH_PEER_INFO\n`);
+  assert.equal(options.connections[0]?.connectTimeout, 7);
+  assert.equal(options.connecting.randomHostname, true);
+  assert.equal(options.tls.pushPeerInfo, true);
+});
