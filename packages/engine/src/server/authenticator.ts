@@ -95,13 +95,17 @@ export class Authenticator {
         initial: login.password === instance.token.initial,
       });
     const plain = token === undefined ? 'Invalid' : current ? 'Authenticated' : 'Expired';
-    const state: SessionState = token?.emptyUser === true && plain !== 'Invalid' ? `${plain}EmptyUser` : plain;
+    const isNobodys = token?.emptyUser === true;
+    const state: SessionState = isNobodys && plain !== 'Invalid' ? `${plain}EmptyUser` : plain;
     const session = {
       session_state: state,
       ...(token === undefined ? {} : { session_id: toBase64(token.sessionId) }),
     };
-    if (genToken.externalAuth) this.#ask(instance, key, login, session, current ? token : undefined);
-    else if (current) {
+    if (genToken.externalAuth) {
+      // Of the name beside such a token nobody has seen a proof.
+      const shown = isNobodys ? { ...login, username: '' } : login;
+      this.#ask(instance, key, shown, session, current ? token : undefined);
+    } else if (current && !isNobodys) {
       instance.log.info(2, `TLS: Username/auth-token authentication succeeded for username '${login.username}'`);
       instance.setEnvironment(() => ({ username: login.username, ...session }));
       this.#nameIt(instance, login.username);
@@ -111,7 +115,7 @@ export class Authenticator {
       final.begin(time);
       final.granted(time);
     } else {
-      const text = `TLS Auth Error: --auth-gen-token: auth-token of '${login.username}' ${token === undefined ? 'is not valid' : 'has expired'}`;
+      const text = `TLS Auth Error: --auth-gen-token: auth-token of '${login.username}' ${token === undefined || current ? 'is not valid' : 'has expired'}`;
       this.#refuse(instance, 'SESSION: token expired', text, time);
     }
   }
