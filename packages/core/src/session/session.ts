@@ -226,7 +226,7 @@ export class Session {
     if (this.#active === undefined) return 'unknown-session';
     if (this.#active.peerSessionId === undefined) return this.#meet(this.#active, bytes, now, wallClock);
     if (this.#settings.singleSession) return 'single-session';
-    if (this.#isNewcomerBusy) return 'busy';
+    if (this.#isNewcomerBusy(now)) return 'busy';
     this.dropInitial();
     const session = this.#openSession(now);
     const drop = this.#meet(session, bytes, now, wallClock);
@@ -259,7 +259,7 @@ export class Session {
     const accepted = this.#settings.protection.accept(bytes, wallClock);
     if (typeof accepted === 'string') return accepted;
     if (accepted.packet.messageId !== 0) return 'wrong-message-id';
-    if (this.#isNewcomerBusy) return 'busy';
+    if (this.#isNewcomerBusy(now)) return 'busy';
     this.dropInitial();
     const session = this.#answerReset(accepted, now);
     if (this.#active === undefined) this.#active = session;
@@ -267,10 +267,13 @@ export class Session {
     return session.handlePacket(accepted.packet, now);
   }
 
-  /** One newcomer at a time: an attacker who knows the wrap key must not pile them up (upstream keeps one too). */
-  get #isNewcomerBusy(): boolean {
+  /**
+   * One newcomer at a time, from its TLS on until it is decided on: an attacker who knows the wrap key must not pile them
+   * up (upstream keeps one too), nor a client that has a certificate the programs that look at its logins.
+   */
+  #isNewcomerBusy(now: Millis): boolean {
     const key = this.#initial?.primary;
-    return key?.isNegotiating === true && key.connection.state !== 'handshaking';
+    return key !== undefined && key.connection.state !== 'handshaking' && key.state !== 'failed' && now < key.deadline;
   }
 
   /** A session of our own making, its hard reset on the way. */

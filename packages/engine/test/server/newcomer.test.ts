@@ -194,3 +194,19 @@ test('a soft reset before the first key is there begins nothing', () => {
   world.run(10_000);
   assert.ok(isUp(client), client.log.join('\n'));
 });
+
+test('while the login of one newcomer is looked at no other is begun with', () => {
+  const world = new World(117);
+  world.asked.add('auth-user-pass-verify');
+  world.held.add('auth-user-pass-verify');
+  const login = 'script-security 2\nauth-user-pass-verify login.sh via-env\n';
+  const server = world.add('server', PLAIN_SERVER + login, '198.51.100.1');
+  for (let n = 0; n < 8; n += 1) {
+    const client = world.add('ada', `${PLAIN_CLIENT}auth-user-pass\n`, ADDRESS);
+    world.run(world.now + 4_000);
+    world.remove(client);
+  }
+  assert.ok(server.machine instanceof Multi);
+  assert.ok((server.machine.drops.get('busy') ?? 0) > 0);
+  assert.equal(world.waiting.length, 2);
+});
