@@ -169,7 +169,9 @@ export class KeyState {
   /** Moves the negotiation on as far as what has arrived allows. */
   advance(now: Millis): void {
     if (this.#state === 'failed' || this.#state === 'initial') return;
-    for (let packet = this.receive.next(); packet !== undefined; packet = this.receive.next()) {
+    // Until the chain is accepted there is room for what the window holds: what comes beyond it is not acknowledged.
+    const mayRead = this.#admitted || !this.#announcedSecured;
+    for (let packet = mayRead ? this.receive.next() : undefined; packet !== undefined; packet = this.receive.next()) {
       if (packet.opcode === Opcode.controlV1 || packet.opcode === Opcode.controlWkcV1)
         this.connection.receive(packet.payload);
     }
