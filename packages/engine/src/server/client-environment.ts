@@ -46,7 +46,8 @@ export function certificateEnvironment(
     const tracked = (name: string): boolean =>
       track.some((wanted) => wanted.name === name && (depth === 0 || wanted.fullChain));
     if (tracked('SHA1')) env[`X509_${depth}_SHA1`] = colonHex(certificate.sha1).toUpperCase();
-    for (const { name, value } of certificate.subjectFields) {
+    for (const { name, value: text } of certificate.subjectFields) {
+      const value = sanitizeSubject(text);
       if (track.length > 0 && !tracked(name)) continue;
       // Of a tracked field the first counts, as x509_setenv_track does.
       if (track.length > 0 && env[`X509_${depth}_${name}`] !== undefined) continue;

@@ -37,3 +37,13 @@ test('x509-track SHA1 is the fingerprint of the certificate', () => {
   assert.equal(env['X509_0_SHA1'], 'F0:F1:F2:F3:F4:F5:F6:F7:F8:F9:FA:FB:FC:FD:FE:FF:F0:F1:F2:F3');
   assert.equal(env['X509_0_CN'], undefined);
 });
+
+test('in no field of a certificate that scripts are shown is there a line end, nor a NUL, which no environment can hold', () => {
+  const env = seen('', {
+    subjectFields: [
+      { name: 'CN', value: 'ada' },
+      { name: 'O', value: 'Ada\nPATH=/tmp\0' },
+    ],
+  });
+  assert.equal(env['X509_0_O'], 'Ada_PATH=/tmp_');
+});
