@@ -214,3 +214,36 @@ test('credentials that are too long are a refusal with a reason, and nobody is a
     assert.equal(asked, line === UP ? 1 : 0);
   }
 });
+
+test('who sends no password is turned away where one is checked, without asking', () => {
+  const world = new World(82);
+  world.asked.add('auth-user-pass-verify');
+  const script = 'script-security 3\nauth-user-pass-verify /bin/true via-env\n';
+  const { server, clients: all } = clients(world, script, 'ada');
+  assert.ok(all[0]?.log.includes(REFUSED));
+  assert.ok(server.log.includes('TLS Error: Auth Username/Password was not provided by peer'));
+  assert.ok(!server.outputs.some((output) => output.output === 'ask' && output.ask === 'event'));
+});
+
+test('a token lives as long as its login may; the script decides with external-auth, and knows its state', () => {
+  const timers = 'hand-window 20\nreneg-sec 60 60\nscript-security 3\nauth-user-pass-verify /bin/true via-env\n';
+  for (const [token, states] of [
+    ['auth-gen-token 100', ['Initial', 'Initial']],
+    ['auth-gen-token 100 60 external-auth', ['Initial', 'Authenticated', 'Expired', 'Initial']],
+  ] as const) {
+    const world = new World(83);
+    world.asked.add('auth-user-pass-verify');
+    const seen: (string | undefined)[] = [];
+    world.events = (_host, { env }) => {
+      const state = env['session_state'];
+      seen.push(state);
+      return state === 'Expired' ? { result: 'failure', reason: 'SESSION: token expired' } : { result: 'success' };
+    };
+    const server = world.add('server', `${PLAIN_SERVER}${timers}${token}\n`, '198.51.100.1');
+    const client = world.add('ada', `${PLAIN_CLIENT}auth-user-pass\nreneg-sec 0\nconnect-retry 6\n`, '198.51.100.2');
+    world.run(140_000);
+    assert.deepEqual(seen, states, server.log.join('\n'));
+    assert.ok(client.log.includes(`${REFUSED},SESSION: token expired`), client.log.join('\n'));
+    assert.equal(client.log.filter((line) => line === UP).length, 2, client.log.join('\n'));
+  }
+});
