@@ -23,7 +23,7 @@ import {
 import { sanitizeSubject } from '../certificate-policy.js';
 import { breaksStream, Context, type ContextOwner, earliest, type ReplacedKey, STREAM_ERROR } from '../context.js';
 import { contextSettings } from '../context-settings.js';
-import { packetSizes, peerSettings } from '../data-settings.js';
+import { type PeerSettingsInput, packetSizes, peerSettings } from '../data-settings.js';
 import { peerInfoText } from '../local-hello.js';
 import {
   initialPacket,
@@ -39,13 +39,12 @@ import type { Connection, Options } from '../options/options.js';
 import type { PulledOptions } from '../options/pull.js';
 import { logDifferences, optionsStrings } from '../options-string.js';
 import type { Time } from '../output.js';
-import type { PacketSizes } from '../packet-sizes.js';
-import { LIMIT_REACHED, SessionLimits } from '../session-limits.js';
+import { LIMIT_REACHED } from '../session-limits.js';
 import { exportedEnvironment } from '../tunnel-environment.js';
 import { afInet, type TunnelLog } from '../tunnel-log.js';
 import { type Agreement, agreeAsPeers, agreeOnPush, agreeOnStaticKey } from './agreement.js';
 import { importLines } from './import-lines.js';
-import { MtuTest } from './mtu-test.js';
+import { RunningTunnel } from './running-tunnel.js';
 import { ServerMessages } from './server-messages.js';
 import { NOWHERE, StaticPeer } from './static-peer.js';
 import type { TunnelSessionHost, TunnelSessionSettings } from './tunnel-session-host.js';
@@ -63,19 +62,14 @@ export class TunnelSession implements ContextOwner {
   #context: Context | undefined;
   #generation = 0;
   #server: ServerMessages | undefined;
-  /** What holds for the session once it is agreed. */
-  #agreement: Agreement | undefined;
+  /** Once it is agreed what holds for the session. */
+  #running: RunningTunnel | undefined;
   /** Keys whose negotiation is over. */
   readonly #active = new WeakSet<KeyState>();
   /** Messages that came before the key was granted. */
   #held: string[] = [];
   /** Static key mode: there is no Context then. */
   #staticPeer: StaticPeer | undefined;
-  /** What is asked and answered in the data channel about the size of packets. */
-  #sizes: PacketSizes | undefined;
-  #mtuTest: MtuTest | undefined;
-  /** Once connected. */
-  #limits: SessionLimits | undefined;
 
   constructor(settings: TunnelSessionSettings, host: TunnelSessionHost) {
     this.#settings = settings;
@@ -90,7 +84,7 @@ export class TunnelSession implements ContextOwner {
   }
 
   get agreement(): Agreement | undefined {
-    return this.#agreement;
+    return this.#running?.agreement;
   }
 
   /** A static-key peer says no more than its first packet, a p2p peer with TLS not even that it is ready. */
@@ -105,8 +99,8 @@ export class TunnelSession implements ContextOwner {
 
   /** The common name of the peer's certificate. */
   get peerName(): string | undefined {
-    const certificate = this.#context?.session.active?.primary.connection.peerCertificate;
-    return certificate?.subjectFields.findLast((field) => field.name === 'CN')?.value;
+    const key = this.#context?.session.active?.primary;
+    return key === undefined ? undefined : nameOf(key);
   }
 
   usesLink(link: LinkId): boolean {
@@ -226,8 +220,7 @@ export class TunnelSession implements ContextOwner {
   handleMessage(plaintext: Uint8Array, time: Time): void {
     if (plaintext[0] !== OccType.exit) {
       this.#staticPeer?.handleMessage(plaintext);
-      const measured = this.#sizes?.handle(plaintext);
-      if (measured !== undefined) this.#mtuTest?.measured(measured);
+      this.#running?.handleMessage(plaintext);
       return;
     }
     this.#log.notice('OCC exit message received by peer');
@@ -236,24 +229,14 @@ export class TunnelSession implements ContextOwner {
 
   /** Everything is up here: times run. */
   connected(now: Millis): void {
-    this.#limits = new SessionLimits(this.#timers, now);
-    const [agreement, sizes] = [this.#agreement, this.#sizes];
-    if (agreement?.options.data.mtuTest !== true || sizes === undefined) return;
-    this.#mtuTest = new MtuTest({ sizes, fragments: agreement.connection.fragment > 0, log: this.#log }, now);
-  }
-
-  /** A server may push timers. */
-  get #timers(): Options['timers'] {
-    return (this.#agreement?.options ?? this.#options).timers;
+    this.#running?.connected(now);
   }
 
   handleTimeout(time: Time): void {
     this.#server?.handleTimeout(time);
     this.#staticPeer?.handleTimeout(time.now);
-    this.#mtuTest?.handleTimeout(time.now);
-    const limit = this.#limits?.reached(() => this.counters(), time.now);
+    const limit = this.#running?.handleTimeout(() => this.counters(), time.now);
     if (limit !== undefined) {
-      this.#limits = undefined;
       this.#log.notice(LIMIT_REACHED[limit]);
       this.#host.leave('soft', limit, time);
     }
@@ -262,10 +245,9 @@ export class TunnelSession implements ContextOwner {
 
   nextTimeout(): Millis | undefined {
     return earliest(
-      this.#limits?.nextTimeout(),
+      this.#running?.nextTimeout(),
       this.#server?.nextTimeout(),
       this.#staticPeer?.nextTimeout(),
-      this.#mtuTest?.nextTimeout(),
       this.#context?.nextTimeout(),
     );
   }
@@ -295,10 +277,7 @@ export class TunnelSession implements ContextOwner {
     this.#server = undefined;
     this.#staticPeer = undefined;
     this.#context = undefined;
-    this.#limits = undefined;
-    this.#sizes = undefined;
-    this.#mtuTest = undefined;
-    this.#agreement = undefined;
+    this.#running = undefined;
     this.#held = [];
     staticPeer?.close();
     context?.close();
@@ -358,7 +337,7 @@ export class TunnelSession implements ContextOwner {
           this.failed(key, { fault: 'auth-failed', reason: 'a plugin refused the finished handshake' }, later);
       };
       // The session is there all the same, and ipchange hears of it, as upstream has it.
-      if (context === undefined || this.#agreement !== undefined) refuse(at);
+      if (context === undefined || this.#running !== undefined) refuse(at);
       else this.#host.scripts.peerInitiated(context.remote, at, refuse);
     };
     this.#host.scripts.tlsFinal(exportedEnvironment(this.#options, key), time, grant);
@@ -401,7 +380,7 @@ export class TunnelSession implements ContextOwner {
 
   takenOver(_key: KeyState, _time: Time): void {
     // A p2p peer came back with a new session: it will be agreed with when it is active.
-    this.#agreement = undefined;
+    this.#running = undefined;
   }
 
   // Agreeing.
@@ -409,17 +388,16 @@ export class TunnelSession implements ContextOwner {
   #initiated(key: KeyState, time: Time): void {
     const context = this.#context;
     if (context === undefined) return;
-    if (this.#agreement !== undefined) {
+    if (this.#running !== undefined) {
       // A renegotiation: what was agreed stays.
       context.installKey(key, time);
       return;
     }
     const { connections, scripts } = this.#host;
     const { crypto } = this.#settings;
-    const name = key.connection.peerCertificate?.subjectFields.findLast((field) => field.name === 'CN')?.value ?? '';
     const peerInfo = parsePeerInfo(key.peerHello?.peerInfo ?? '');
     logPeerInfo(this.#log, peerInfo);
-    this.#log.notice(`[${name}] Peer Connection Initiated with ${afInet(context.remote)}`);
+    this.#log.notice(`[${nameOf(key) ?? ''}] Peer Connection Initiated with ${afInet(context.remote)}`);
     scripts.peerTold(peerInfo);
     scripts.peerInitiated(context.remote, time);
     if (this.#options.data.occ) {
@@ -499,17 +477,21 @@ export class TunnelSession implements ContextOwner {
   }
 
   #install(context: Context, agreement: Agreement, key: KeyState, time: Time): void {
-    this.#agreement = agreement;
     this.#generation += 1;
     const { negotiated } = agreement;
     const { crypto } = this.#settings;
     const input = { ...agreement, link: context.link, remote: context.remote, crypto };
     const peer = { index: 0, generation: this.#generation };
+    this.#run(agreement, peer, input);
     context.openPeer(peer, peerSettings(input), negotiated);
-    this.#sizes = packetSizes(input, (plaintext) => this.command({ verb: 'sendMessage', peer, plaintext }));
     context.installKey(key, time);
     this.#logAgreement(agreement);
     this.#host.agreed(agreement, time);
+  }
+
+  #run(agreement: Agreement, peer: PeerRef, input: PeerSettingsInput): void {
+    const sizes = packetSizes(input, (plaintext) => this.command({ verb: 'sendMessage', peer, plaintext }));
+    this.#running = new RunningTunnel(agreement, sizes, this.#log);
   }
 
   #logAgreement({ options, connection, negotiated, peerId }: Agreement): void {
@@ -527,9 +509,7 @@ export class TunnelSession implements ContextOwner {
     this.#generation += 1;
     const agreement = agreeOnStaticKey(options, connection);
     const peer = { index: 0, generation: this.#generation };
-    this.#agreement = agreement;
-    const input = { ...agreement, link, remote: remote ?? NOWHERE, crypto };
-    this.#sizes = packetSizes(input, (plaintext) => this.command({ verb: 'sendMessage', peer, plaintext }));
+    this.#run(agreement, peer, { ...agreement, link, remote: remote ?? NOWHERE, crypto });
     this.#staticPeer = new StaticPeer(
       {
         peer,
@@ -548,4 +528,8 @@ export class TunnelSession implements ContextOwner {
     this.#logAgreement(agreement);
     this.#host.agreed(agreement, time);
   }
+}
+
+function nameOf(key: KeyState): string | undefined {
+  return key.connection.peerCertificate?.subjectFields.findLast((field) => field.name === 'CN')?.value;
 }
