@@ -116,7 +116,13 @@ export {
   type KeyStateName,
 } from './session/key-state.js';
 export { type OutgoingPacket, Session, type SessionOutput } from './session/session.js';
-export type { AcceptedPacket, ControlProtection, LocalHello, SessionSettings } from './session/session-settings.js';
+export type {
+  AcceptedClientKey,
+  AcceptedPacket,
+  ControlProtection,
+  LocalHello,
+  SessionSettings,
+} from './session/session-settings.js';
 export { TlsSession } from './session/tls-session.js';
 export type {
   PeerCertificate,

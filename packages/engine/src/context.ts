@@ -307,7 +307,8 @@ export class Context {
 
   #useDynamicTlsCrypt(key: KeyState): void {
     const { protection } = this.#settings.session;
-    this.session.active?.useRenegotiationWrap(() => protection.renegotiationWrap(key.connection));
+    const { active } = this.session;
+    active?.useRenegotiationWrap(() => protection.renegotiationWrap(key.connection, active.clientKey));
   }
 
   /** The peer is there: that is told often enough for time-outs of seconds. */

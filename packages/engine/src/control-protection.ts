@@ -3,10 +3,10 @@
  * `tls-auth`, `tls-crypt` and `tls-crypt-v2` name. A server may offer tls-crypt-v2 beside one of the others.
  */
 import {
+  type AcceptedClientKey,
   type AcceptedPacket,
   announcesEarlyNegotiation,
   type ClientKey,
-  type ClientKeyMetadata,
   type ControlProtection,
   type ControlWrap,
   type Crypto,
@@ -49,22 +49,13 @@ export function createProtection(options: ProtectionOptions): ControlProtection 
 
 class Protection implements ControlProtection {
   readonly #options: ProtectionOptions;
-  /** A renegotiation's own keys are mixed with the static ones; a tls-crypt-v2 server learns them with the client's key. */
-  #mixedKey: Uint8Array | undefined;
-  #clientMetadata: ClientKeyMetadata | undefined;
 
   constructor(options: ProtectionOptions) {
     this.#options = options;
-    const { tlsAuth, tlsCrypt, tlsCryptV2Client } = options.keys;
-    this.#mixedKey = tlsCryptV2Client?.key ?? tlsCrypt ?? tlsAuth?.key;
   }
 
   get wrappedClientKey(): Uint8Array | undefined {
     return this.#options.keys.tlsCryptV2Client?.wrapped;
-  }
-
-  get clientMetadata(): ClientKeyMetadata | undefined {
-    return this.#clientMetadata;
   }
 
   open(sentPacketIds = 0): ControlWrap {
@@ -91,10 +82,9 @@ class Protection implements ControlProtection {
     if (typeof split === 'string') return split;
     const client = unwrapClientKey({ crypto, serverKey, wrapped: split.wrapped });
     if (typeof client === 'string') return client;
-    this.#mixedKey = client.key;
-    this.#clientMetadata = client.metadata ?? { type: MetadataType.user, data: new Uint8Array(0) };
-    const wrap = tlsCryptWrap({ crypto, key: client.key, role, replay, sentPacketIds });
-    return unwrapFirst(wrap, split.packet, now, client.metadata);
+    const { key, metadata = { type: MetadataType.user, data: new Uint8Array(0) } } = client;
+    const wrap = tlsCryptWrap({ crypto, key, role, replay, sentPacketIds });
+    return unwrapFirst(wrap, split.packet, now, { key, metadata });
   }
 
   withoutClientKey(bytes: Uint8Array): Uint8Array | DropReason {
@@ -103,9 +93,10 @@ class Protection implements ControlProtection {
     return typeof split === 'string' ? split : split.packet;
   }
 
-  renegotiationWrap(tls: TlsConnection): ControlWrap {
-    const { crypto, role, replay } = this.#options;
-    const key = exportDynamicWrapKey(tls, this.#mixedKey);
+  renegotiationWrap(tls: TlsConnection, clientKey: AcceptedClientKey | undefined): ControlWrap {
+    const { crypto, role, replay, keys } = this.#options;
+    const own = keys.tlsCryptV2Client?.key ?? keys.tlsCrypt ?? keys.tlsAuth?.key;
+    const key = exportDynamicWrapKey(tls, clientKey?.key ?? own);
     const wrap = tlsCryptWrap({ crypto, key, role, replay });
     key.fill(0);
     return wrap;
@@ -133,12 +124,13 @@ function unwrapFirst(
   wrap: ControlWrap,
   bytes: Uint8Array,
   now: UnixSeconds,
-  metadata: ClientKeyMetadata | undefined,
+  clientKey: AcceptedClientKey | undefined,
 ): AcceptedPacket | DropReason {
   const packet = wrap.unwrap(bytes, now);
   if (typeof packet === 'string') {
     wrap.wipe();
+    clientKey?.key.fill(0);
     return packet;
   }
-  return { wrap, packet, metadata, earlyNegotiation: announcesEarlyNegotiation(bytes) };
+  return { wrap, packet, clientKey, earlyNegotiation: announcesEarlyNegotiation(bytes) };
 }

@@ -47,12 +47,13 @@ export interface ControlProtection {
   accept(bytes: Uint8Array, now: UnixSeconds, options?: WrapOptions): AcceptedPacket | DropReason;
   /** tls-crypt-v2 as server: the packet without the wrapped client key that follows some of them (opcodes 10 and 11). */
   withoutClientKey(bytes: Uint8Array): Uint8Array | DropReason;
-  /** tls-crypt-v2 as server: what the key of the latest accepted client was issued with, for `tls-crypt-v2-verify`. */
-  readonly clientMetadata: ClientKeyMetadata | undefined;
   /** tls-crypt-v2 as client: the wrapped client key that follows our first packets. */
   readonly wrappedClientKey: Uint8Array | undefined;
-  /** The wrap for renegotiations when dynamic tls-crypt was agreed: its keys come out of this TLS connection. */
-  renegotiationWrap(tls: TlsConnection): ControlWrap;
+  /**
+   * The wrap for renegotiations when dynamic tls-crypt was agreed: its keys come out of this TLS connection, mixed with the
+   * static ones, or with the session's `clientKey`.
+   */
+  renegotiationWrap(tls: TlsConnection, clientKey: AcceptedClientKey | undefined): ControlWrap;
 }
 
 export interface AcceptedPacket {
@@ -60,6 +61,13 @@ export interface AcceptedPacket {
   readonly packet: ControlPacket;
   /** The client understands an answer that asks for its wrapped key again. */
   readonly earlyNegotiation: boolean;
-  /** tls-crypt-v2 as server: what the client key was issued with, for `tls-crypt-v2-verify`. */
-  readonly metadata: ClientKeyMetadata | undefined;
+  /** tls-crypt-v2 as server. Whoever takes the packet wipes it. */
+  readonly clientKey: AcceptedClientKey | undefined;
+}
+
+/** A client's own key belongs to the one session that it has opened: another client may call from the same address. */
+export interface AcceptedClientKey {
+  readonly key: Uint8Array;
+  /** What it was issued with, for `tls-crypt-v2-verify`. */
+  readonly metadata: ClientKeyMetadata;
 }

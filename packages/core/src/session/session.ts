@@ -14,7 +14,7 @@ import type { DropReason } from '../wire/drop-reason.js';
 import { parseEarlyNegotiation } from '../wire/early-negotiation.js';
 import { Opcode } from '../wire/opcode.js';
 import { randomSessionId, type SessionId, sameSessionId } from '../wire/session-id.js';
-import type { ControlWrap } from '../wrap/control-wrap.js';
+import type { ClientKeyMetadata } from '../wrap/tls-crypt-v2.js';
 import type { KeyEvent, KeyState } from './key-state.js';
 import type { AcceptedPacket, SessionSettings } from './session-settings.js';
 import { isOver, TlsSession } from './tls-session.js';
@@ -78,6 +78,7 @@ export class Session {
         wrap: accepted.wrap,
         initialOpcode: Opcode.hardResetServerV2,
         afterCookie: true,
+        clientKey: accepted.clientKey,
       },
       this.#emitKey,
       now,
@@ -162,6 +163,11 @@ export class Session {
 
   isInitial(key: KeyState): boolean {
     return this.#initial?.primary === key;
+  }
+
+  /** tls-crypt-v2 as server: what the key of the client that negotiates here was issued with. */
+  clientMetadataOf(key: KeyState): ClientKeyMetadata | undefined {
+    return [this.#active, this.#initial].find((session) => session?.primary === key)?.clientKey?.metadata;
   }
 
   poll(now: Millis, wallClock: UnixSeconds): SessionOutput | undefined {
@@ -282,21 +288,20 @@ export class Session {
     const wrapped = protection.wrappedClientKey !== undefined;
     const opcode =
       role === 'server' ? Opcode.hardResetServerV2 : wrapped ? Opcode.hardResetClientV3 : Opcode.hardResetClientV2;
-    const session = this.#createSession(protection.open(), undefined, opcode, now);
+    const session = this.#createSession({ wrap: protection.open() }, opcode, now);
     session.open(EMPTY, now);
     return session;
   }
 
   #answerReset(accepted: AcceptedPacket, now: Millis): TlsSession {
-    const session = this.#createSession(accepted.wrap, accepted.packet.sessionId, Opcode.hardResetServerV2, now);
+    const session = this.#createSession(accepted, Opcode.hardResetServerV2, now);
     // With state there is no need to see the client's wrapped key again.
     session.open(EMPTY, now);
     return session;
   }
 
   #createSession(
-    wrap: ControlWrap,
-    peer: SessionId | undefined,
+    { wrap, packet, clientKey }: Pick<AcceptedPacket, 'wrap'> & Partial<AcceptedPacket>,
     initialOpcode: ControlPacket['opcode'],
     now: Millis,
   ): TlsSession {
@@ -304,10 +309,11 @@ export class Session {
       this.#settings,
       {
         sessionId: randomSessionId(this.#settings.random),
-        peerSessionId: peer?.slice(),
+        peerSessionId: packet?.sessionId.slice(),
         wrap,
         initialOpcode,
         afterCookie: false,
+        clientKey,
       },
       this.#emitKey,
       now,

@@ -11,7 +11,7 @@ import { type ControlOpcode, type KeyId, keyIdOf, Opcode } from '../wire/opcode.
 import { type SessionId, sameSessionId } from '../wire/session-id.js';
 import type { ControlWrap } from '../wrap/control-wrap.js';
 import { type KeyEvent, KeyState } from './key-state.js';
-import type { SessionSettings } from './session-settings.js';
+import type { AcceptedClientKey, SessionSettings } from './session-settings.js';
 
 /** Acknowledgements in a packet with payload, and in one without. */
 const ACKS_PIGGYBACKED = 4;
@@ -26,10 +26,14 @@ export interface TlsSessionOptions {
   readonly wrap: ControlWrap;
   readonly initialOpcode: ControlOpcode;
   readonly afterCookie: boolean;
+  /** Wiped with the session. */
+  readonly clientKey?: AcceptedClientKey | undefined;
 }
 
 export class TlsSession {
   readonly sessionId: SessionId;
+  /** tls-crypt-v2 as server. */
+  readonly clientKey: AcceptedClientKey | undefined;
   readonly #settings: SessionSettings;
   readonly #events: (event: KeyEvent) => void;
   readonly #wrap: ControlWrap;
@@ -45,6 +49,7 @@ export class TlsSession {
     this.#events = events;
     this.#wrap = options.wrap;
     this.sessionId = options.sessionId;
+    this.clientKey = options.clientKey;
     this.#primary = new KeyState(
       settings,
       { keyId: 0, initialOpcode, peerSessionId, afterCookie, wrapOverhead: options.wrap.overhead },
@@ -154,6 +159,7 @@ export class TlsSession {
     this.dropLameDuck();
     this.#wrap.wipe();
     this.#renegotiationWrap?.wipe();
+    this.clientKey?.key.fill(0);
   }
 
   #softReset(now: Millis): void {

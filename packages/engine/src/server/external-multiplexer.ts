@@ -149,6 +149,7 @@ export class ExternalMultiplexer<Instance> {
         wallClock,
       );
       accepted.wrap.wipe();
+      accepted.clientKey?.key.fill(0);
       return { verdict: 'reply', bytes: reply };
     }
 
@@ -158,6 +159,7 @@ export class ExternalMultiplexer<Instance> {
     const early = (packet.messageId ?? 0) <= 1 && packet.acks.every((id) => id <= 1);
     if (cookie === undefined || !early || !cookies.check(from, packet.sessionId, cookie, wallClock)) {
       accepted.wrap.wipe();
+      accepted.clientKey?.key.fill(0);
       return { verdict: 'drop', reason: 'bad-cookie' };
     }
     limit.giveBack();

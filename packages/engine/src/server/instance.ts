@@ -97,7 +97,6 @@ export class Instance implements ContextOwner {
   sizes: PacketSizes | undefined;
   pushSentAt: Millis | undefined;
   readonly #host: InstanceHost;
-  readonly #protection: ControlProtection;
   readonly #environment: ClientEnvironment;
   readonly #identity = new ClientIdentity();
   readonly #userAnswers = new UserAnswers((crresponse, done) => {
@@ -139,7 +138,6 @@ export class Instance implements ContextOwner {
   ) {
     this.#host = host;
     this.clientId = options.clientId;
-    this.#protection = options.protection;
     this.peer = options.peer;
     this.connectedAt = time.wallClock;
     const emit = (output: EngineOutput): void => host.emit(output);
@@ -339,7 +337,7 @@ export class Instance implements ContextOwner {
       this.#fail(key, changed, time);
       return;
     }
-    const papers = { metadata: key.keyId === 0 ? this.#protection.clientMetadata : undefined, chain, name };
+    const papers = { metadata: key.keyId === 0 ? this.context.session.clientMetadataOf(key) : undefined, chain, name };
     const then = (refusal: string | undefined, at: Time): void => {
       if (refusal === undefined) this.context.admit(key, at);
       else this.#fail(key, refusal, at);
