@@ -14,7 +14,7 @@
 import { readUint32, writeUint32 } from '../bytes/big-endian.js';
 import type { Millis } from '../bytes/millis.js';
 import type { DataDrop } from './data-drop.js';
-import type { Packet } from './packet.js';
+import { HEADROOM, type Packet, TAILROOM } from './packet.js';
 
 export const FRAGMENT_HEADER_SIZE = 4;
 export const MAX_FRAGMENTS = 32;
@@ -73,10 +73,11 @@ interface Slot {
   map: number;
   length: number;
   touched: Millis;
+  /** With room around the packet, which may be sealed in it for another peer. */
   bytes: Uint8Array;
 }
 
-/** Collects the fragments of one peer. Buffers grow with what arrives, to 64 KiB for each of the 32 slots at most. */
+/** Collects the fragments of one peer. Buffers grow with what arrives, to 128 KiB for each of the 32 slots at most. */
 export class Reassembler {
   readonly #slots: Slot[] = [];
 
@@ -103,14 +104,15 @@ export class Reassembler {
     const slot = this.#slotOf(sequence, size, now);
     if (type === LAST && slot.length !== 0 && slot.length !== at + length) return 'bad-fragment';
     slot.touched = now;
-    if (slot.bytes.length < at + length) grow(slot, at + length);
-    slot.bytes.set(packet.view(), at);
+    const needed = HEADROOM + at + length + TAILROOM;
+    if (slot.bytes.length < needed) grow(slot, needed);
+    slot.bytes.set(packet.view(), HEADROOM + at);
     slot.map |= type === LAST ? 0xffff_ffff << n : 1 << n;
     if (type === LAST) slot.length = at + length;
     if (slot.map !== -1) return false;
 
     slot.size = 0;
-    packet.set(slot.bytes, 0, slot.length);
+    packet.set(slot.bytes, HEADROOM, HEADROOM + slot.length);
     return true;
   }
 

@@ -121,6 +121,34 @@ export function payloadRules(factory: HarnessFactory, test: Rule): void {
     await bench.close();
   });
 
+  test('fragment: what a client has cut and another gets is whole, however small, under every framing', async () => {
+    for (const compression of ['none', 'lzo-no', 'stub', 'stub-v2'] as const)
+      for (const size of [12, 2_028]) {
+        const bench = new Bench(factory, { clientToClient: true });
+        const a = bench.addPeer(0, { fragmentSize: 1_200 });
+        const b = bench.addPeer(1, { fragmentSize: 1_200, compression });
+        const packet = ipv4Packet({ from: '10.8.0.2', to: '10.8.0.3', payload: new Uint8Array(size).fill(9) });
+        const half = packet.length / 2;
+        await bench.deliver(
+          a,
+          a.seal(bytes(...head((7 << 2) | 1), ...packet.subarray(0, half))),
+          a.seal(bytes(...head(((half / 4) << 15) | (1 << 10) | (7 << 2) | 2), ...packet.subarray(half))),
+        );
+        const [, pieces = []] = bench.takeFor(a, b);
+        const got = pieces.flatMap((piece): unknown[] =>
+          typeof piece === 'object' ? [...piece.subarray(4)] : [piece],
+        );
+        const framed = {
+          none: [...packet],
+          'lzo-no': [0xfa, ...packet],
+          stub: [0xfb, ...packet.subarray(1), packet[0]],
+          'stub-v2': [...packet],
+        };
+        assert.deepEqual(got, framed[compression], `${compression}, ${size}`);
+        await bench.close();
+      }
+  });
+
   test('a packet that would need more than 32 fragments is a counted drop', async () => {
     const bench = new Bench(factory);
     const remote = bench.addPeer(0, { fragmentSize: 36 });
