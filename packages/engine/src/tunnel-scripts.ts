@@ -79,7 +79,7 @@ export class TunnelScripts {
     this.#set(certificateEnvironment([certificate], remote, verify.track));
     const { depth, der } = certificate;
     const name = certificate.subjectFields.findLast((field) => field.name === 'CN')?.value;
-    if (depth === 0 && name !== undefined) this.#set({ common_name: name });
+    if (depth === 0 && name !== undefined) this.#set({ common_name: sanitizeSubject(name) });
     const argv = [String(depth), sanitizeSubject(certificate.subject)];
     return this.#run({ event: 'tls-verify', argv, certificate: { depth, der } }, time, (good, at) => {
       if (!good) return then(certificate, at);

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import type { EngineOutput } from '@seikan/engine';
+import { fakeCertificate } from '@seikan/testkit';
 
 import { AskBook, Asks } from '#src/asks.js';
 import { TunnelScripts } from '#src/tunnel-scripts.js';
@@ -57,4 +58,16 @@ test('where routes are left to scripts, nobody says whether the default one was 
   const scripts = new TunnelScripts(asks, () => true, {});
   scripts.routeUp(undefined, time, () => undefined);
   assert.ok(envs[0] !== undefined && !('redirect_gateway' in envs[0]));
+});
+
+test('the name of a server stands in one line of the environment', () => {
+  const asked: Readonly<Record<string, string>>[] = [];
+  const asks = new Asks((output) => {
+    if (output.output === 'ask' && output.ask === 'event') asked.push(output.request.env);
+  }, new AskBook());
+  const chain = [fakeCertificate('a\nIFS=b')];
+  const verify = { track: [] } as unknown as Parameters<TunnelScripts['tlsVerify']>[2];
+  const nothing = (): undefined => undefined;
+  new TunnelScripts(asks, () => true, {}).tlsVerify(chain, peer, verify, nothing, nothing, time);
+  assert.equal(asked[0]?.['common_name'], 'a_IFS=b');
 });

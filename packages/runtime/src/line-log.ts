@@ -172,7 +172,8 @@ export class LineLog {
   #toSyslog({ severity, prefix, text }: LogLine): void {
     const priority = SYSLOG_FACILITY * 8 + SYSLOG_SEVERITY[severity];
     const head = `<${priority}>${syslogTime(new Date())} ${this.#programName}[${process.pid}]: `;
-    const bytes = new TextEncoder().encode(`${head}${prefix === undefined ? '' : `${prefix} `}${text}`);
+    const body = harmless(prefix === undefined ? text : `${prefix} ${text}`);
+    const bytes = new TextEncoder().encode(`${head}${body}`);
     for (let attempt = 0; attempt < 2; attempt += 1) {
       try {
         this.#syslog ??= UnixSocket.connect({ path: this.#outlets.syslogSocket }, { type: 'datagram' });

@@ -100,7 +100,7 @@ test('syslog gets a datagram a line, with its priority and the program and its p
   const outlets = { output: -1, errors: -1, syslogSocket: path };
   const log = new LineLog({ ...base, destination: { to: 'syslog' } }, { programName: 'vpn', outlets });
   log.write(line('hello', { prefix: 'alice' }));
-  log.write(line('bad', { severity: 'error' }));
+  log.write(line('bad\n<0>forged', { severity: 'error' }));
   log.close();
   const heard = (): string => {
     const bytes = new Uint8Array(200);
@@ -108,6 +108,6 @@ test('syslog gets a datagram a line, with its priority and the program and its p
   };
   const head = `[A-Z][a-z]{2} [ 1-3]\\d \\d\\d:\\d\\d:\\d\\d vpn\\[${process.pid}\\]: `;
   assert.match(heard(), new RegExp(`^<29>${head}alice hello$`));
-  assert.match(heard(), new RegExp(`^<27>${head}bad$`));
+  assert.match(heard(), new RegExp(`^<27>${head}bad\\?<0>forged$`));
   daemon.close();
 });
