@@ -216,7 +216,7 @@ export class Multi implements InstanceHost {
       case 'tunDown':
         return this.#fatal(`ERROR: the tun device is gone: ${event.reason}`, time);
       case 'float':
-        return this.#float(event.peer, event.link, event.to);
+        return this.#float(event.peer, event.link, event.to, time);
       case 'floatConflict':
         return this.#floatConflict(event.peer, event.link, event.to, event.holder, time);
       case 'peerTimeout': {
@@ -365,9 +365,16 @@ export class Multi implements InstanceHost {
     }
   }
 
-  #float(peer: PeerRef, link: LinkId, to: Endpoint): void {
+  #float(peer: PeerRef, link: LinkId, to: Endpoint, time: Time): void {
     const instance = this.#instances.of(peer);
     if (instance === undefined) return;
+    // Who is not let in yet is no peer of the data channel, which knows of no conflict then.
+    const holder = this.#reception.at(link, to);
+    if (holder !== undefined && holder !== instance && !this.#yields(holder, instance, to, time)) {
+      const { link: home, remote } = instance.context;
+      this.emit({ output: 'command', command: { verb: 'setPeer', peer, settings: { link: home, remote } } });
+      return;
+    }
     instance.log.info(
       1,
       `peer ${peer.index} (${instance.commonName ?? 'UNDEF'}) floated from ${afInet(instance.remote)} to ${afInet(to)}`,
@@ -375,18 +382,22 @@ export class Multi implements InstanceHost {
     this.#reception.move(instance, link, to);
   }
 
-  /** The address belongs to somebody: only the same certificate may take it over. */
   #floatConflict(peer: PeerRef, link: LinkId, to: Endpoint, holder: PeerRef, time: Time): void {
     const instance = this.#instances.of(peer);
     const other = this.#instances.of(holder);
-    if (instance === undefined || other === undefined) return;
-    if (instance.leafHash === undefined || instance.leafHash !== other.leafHash) {
-      this.#log.warning(`Disallow float to an address taken by another client ${formatEndpoint(to)}`);
-      return;
-    }
-    this.close(other, 'closing instance due to float collision', time);
+    if (instance === undefined || other === undefined || !this.#yields(other, instance, to, time)) return;
     this.emit({ output: 'command', command: { verb: 'setPeer', peer, settings: { link, remote: to } } });
-    this.#float(peer, link, to);
+    this.#float(peer, link, to, time);
+  }
+
+  /** The address belongs to somebody: only the same certificate may take it over. */
+  #yields(holder: Instance, instance: Instance, to: Endpoint, time: Time): boolean {
+    if (instance.leafHash === undefined || instance.leafHash !== holder.leafHash) {
+      this.#log.warning(`Disallow float to an address taken by another client ${formatEndpoint(to)}`);
+      return false;
+    }
+    this.close(holder, 'closing instance due to float collision', time);
+    return true;
   }
 
   // Ending.

@@ -96,6 +96,11 @@ export class Reception {
     }
   }
 
+  /** Who is known at this address. */
+  at(link: LinkId, address: Endpoint): Instance | undefined {
+    return this.#multiplexer.find(link, address);
+  }
+
   /** The instance has been moved to another address. */
   move(instance: Instance, link: LinkId, to: Endpoint): void {
     this.forget(instance);

@@ -247,3 +247,29 @@ test('a token lives as long as its login may; the script decides with external-a
     assert.equal(client.log.filter((line) => line === UP).length, 2, client.log.join('\n'));
   }
 });
+
+test('nor is the address of somebody who is not let in yet taken over by another', () => {
+  const world = new World(81);
+  world.asked.add('auth-user-pass-verify');
+  const server = world.add(
+    'server',
+    `${PLAIN_SERVER}script-security 2\nauth-user-pass-verify login.sh via-env\n`,
+    '198.51.100.1',
+  );
+  const login = `${PLAIN_CLIENT}auth-user-pass\n`;
+  world.add('mallory', login, '198.51.100.10');
+  world.run(5_000);
+  world.held.add('auth-user-pass-verify');
+  const ada = world.add('ada', login, '198.51.100.11');
+  world.run(10_000);
+  assert.equal(world.waiting.length, 1);
+  const peer = { index: 0, generation: 1 };
+  server.machine.handleEvent({ event: 'float', peer, link: server.link, to: ada.address }, world.time);
+  world.drain(server);
+  const back = { family: 4, address: '198.51.100.10', port: 1194 } as const;
+  const last = server.commands.at(-1);
+  assert.deepEqual(last, { verb: 'setPeer', peer, settings: { link: server.link, remote: back } });
+  world.release();
+  world.run(15_000);
+  assert.ok(ada.log.includes(UP), server.log.join('\n'));
+});
