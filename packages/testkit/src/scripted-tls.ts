@@ -173,7 +173,8 @@ class ScriptedConnection implements TlsConnection {
   }
 
   exportKeyingMaterial(label: string, length: number): Uint8Array {
-    this.#mustBeSecured();
+    // What was agreed on holds after the peer has closed, too.
+    if (this.#state !== 'closed') this.#mustBeSecured();
     const [client, server] =
       this.#options.role === 'client' ? [this.#nonce, this.#peerNonce] : [this.#peerNonce, this.#nonce];
     const material = new Uint8Array(length);

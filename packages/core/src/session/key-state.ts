@@ -134,7 +134,12 @@ export class KeyState {
     return this.#peerHello;
   }
 
-  /** Control messages can be written. */
+  /** A peer that has closed its TLS connection is told nothing more, and stays as long as its key. */
+  get canWrite(): boolean {
+    return this.isActive && this.connection.state === 'secured';
+  }
+
+  /** Control messages can be exchanged. */
   get isActive(): boolean {
     return this.#state === 'active' || this.#state === 'generated';
   }
@@ -194,7 +199,7 @@ export class KeyState {
     this.#admitted = true;
   }
 
-  /** Writes one control message, NUL included, as one TLS record. */
+  /** Writes one control message, NUL included, as one TLS record. Only when `canWrite`. */
   writeMessage(plaintext: Uint8Array): void {
     this.connection.write(plaintext);
   }

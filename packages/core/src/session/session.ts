@@ -136,14 +136,14 @@ export class Session {
     this.#settle(now);
   }
 
-  /** Writes one control message under the active key; false when there is none yet. The text gets its NUL here. */
+  /** Writes one control message under the active key; false when there is none yet, or the peer has closed its TLS. The text gets its NUL here. */
   sendMessage(text: string, now: Millis): boolean {
     return this.sendMessageUnder(this.#active?.primary, text, now);
   }
 
   /** The same under a given key: a newcomer that is refused is told so under its own. */
   sendMessageUnder(key: KeyState | undefined, text: string, now: Millis): boolean {
-    if (key === undefined || !key.isActive) return false;
+    if (key === undefined || !key.canWrite) return false;
     key.writeMessage(encodeControlMessage(text));
     this.#settle(now);
     return true;
