@@ -1,20 +1,28 @@
-/** A peer that closes its TLS connection (close notify) and stays: nothing more can be told to it, and nothing breaks. */
+/** A peer whose TLS connection is over while it is still to be told or asked about something: nothing breaks. */
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { type TestContext, test } from 'node:test';
 
-import type { TlsConnection } from '@seikan/core';
+import type { TlsConnection, VerifyCertificate } from '@seikan/core';
 import { ScriptedTls } from '@seikan/testkit';
 
 import { PLAIN_CLIENT, PLAIN_SERVER, World } from './world.js';
 
-test('what a server has to say to it is lost, and other clients come in', (t) => {
+const UP = 'Initialization Sequence Completed';
+
+/** All TLS connections from now on, in the order in which they are opened. */
+function connections(t: TestContext): TlsConnection[] {
   const opened: TlsConnection[] = [];
-  const { open } = ScriptedTls.prototype;
-  t.mock.method(ScriptedTls.prototype, 'open', function (this: ScriptedTls, verify: Parameters<typeof open>[0]) {
+  const open = Reflect.get(ScriptedTls.prototype, 'open');
+  t.mock.method(ScriptedTls.prototype, 'open', function (this: ScriptedTls, verify: VerifyCertificate) {
     const connection = open.call(this, verify);
     opened.push(connection);
     return connection;
   });
+  return opened;
+}
+
+test('what a server has to say to one that has closed it is lost, and other clients come in', (t) => {
+  const opened = connections(t);
   const world = new World(141);
   world.asked.add('client-connect');
   world.held.add('client-connect');
@@ -33,5 +41,36 @@ test('what a server has to say to it is lost, and other clients come in', (t) =>
   world.held.clear();
   const ada = world.add('ada', PLAIN_CLIENT, '198.51.100.3');
   world.run(12_000);
-  assert.ok(ada.log.includes('Initialization Sequence Completed'), server.log.join('\n'));
+  assert.ok(ada.log.includes(UP), server.log.join('\n'));
+});
+
+test('a login that is granted when its negotiation has failed is nobody’s', (t) => {
+  const opened = connections(t);
+  const world = new World(142);
+  world.keys = {};
+  const sent: Uint8Array[] = [];
+  world.copies = (bytes) => {
+    sent.push(bytes.slice());
+    return 1;
+  };
+  for (const event of ['auth-user-pass-verify', 'tls-final']) world.asked.add(event);
+  const login = 'script-security 2\nauth-user-pass-verify login.sh via-env\n';
+  const config = `${PLAIN_SERVER}${login}keying-material-exporter EXPORTER_test 32\nreneg-sec 30 30\n`;
+  const server = world.add('server', config, '198.51.100.1');
+  const client = world.add('ada', `${PLAIN_CLIENT}auth-user-pass\nreneg-sec 0\n`, '198.51.100.2');
+  world.run(10_000);
+  assert.ok(client.log.includes(UP), server.log.join('\n'));
+  world.held.add('auth-user-pass-verify');
+  while (world.waiting.length === 0) world.run(world.now + 100);
+  // The third is the server's, which begins the renegotiation.
+  opened[2]?.receive(Uint8Array.of(23, 0, 0, 9, 9, 9, 9));
+  // A packet that comes again has the server look.
+  for (const bytes of sent.slice())
+    server.machine.handleEvent({ event: 'control', link: server.link, from: client.address, bytes }, world.time);
+  world.drain(server);
+  assert.ok(server.log.includes('TLS Error: TLS handshake failed'), server.log.join('\n'));
+  world.held.clear();
+  world.release();
+  world.run(world.now + 1_000);
+  assert.ok(!server.commands.some(({ verb }) => verb === 'delPeer'), server.log.join('\n'));
 });

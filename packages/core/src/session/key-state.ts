@@ -227,8 +227,9 @@ export class KeyState {
     return earlier(this.send.nextTimeout(), this.isNegotiating ? this.deadline : this.retiresAt);
   }
 
-  /** Frees the TLS connection and wipes what keys were made from. Idempotent. */
+  /** Frees the TLS connection and wipes what keys were made from; nothing is told of it. Idempotent. */
   close(): void {
+    this.#enter('failed');
     this.connection.close();
     this.send.clear();
     for (const hello of [this.#localHello, this.#peerHello]) if (hello !== undefined) wipeKeySource(hello.source);

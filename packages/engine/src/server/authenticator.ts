@@ -200,7 +200,8 @@ export class Authenticator {
     let granted = false;
     return {
       begin: (time) => {
-        if (asked) return;
+        // Its negotiation may have failed while the login was looked at: there is nobody to be let in.
+        if (asked || key.state === 'failed') return;
         asked = true;
         if (this.#isInconsistent(instance, key)) {
           good = false;
@@ -216,13 +217,13 @@ export class Authenticator {
             return;
           }
           instance.loginHeard(at);
-          if (granted) then(at);
+          if (granted && key.state !== 'failed') then(at);
         });
         return undefined;
       },
       granted: (time) => {
         granted = true;
-        if (good) then(time);
+        if (good && key.state !== 'failed') then(time);
       },
     };
   }
