@@ -74,3 +74,32 @@ test('a login that is granted when its negotiation has failed is nobody’s', (t
   world.run(world.now + 1_000);
   assert.ok(!server.commands.some(({ verb }) => verb === 'delPeer'), server.log.join('\n'));
 });
+
+test('nor does a client go on with a negotiation that has failed while tls-final was asked', (t) => {
+  const opened = connections(t);
+  const world = new World(143);
+  world.keys = {};
+  world.asked.add('tls-final');
+  const sent: Uint8Array[] = [];
+  world.copies = (bytes) => {
+    sent.push(bytes.slice());
+    return 1;
+  };
+  const server = world.add('server', `${PLAIN_SERVER}reneg-sec 30 30\n`, '198.51.100.1');
+  const client = world.add('ada', `${PLAIN_CLIENT}reneg-sec 0\n`, '198.51.100.2');
+  world.run(10_000);
+  assert.ok(client.log.includes(UP), server.log.join('\n'));
+  world.held.add('tls-final');
+  while (world.waiting.length < 2) world.run(world.now + 100);
+  world.run(world.now + 100);
+  opened[3]?.receive(Uint8Array.of(23, 0, 0, 9, 9, 9, 9));
+  for (const bytes of sent.slice())
+    client.machine.handleEvent({ event: 'control', link: client.link, from: server.address, bytes }, world.time);
+  world.drain(client);
+  assert.ok(client.log.includes('TLS Error: TLS handshake failed'), client.log.join('\n'));
+  const keys = (): number => client.commands.filter(({ verb }) => verb === 'newKey').length;
+  assert.equal(keys(), 1);
+  world.release();
+  world.release();
+  assert.equal(keys(), 1);
+});

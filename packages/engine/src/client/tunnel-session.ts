@@ -324,7 +324,8 @@ export class TunnelSession implements ContextOwner {
   exchanged(key: KeyState, time: Time): void {
     const context = this.#context;
     const grant = (good: boolean, at: Time): void => {
-      if (this.#context !== context) return;
+      // The negotiation may have failed while it was asked about.
+      if (this.#context !== context || key.state === 'failed') return;
       if (good) {
         const late = this.#active.has(key);
         context?.grant(key, at);
