@@ -27,13 +27,17 @@ export class Asks {
   readonly #emit: (output: EngineOutput) => void;
   readonly #open = new Map<AskId, (answer: never, time: Time) => void>();
   readonly #book: AskBook;
-  readonly #answered: () => void;
+  readonly #around: (answer: (time: Time) => void, time: Time) => void;
 
-  /** `answered` comes before an answer is handed on. */
-  constructor(emit: (output: EngineOutput) => void, book: AskBook, answered: () => void = () => undefined) {
+  /** `around` hands each answer on. */
+  constructor(
+    emit: (output: EngineOutput) => void,
+    book: AskBook,
+    around: (answer: (time: Time) => void, time: Time) => void = (answer, time) => answer(time),
+  ) {
     this.#emit = emit;
     this.#book = book;
-    this.#answered = answered;
+    this.#around = around;
   }
 
   ask<Name extends AskName>(
@@ -52,8 +56,7 @@ export class Asks {
     const then = this.#open.get(id);
     if (then === undefined) return false;
     if (!interim) this.#close(id);
-    this.#answered();
-    then(answer as never, time);
+    this.#around((at) => then(answer as never, at), time);
     return true;
   }
 

@@ -303,7 +303,14 @@ class ScriptCall {
         clearTimeout(timer);
         return;
       }
-      const child = isText ? execute(argv, env) : executeRaw(argv, env);
+      let child: ChildProcess;
+      try {
+        child = isText ? execute(argv, env) : executeRaw(argv, env);
+      } catch (error) {
+        // E2BIG, ENOMEM: node throws these.
+        end({ text: `could not be executed: ${error instanceof Error ? error.message : String(error)}` });
+        return;
+      }
       this.#child = child;
       child.once('error', (error: NodeJS.ErrnoException) => {
         if (!late && SCARCE.has(error.code ?? '')) setTimeout(begin, ANOTHER_TRY_MS);

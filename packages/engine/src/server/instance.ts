@@ -69,6 +69,8 @@ export interface InstanceHost {
   readonly askBook: AskBook;
   /** Something is done to the instance: its deadlines may move. */
   touch(instance: Instance): void;
+  /** Does something to the instance; what that throws is the end of this instance and of nobody else. */
+  contain(instance: Instance, act: () => void, time: Time): void;
 }
 
 const NOTHING_SAID: PeerInfo = new Map();
@@ -142,7 +144,7 @@ export class Instance implements ContextOwner {
     this.connectedAt = time.wallClock;
     const emit = (output: EngineOutput): void => host.emit(output);
     this.log = new TunnelLog(emit, { prefix: () => this.prefix, verb: host.top.settings.verb });
-    this.asks = new Asks(emit, host.askBook, () => host.touch(this));
+    this.asks = new Asks(emit, host.askBook, (answer, at) => host.contain(this, () => answer(at), at));
     const { options: configured, revokedSerials, tellsOfClients } = host.top;
     this.#environment = new ClientEnvironment(host.environment, tellsOfClients);
     this.chains = new PeerChains({ options: configured, revokedSerials }, this.log);

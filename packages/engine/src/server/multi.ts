@@ -45,6 +45,9 @@ import { VirtualAddresses } from './virtual-addresses.js';
 /** Between RESTART to all clients and the end, so that it arrives (12.17). */
 const SHUTDOWN_NOTICE: Millis = 1_000;
 
+/** Of what is not our peers' doing: enough to find the place. */
+const FAULT_LINES = 3;
+
 type EndSignal = 'SIGTERM' | 'SIGINT' | 'SIGHUP' | 'SIGUSR1';
 
 export class Multi implements InstanceHost {
@@ -237,31 +240,36 @@ export class Multi implements InstanceHost {
       case 'peerDeleted':
         return this.#farewells.peerDeleted(event.peer, event.counters, time);
       case 'keyConfirmed':
-        return this.#instances.of(event.peer)?.context.keyConfirmed(event.keyId, time);
+        return this.#containPeer(event.peer, ({ context }) => context.keyConfirmed(event.keyId, time), time);
       case 'keyLimit':
-        this.#instances.of(event.peer)?.context.renegotiate(time);
-        return undefined;
-      case 'message': {
-        const instance = this.#instances.of(event.peer);
-        if (instance !== undefined && event.plaintext[0] === OccType.exit) {
-          instance.log.info(1, 'OCC exit message received by peer');
-          this.close(instance, 'SIGUSR1[soft,remote-exit] received, client-instance restarting', time);
-        } else instance?.sizes?.handle(event.plaintext);
-        return undefined;
-      }
-      case 'learned': {
-        const instance = this.#instances.of(event.peer);
-        if (instance !== undefined) this.#addresses.seen(instance, event.mac, time);
-        return undefined;
-      }
+        return this.#containPeer(event.peer, ({ context }) => void context.renegotiate(time), time);
+      case 'message':
+        return this.#containPeer(event.peer, (instance) => this.#message(instance, event.plaintext, time), time);
+      case 'learned':
+        return this.#containPeer(event.peer, (instance) => this.#addresses.seen(instance, event.mac, time), time);
       default:
         return event satisfies never;
     }
   }
 
+  #containPeer(peer: PeerRef, act: (instance: Instance) => void, time: Time): void {
+    const instance = this.#instances.of(peer);
+    if (instance !== undefined) this.contain(instance, () => act(instance), time);
+  }
+
+  #message(instance: Instance, plaintext: Uint8Array, time: Time): void {
+    if (plaintext[0] !== OccType.exit) {
+      instance.sizes?.handle(plaintext);
+      return;
+    }
+    instance.log.info(1, 'OCC exit message received by peer');
+    this.close(instance, 'SIGUSR1[soft,remote-exit] received, client-instance restarting', time);
+  }
+
   handleTimeout(time: Time): void {
     this.#opening.handleTimeout(time);
-    for (const instance of this.#instances.takeDue(time.now)) instance.handleTimeout(time);
+    for (const instance of this.#instances.takeDue(time.now))
+      this.contain(instance, () => instance.handleTimeout(time), time);
     for (const remote of this.#links.handleTimeout(time.now))
       this.#log.info(3, `${realAddress(remote)} Connection closed: no session began within the hand-window`);
     this.#status.handleTimeout(time);
@@ -289,6 +297,18 @@ export class Multi implements InstanceHost {
 
   touch(instance: Instance): void {
     this.#instances.touch(instance);
+  }
+
+  contain(instance: Instance, act: () => void, time: Time): void {
+    this.touch(instance);
+    try {
+      act();
+    } catch (error) {
+      const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+      for (const line of text.split('\n', FAULT_LINES))
+        instance.log.write('error', 0, `internal error: ${line.trim()}`);
+      this.close(instance, 'SIGTERM[soft,internal-error] received, client-instance exiting', time);
+    }
   }
 
   connect(instance: Instance, time: Time): void {

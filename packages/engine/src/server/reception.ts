@@ -4,7 +4,7 @@
  *
  * upstream: multi.c `multi_create_instance`, mudp.c `multi_get_create_instance_udp` (2.6).
  */
-import { type DropReason, type Endpoint, type LinkId, SessionCookie } from '@seikan/core';
+import { type DropReason, type Endpoint, type LinkId, type Session, SessionCookie } from '@seikan/core';
 
 import { breaksStream } from '../context.js';
 import { initialPacket, logWrongKey, noSecondSession } from '../log-lines.js';
@@ -63,14 +63,17 @@ export class Reception {
   handle(link: LinkId, from: Endpoint, bytes: Uint8Array, time: Time): boolean {
     const known = this.#multiplexer.find(link, from);
     if (known === undefined) return false;
-    this.#settings.instances.touch(known);
     known.heard(bytes.length);
+    this.#settings.host.contain(known, () => this.#handKnown(known, from, bytes, time), time);
+    return true;
+  }
+
+  #handKnown(known: Instance, from: Endpoint, bytes: Uint8Array, time: Time): void {
     const drop = known.context.handleControl(bytes, from, time);
-    if (drop === undefined) return true;
+    if (drop === undefined) return;
     this.#drop(drop);
     if (drop === 'single-session') known.log.error(noSecondSession(from));
     if (known.context.mode === 'child-tcp' && breaksStream(drop)) known.streamBroke(drop, time);
-    return true;
   }
 
   /** A packet from an address that nobody is known at. */
@@ -149,14 +152,15 @@ export class Reception {
     instance.heard(size);
     instance.log.info(3, 'MULTI: multi_create_instance called');
     if (instance.log.shows(3)) instance.log.info(3, initialPacket(from, accepted.packet.sessionId));
-    const drop = instance.begin(
-      (session) =>
-        cookie === undefined
-          ? session.startFromReset(accepted, time.now)
-          : session.startFromCookie(cookie, accepted, time.now),
-      time,
-    );
-    if (drop !== undefined) this.#drop(drop);
+    const first = (session: Session): DropReason | undefined =>
+      cookie === undefined
+        ? session.startFromReset(accepted, time.now)
+        : session.startFromCookie(cookie, accepted, time.now);
+    const begin = (): void => {
+      const drop = instance.begin(first, time);
+      if (drop !== undefined) this.#drop(drop);
+    };
+    host.contain(instance, begin, time);
   }
 
   /** A wrong key is worth a line: it is how people find out that theirs does not match. */

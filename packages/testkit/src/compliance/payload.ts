@@ -136,7 +136,7 @@ export function payloadRules(factory: HarnessFactory, test: Rule): void {
         );
         const [, pieces = []] = bench.takeFor(a, b);
         const got = pieces.flatMap((piece): unknown[] =>
-          typeof piece === 'object' ? [...piece.subarray(4)] : [piece],
+          typeof piece === 'object' ? Array.from(piece.subarray(4)) : [piece],
         );
         const framed = {
           none: [...packet],
