@@ -27,6 +27,7 @@ const reasons: readonly Reason[] = [
       'compressed packets are refused as such, and pings pass through the framing',
       'a stub-v2 payload that begins with 0x50 is escaped',
       'fragment: a large packet leaves in pieces no larger than asked, and pieces in any order make it whole',
+      'fragment: what a client has cut and another gets is whole, however small, under every framing',
       'a packet that would need more than 32 fragments is a counted drop',
       'every format carries packets between two channels: AEAD, epoch, CBC, CFB, OFB, without cipher, without HMAC',
     ],
