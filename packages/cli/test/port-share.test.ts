@@ -106,7 +106,7 @@ inNetworkNamespace(import.meta.filename, () => {
   ] as const) {
     test(`${name}: pages cross whole both ways while a client of the same port pings`, { skip }, async () => {
       const network = `10.96.${port % 100}`;
-      const server = serve(name, program, port, `--server ${network}.0 255.255.255.0 --port-share localhost ${WEB}`);
+      const server = serve(name, program, port, `--server ${network}.0 255.255.255.0 --port-share 127.0.0.1 ${WEB}`);
       await server.logged(UP);
       const client = start(
         `${name}-client`,
