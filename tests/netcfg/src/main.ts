@@ -53,16 +53,22 @@ async function main(): Promise<Counts> {
   console.log(`openvpn3-client ${version.trim()} of ${suite}`);
   let failed = 0;
   for (const name of names) {
-    const started = performance.now();
-    try {
-      await PARTS[name]?.();
-      console.log(`ok ${name} (${seconds(started)} s)`);
-    } catch (error) {
-      failed += 1;
-      console.log(`FAILED ${name} (${seconds(started)} s): ${error instanceof Error ? error.message : String(error)}`);
-    }
+    // Real services miss deadlines on a busy machine: what fails twice has failed, and both runs are shown.
+    if (!(await passes(name)) && !(await passes(name))) failed += 1;
   }
   return { passed: names.length - failed, failed };
+}
+
+async function passes(name: string): Promise<boolean> {
+  const started = performance.now();
+  try {
+    await PARTS[name]?.();
+    console.log(`ok ${name} (${seconds(started)} s)`);
+    return true;
+  } catch (error) {
+    console.log(`FAILED ${name} (${seconds(started)} s): ${error instanceof Error ? error.message : String(error)}`);
+    return false;
+  }
 }
 
 async function day(): Promise<void> {

@@ -74,10 +74,23 @@ async function connectAndLook(tree: Tree, world: World, tell: (text: string) => 
 async function linkLines(tree: Tree): Promise<string[]> {
   const lines: string[] = [];
   for (const what of ['dns', 'domain', 'default-route', 'dnssec', 'dnsovertls']) {
-    for (const line of (await tree.run(['resolvectl', what])).split('\n')) {
+    for (const line of (await ask(tree, what)).split('\n')) {
       const [, value] = /^Link \d+ \(tun\d+\): ?(.*)$/.exec(line) ?? [];
       if (value !== undefined) lines.push(`${what}: ${value}`);
     }
   }
   return lines;
+}
+
+/** resolvectl looks at one link after another, and fails when one has gone meanwhile. */
+async function ask(tree: Tree, what: string): Promise<string> {
+  let answer: string | undefined;
+  await eventually(`resolvectl ${what}`, async () => {
+    answer = await tree.run(['resolvectl', what]).catch((error: unknown) => {
+      if (error instanceof Error && error.message.includes('Unknown object')) return undefined;
+      throw error;
+    });
+    return answer !== undefined;
+  });
+  return answer ?? '';
 }
