@@ -303,6 +303,10 @@ class ScriptCall {
         clearTimeout(timer);
         return;
       }
+      if (late) {
+        end({ text: `could not be executed within ${deadline} ms` });
+        return;
+      }
       let child: ChildProcess;
       try {
         child = isText ? execute(argv, env) : executeRaw(argv, env);

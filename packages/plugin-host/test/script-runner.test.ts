@@ -247,19 +247,30 @@ test('bytes that are no UTF-8 reach a script as they are', async () => {
 
 const skip = process.getuid?.() === 0 ? false : 'needs root: only root can become a user without processes';
 
-test('scripts wait for one another where the number of processes is limited', { skip }, () => {
-  const { path, tmpDir } = script('exec sleep 0.3');
+/** Runs a dozen at once as a user whose processes are limited: node's own threads leave room for three or four. */
+function runDozen(body: string, deadline: number): string {
+  const { path, tmpDir } = script(body);
   for (const folder of [home, tmpDir]) chmodSync(folder, 0o777);
-  // A dozen at once, where node's own threads leave room for three or four.
   const child = `
     import { ScriptRunner } from ${JSON.stringify(import.meta.resolve('@seikan/plugin-host'))};
     process.setgid(54321);
     process.setuid(54321);
-    const settings = { security: 2, commands: { 'tls-verify': ${JSON.stringify(path)} }, tmpDir: ${JSON.stringify(tmpDir)} };
-    const runner = new ScriptRunner(settings, (level, text) => console.log(level, text));
+    const settings = { security: 2, deadline: ${deadline}, commands: { 'tls-verify': ${JSON.stringify(path)} }, tmpDir: ${JSON.stringify(tmpDir)} };
+    const runner = new ScriptRunner(settings, () => {});
     for (let context = 1; context <= 12; context += 1)
-      runner.run({ event: 'tls-verify', context, argv: [], env: {} }, ({ result, cause = '' }) => console.log(result + cause));`;
+      runner.run({ event: 'tls-verify', context, argv: [], env: {} }, ({ result }) => console.log(result));`;
   const node = [process.execPath, '--v8-pool-size=1', '--input-type=module', '-e', child];
   const ran = spawnSync('prlimit', ['--nproc=12:12', ...node], { encoding: 'utf8', timeout: 60_000 });
-  assert.deepEqual([ran.status, ran.stderr, ran.stdout], [0, '', 'success\n'.repeat(12)]);
+  assert.deepEqual([ran.status, ran.stderr], [0, '']);
+  return ran.stdout;
+}
+
+test('scripts wait for one another where the number of processes is limited', { skip }, () => {
+  assert.equal(runDozen('exec sleep 0.3', 30_000), 'success\n'.repeat(12));
+});
+
+test('a script that found no room within its deadline has failed, and does not begin afterwards', { skip }, () => {
+  const started = performance.now();
+  assert.equal(runDozen('exec sleep 30', 1_500), 'failure\n'.repeat(12));
+  assert.ok(performance.now() - started < 20_000, 'one of them began and ran to its end');
 });
